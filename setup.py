@@ -1,0 +1,94 @@
+"""Builds the kernels once for each instruction set, from the same sources.
+
+Every extension is optional: where one does not compile, the installation goes on without it, and
+without any of them the NumPy backend serves.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("src/ffkernels/_compiled")
+MSVC = sys.platform == "win32"
+
+# No flag here changes what a sum or a NaN is.  The two `-fno-` of gcc and clang only say that nobody
+# reads errno or the floating-point exception flags, without which no square root and no
+# comparison vectorises; contraction is off so that every fused multiply-add is one we wrote.
+COMMON = (
+    ["/O2", "/fp:precise", "/openmp:experimental", "/std:c11"]
+    if MSVC
+    else ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+)
+ISAS: dict[str, list[str]] = {"baseline": []}
+if platform.machine().lower() in ("x86_64", "amd64"):
+    ISAS |= (
+        {"avx2": ["/arch:AVX2"], "avx512": ["/arch:AVX512"]}
+        if MSVC
+        else {
+            "avx2": ["-mavx2", "-mfma"],
+            # Full width: compilers prefer half of it for fear of clock changes long gone.
+            "avx512": [
+                *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"),
+                "-mprefer-vector-width=512",
+            ],
+        }
+    )
+
+
+class BuildKernels(build_ext):
+    """Adds OpenMP where the compiler has it."""
+
+    def build_extensions(self) -> None:
+        if not MSVC:
+            flag = next((f for f in ("-fopenmp", "-fopenmp-simd") if self._compiles(f)), None)
+            for extension in self.extensions:
+                if flag and not extension.name.endswith(".cpu"):
+                    extension.extra_compile_args.append(flag)
+                    if flag == "-fopenmp":
+                        extension.extra_link_args.append(flag)
+        super().build_extensions()
+
+    def _compiles(self, flag: str) -> bool:
+        """Whether a program using the flag compiles and links."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            header = "#include <omp.h>\n" if flag == "-fopenmp" else ""
+            source.write_text(header + "int main(void) { return 0; }\n")
+            command = [self.compiler.compiler[0], flag, str(source), "-o", str(Path(folder, "probe"))]
+            try:
+                return subprocess.run(command, capture_output=True, check=False).returncode == 0
+            except OSError:
+                return False
+
+
+def extension(name: str, source: str, flags: list[str]) -> Extension:
+    return Extension(
+        f"ffkernels._compiled.{name}",
+        [str(SOURCES / source)],
+        include_dirs=[str(SOURCES), np.get_include()],
+        depends=[str(path) for path in SOURCES.glob("*.h")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=COMMON + flags,
+        optional=True,
+    )
+
+
+# One pass of Cython for each instruction set, each with a folder of its own: the C source is named
+# after the .pyx, the module after the instruction set.
+modules = cythonize([extension("cpu", "cpu.pyx", [])], build_dir="build/cython/cpu")
+for isa, flags in ISAS.items():
+    modules += cythonize([extension(isa, "kernels.pyx", flags)], build_dir=f"build/cython/{isa}")
+
+setup(
+    ext_modules=modules,
+    cmdclass={"build_ext": BuildKernels},
+    options={"build_ext": {"parallel": os.cpu_count()}},
+)

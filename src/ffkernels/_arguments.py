@@ -1,0 +1,504 @@
+"""What a caller may pass: converted where NumPy users expect it, refused with reasons where not.
+
+Both backends go through this module, the compiled one only for arguments its fast path does not
+know, so that they accept the same things and refuse the rest with the same words.  Nothing is
+written to any array before everything has been checked.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds, normalize_axis_index
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+REDUCTIONS = ("none", "mean", "sum")
+NONE, MEAN, SUM = range(3)
+
+# Bound on the exact overlap search, far above what layouts met in practice need.
+_OVERLAP_WORK = 10_000
+
+
+def _is_half(dtype: np.dtype[Any]) -> bool:
+    return dtype == np.float16 or dtype.name == "bfloat16"
+
+
+def _is_real(dtype: np.dtype[Any]) -> bool:
+    return dtype in (np.float32, np.float64) or _is_half(dtype)
+
+
+def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type to compute in: half precision is computed and summed in float32."""
+    return np.dtype(np.float32) if _is_half(dtype) else dtype
+
+
+def _any_array(value: Any, name: str) -> Array:
+    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{name}: expected a plain array, got {type(value).__name__}")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array, got {error}") from None
+
+
+def _as(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in one native, aligned type, itself where it already is."""
+    return np.require(array, dtype, "A")
+
+
+def real_array(value: Any, name: str) -> Array:
+    """An array of float16, bfloat16, float32 or float64; integers and bools become float64."""
+    array = _any_array(value, name)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    dtype = array.dtype.newbyteorder("=")
+    if not _is_real(dtype):
+        raise TypeError(
+            f"{name}: expected real numbers (float16, bfloat16, float32, float64, integers or "
+            f"bools), got dtype {array.dtype}"
+        )
+    return _as(array, dtype)
+
+
+def real_number(value: Any, name: str) -> float:
+    """One real, finite or not, number."""
+    try:
+        array = real_array(value, name)
+    except ValueError:
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
+    if array.ndim:
+        raise TypeError(f"{name}: expected a number, got an array of shape {array.shape}")
+    return float(array)
+
+
+def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Array], Any, Any]:
+    """Arrays of one shape, in the type to compute in; that type and the type of the result."""
+    arrays = [real_array(value, name) for name, value in zip(names, values, strict=True)]
+    for name, array in zip(names[1:], arrays[1:], strict=True):
+        if array.shape != arrays[0].shape:
+            raise ValueError(
+                f"{name}: expected the shape of {names[0]}, {arrays[0].shape}, got {array.shape}"
+            )
+    dtype = np.result_type(*arrays)
+    work = _work_dtype(dtype)
+    return [_as(array, work) for array in arrays], work, dtype
+
+
+def _overlaps_itself(array: Array) -> bool:
+    if not array.size:
+        return False
+    extent = 0
+    for stride, size in sorted(
+        (abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1
+    ):
+        if stride < max(extent, array.itemsize):
+            return True
+        extent = stride * size
+    return False
+
+
+def _identical(a: Array, b: Array) -> bool:
+    return (
+        a.ctypes.data == b.ctypes.data
+        and a.shape == b.shape
+        and a.strides == b.strides
+        and a.dtype == b.dtype
+    )
+
+
+def _share_memory(a: Array, b: Array) -> bool:
+    if not (a.size and b.size):
+        return False
+    low_a, high_a = byte_bounds(a)
+    low_b, high_b = byte_bounds(b)
+    if high_a <= low_b or high_b <= low_a:
+        return False
+    try:
+        return bool(np.shares_memory(a, b, max_work=_OVERLAP_WORK))
+    except (np.exceptions.TooHardError, OverflowError):
+        return True
+
+
+def check_out(
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    inputs: dict[str, Any],
+    name: str = "out",
+    in_place: bool = True,
+) -> Array:
+    """Refuses an output that cannot be written without harm; returns it."""
+    if not isinstance(out, np.ndarray) or isinstance(out, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{name}: expected a NumPy array or None, got {type(out).__name__}")
+    if out.dtype != dtype:
+        raise TypeError(f"{name}: expected dtype {dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name}: expected a writeable array, got a read-only one")
+    if _overlaps_itself(out):
+        raise ValueError(f"{name}: expected distinct elements, got an array that overlaps itself")
+    for input_name, value in inputs.items():
+        if not isinstance(value, np.ndarray) or not _share_memory(out, value):
+            continue
+        if not (in_place and _identical(out, value)):
+            raise ValueError(
+                f"{name}: expected memory apart from {input_name}"
+                f"{', or exactly the same array' if in_place else ''}, got one that overlaps it"
+            )
+    return out
+
+
+def _output(
+    out: Any,
+    like: Array,
+    work: np.dtype[Any],
+    dtype: np.dtype[Any],
+    inputs: dict[str, Any],
+    name: str = "out",
+) -> tuple[Array, Array]:
+    """An array to compute into and the result; the same one but for half precision, byte-swapped
+    and unaligned outputs, which `deliver` fills from the first."""
+    if out is None:
+        result = np.empty_like(like, dtype=dtype, subok=False)
+    else:
+        result = check_out(out, like.shape, dtype, inputs, name)
+    if result.dtype == work and result.dtype.isnative and result.flags.aligned:
+        return result, result
+    return np.empty(like.shape, work), result
+
+
+def deliver(work: Array, result: Array) -> Array:
+    """Casts what was computed into the result, where they are not the same array."""
+    if result is not work:
+        with np.errstate(over="ignore"):  # beyond half precision's range is infinity
+            result[...] = work
+    return result
+
+
+def elementwise(
+    names: tuple[str, ...], values: tuple[Any, ...], out: Any
+) -> tuple[tuple[Array, ...], Array, Array]:
+    """Inputs of one shape and type, an array to compute into, the array to return."""
+    arrays, work, dtype = _together(names, values)
+    target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
+    return tuple(arrays), target, result
+
+
+def rows(
+    names: tuple[str, ...], values: tuple[Any, ...], axis: Any, out: Any
+) -> tuple[tuple[Array, ...], int, Array, Array]:
+    """The same with an axis, from 0 up."""
+    arrays, work, dtype = _together(names, values)
+    axis = normalise_axis(axis, arrays[0].ndim)
+    target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
+    return tuple(arrays), axis, target, result
+
+
+def deliver_reduced(work: Array, result: Array) -> Any:
+    """The same for a reduction, whose result may hold the axis and may be one number."""
+    deliver(work.reshape(result.shape), result)
+    return result if result.ndim else result[()]
+
+
+def normalise_axis(axis: Any, ndim: int) -> int:
+    """The axis from 0 up; AxisError where there is none such."""
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis: expected an integer, got {type(axis).__name__}") from None
+    return normalize_axis_index(axis, ndim)
+
+
+def without_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """The shape of what is left when an axis is summed away."""
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, Array, Array]:
+    """Input, axis, an array of the reduced shape to compute into, the array to return."""
+    (array,), work, dtype = _together(("x",), (x,))
+    axis = normalise_axis(axis, array.ndim)
+    reduced = without_axis(array.shape, axis)
+    shape = array.shape[:axis] + (1,) + array.shape[axis + 1 :] if keepdims else reduced
+    if out is None:
+        result = np.empty(shape, dtype)
+    else:
+        result = check_out(out, shape, dtype, {"x": x}, in_place=False)
+    return array, axis, np.empty(reduced, work), result
+
+
+def bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
+    """x, the bias along its last axis, an array to compute into, the array to return."""
+    array, addend = real_array(x, "x"), real_array(b, "b")
+    if array.ndim == 0:
+        raise ValueError("x: expected at least one dimension, got none")
+    if addend.shape != array.shape[-1:]:
+        raise ValueError(
+            f"b: expected the shape of x's last axis, {array.shape[-1:]}, got {addend.shape}"
+        )
+    dtype = np.result_type(array, addend)
+    work = _work_dtype(dtype)
+    target, result = _output(out, array, work, dtype, {"x": x})
+    if out is not None:
+        check_out(out, array.shape, dtype, {"b": b}, in_place=False)
+    return _as(array, work), _as(addend, work), target, result
+
+
+def backward_bias(
+    dy: Any, y: Any, out: Any, out_bias: Any
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """dy, y, then for dz and for the bias gradient what to compute into and what to return."""
+    names = ("dy", "y")
+    (grad, value), work, dtype = _together(names, (dy, y))
+    if grad.ndim == 0:
+        raise ValueError("dy: expected at least one dimension, got none")
+    inputs = {"dy": dy, "y": y}
+    shape = grad.shape[-1:]
+    if out_bias is not None:
+        others = inputs | ({} if out is None else {"out": out})
+        check_out(out_bias, shape, dtype, others, "out_bias", in_place=False)
+    target, result = _output(out, grad, work, dtype, inputs)
+    target_bias, result_bias = _output(out_bias, np.empty(shape, work), work, dtype, {}, "out_bias")
+    return grad, value, target, result, target_bias, result_bias
+
+
+def reduction(name: Any) -> int:
+    """NONE, MEAN or SUM."""
+    if name == "mean":
+        return MEAN
+    if isinstance(name, str) and name in REDUCTIONS:
+        return REDUCTIONS.index(name)
+    raise ValueError(f'reduction: expected "mean", "sum" or "none", got {name!r}')
+
+
+class Loss(NamedTuple):
+    """The arguments of a loss over classes, checked."""
+
+    scores: Array  # logits or probabilities, in the type to compute in
+    axis: int
+    indices: Array | None  # class of each row, C-ordered intp
+    probabilities: Array | None  # or the targets' full shape, in the type to compute in
+    weight: Array | None
+    ignore_index: int | None
+    label_smoothing: float
+    reduction: int
+    dtype: np.dtype[Any]  # of the gradient
+
+
+def class_loss(
+    name: str,
+    scores: Any,
+    targets: Any,
+    axis: Any,
+    weight: Any,
+    ignore_index: Any,
+    label_smoothing: Any,
+    reduction_name: Any,
+) -> Loss:
+    """Checks the arguments that all cross-entropies share; class indices are in range after it."""
+    scores = real_array(scores, name)
+    code = reduction(reduction_name)
+    axis = normalise_axis(axis, scores.ndim)
+    dtype = scores.dtype
+    work = _work_dtype(dtype)
+    classes = scores.shape[axis]
+    if weight is not None:
+        weight = real_array(weight, "weight")
+        if weight.shape != (classes,):
+            raise ValueError(f"weight: expected shape ({classes},), got {weight.shape}")
+        if not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise ValueError("weight: expected finite numbers of at least 0, got others")
+        weight = np.ascontiguousarray(weight, work)
+    label_smoothing = real_number(label_smoothing, "label_smoothing")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing: expected 0 to 1, got {label_smoothing}")
+    if ignore_index is not None:
+        try:
+            ignore_index = operator.index(ignore_index)
+        except TypeError:
+            raise TypeError(
+                f"ignore_index: expected an integer or None, got {type(ignore_index).__name__}"
+            ) from None
+    indices, probabilities = _class_targets(name, scores.shape, targets, axis)
+    if indices is not None:
+        refuse_index(indices, classes, ignore_index)
+    elif ignore_index is not None:
+        raise ValueError(
+            "ignore_index: expected None where targets are probabilities, "
+            f"got {ignore_index}"
+        )
+    if probabilities is not None:
+        probabilities = _as(probabilities, work)
+    if ignore_index is not None and abs(ignore_index) > np.iinfo(np.intp).max:
+        ignore_index = None  # no target can be it
+    return Loss(
+        _as(scores, work),
+        axis,
+        indices,
+        probabilities,
+        weight,
+        ignore_index,
+        label_smoothing,
+        code,
+        dtype,
+    )
+
+
+def _class_targets(
+    name: str, shape: tuple[int, ...], targets: Any, axis: int
+) -> tuple[Array | None, Array | None]:
+    """Class indices or probabilities: told by dimension and type, since with one class or one
+    sample sizes say nothing."""
+    array = _any_array(targets, "targets")
+    reduced = without_axis(shape, axis)
+    if array.shape == shape:
+        return None, real_array(array, "targets")
+    if array.shape != reduced:
+        raise ValueError(
+            f"targets: expected class indices of shape {reduced} or probabilities of shape "
+            f"{shape} for {name} of shape {shape} along axis {axis}, got {array.shape}"
+        )
+    if array.size == 0 and not isinstance(targets, np.ndarray):
+        array = array.astype(np.intp)  # an empty list, which NumPy makes float64
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"targets: expected integers as class indices, got dtype {array.dtype}")
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.intp).max:
+        array = np.minimum(array, np.iinfo(np.intp).max)  # out of range as it was, not wrapped
+    return np.require(array, np.intp, "CA"), None
+
+
+def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None:
+    """IndexError for the first class index out of range."""
+    bad = (indices < 0) | (indices >= classes)
+    if ignore_index is not None:
+        bad &= indices != ignore_index
+    if bad.any():
+        position = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), indices.shape))
+        where = position[0] if len(position) == 1 else position
+        raise IndexError(
+            f"targets: class index {int(indices[position])} at position {where} is out of range "
+            f"for {classes} classes"
+        )
+
+
+def loss_output(
+    out: Any, shape: tuple[int, ...], code: int, work: np.dtype[Any], inputs: dict[str, Any]
+) -> Array | None:
+    """`out` for the value of a loss, checked; None where there is none."""
+    if out is None:
+        return None
+    return check_out(out, shape if code == NONE else (), work, inputs, in_place=False)
+
+
+def gradient_output(
+    out: Any, scores: Array, dtype: np.dtype[Any], inputs: dict[str, Any]
+) -> tuple[Array, Array]:
+    """What to compute a gradient into, what to return; it may overwrite what it derives from."""
+    first, *others = inputs
+    target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})
+    for name in others:
+        if out is not None:
+            # The scores' own layout may be overwritten; targets of that layout may be too, since
+            # each row is read before it is written.
+            check_out(out, scores.shape, dtype, {name: inputs[name]})
+    return target, result
+
+
+def loss_gradient(dloss: Any, shape: tuple[int, ...], code: int) -> float | Array:
+    """The factor that comes from behind: a number, or with no reduction one for each row."""
+    array = real_array(dloss, "dloss").astype(np.float64)
+    if array.ndim == 0:
+        return float(array)
+    if code != NONE or array.shape != shape:
+        expected = f" or an array of shape {shape}" if code == NONE else ""
+        raise ValueError(f"dloss: expected a number{expected}, got an array of shape {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+class SquaredError(NamedTuple):
+    """The arguments of sum_squared_error, checked; rows are the first axis."""
+
+    y: Array  # (rows, features), in the type to compute in
+    t: Array
+    shape: tuple[int, ...]
+    loss_shape: tuple[int, ...]
+    reduction: int
+    dtype: np.dtype[Any]
+
+
+def squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
+    """Checks y and t and lays them out as rows of features."""
+    (outputs, targets), _, dtype = _together(("y", "t"), (y, t))
+    code = reduction(reduction_name)
+    if outputs.ndim == 0:
+        raise ValueError("y: expected at least one dimension, got none")
+    shape = outputs.shape
+    loss_shape = shape[:1] if len(shape) > 1 else ()
+    table = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
+    return SquaredError(
+        outputs.reshape(table), targets.reshape(table), shape, loss_shape, code, dtype
+    )
+
+
+def clip(eps: Any) -> float:
+    """The least probability cross_entropy takes a logarithm of."""
+    eps = real_number(eps, "eps")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"eps: expected 0 to 1, got {eps}")
+    return eps
+
+
+def parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
+    """A parameter, its gradient and its optimiser state: all but the gradient updated in place."""
+    param, grad, *state = values
+    for name, value in zip((names[0], *names[2:]), (param, *state), strict=True):
+        if not isinstance(value, np.ndarray) or isinstance(value, (np.ma.MaskedArray, np.matrix)):
+            raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        if value.dtype not in (np.float32, np.float64) or not value.dtype.isnative:
+            raise TypeError(f"{name}: expected dtype float32 or float64, got {value.dtype}")
+        if not value.flags.aligned:
+            raise ValueError(f"{name}: expected an aligned array, got an unaligned one")
+        check_out(value, param.shape, param.dtype, {}, name)
+    grad = real_array(grad, names[1])
+    if grad.shape != param.shape:
+        raise ValueError(
+            f"{names[1]}: expected the shape of {names[0]}, {param.shape}, got {grad.shape}"
+        )
+    grad = _as(grad, param.dtype)
+    written = dict(zip((names[0], *names[2:]), (param, *state), strict=True))
+    for name, value in written.items():
+        others = {n: v for n, v in written.items() if n != name} | {names[1]: grad}
+        check_out(value, param.shape, param.dtype, others, name, in_place=False)
+    return [param, grad, *state]
+
+
+def at_least(value: Any, name: str, least: float, below: float = math.inf) -> float:
+    """A number in [least, below)."""
+    number = real_number(value, name)
+    if not least <= number < below:
+        limit = f" and below {below:g}" if below < math.inf else ""
+        raise ValueError(f"{name}: expected at least {least:g}{limit}, got {number:g}")
+    return number
+
+
+def adam(
+    step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any
+) -> tuple[float, ...]:
+    """Adam's numbers and its two bias corrections, 1 / (1 - beta^step)."""
+    try:
+        step = operator.index(step)
+    except TypeError:
+        raise TypeError(f"step: expected an integer, got {type(step).__name__}") from None
+    if step < 1:
+        raise ValueError(f"step: expected at least 1, got {step}")
+    lr = real_number(lr, "lr")
+    beta1 = at_least(beta1, "beta1", 0, 1)
+    beta2 = at_least(beta2, "beta2", 0, 1)
+    eps = real_number(eps, "eps")
+    weight_decay = real_number(weight_decay, "weight_decay")
+    return lr, beta1, beta2, eps, weight_decay, 1 / (1 - beta1**step), 1 / (1 - beta2**step)

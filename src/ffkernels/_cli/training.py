@@ -1,0 +1,112 @@
+"""The training of a net: epochs of shuffled batches, watched on validation rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from ..layers import FeedForward
+from ..optimizers import Optimizer
+from . import CommandError
+
+Array = npt.NDArray[Any]
+# A measure of the net's outputs against the targets, higher is better.
+Score = Callable[[Array, Array], float]
+
+# Epochs without a lower validation loss after which training stops.
+_PATIENCE = 20
+# Training rows on which the score is computed after each epoch.
+_SCORED_ROWS = 10_000
+
+
+class Rows(NamedTuple):
+    """Inputs and targets as the net takes them."""
+
+    x: Array
+    t: Array
+
+
+@dataclass
+class History:
+    """What was measured epoch by epoch."""
+
+    training_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    training_score: list[float] = field(default_factory=list)
+    validation_score: list[float] = field(default_factory=list)
+    best_epoch: int = 0  # its parameters are those that the net is left with
+    seconds: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were run."""
+        return len(self.training_loss)
+
+
+def accuracy(probabilities: Array, classes: Array) -> float:
+    """Return the share of rows whose likeliest class is the right one."""
+    return float(np.mean(probabilities.argmax(axis=1) == classes))
+
+
+def r_squared(values: Array, targets: Array) -> float:
+    """Return the share of the targets' variance that the values explain."""
+    targets = targets.astype(np.float64)
+    variance = np.mean((targets - targets.mean()) ** 2)
+    return float(1 - np.mean((values - targets) ** 2) / variance) if variance > 0 else float("nan")
+
+
+def fit(
+    net: FeedForward,
+    optimizer: Optimizer,
+    training: Rows,
+    validation: Rows,
+    *,
+    score: Score,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+) -> History:
+    """Train until the validation loss has stopped falling; leave the net as it was at its best."""
+    history = History()
+    rng = np.random.default_rng(seed)
+    best_loss, best_params = np.inf, {}
+    starts = range(0, len(training.x), batch_size)
+    begin = time.perf_counter()
+    # What a learning rate set too high does to the numbers is told below, once.
+    with tqdm(total=epochs * len(starts), unit=" steps") as bar, np.errstate(all="ignore"):
+        for epoch in range(1, epochs + 1):
+            order = rng.permutation(len(training.x))
+            x, t = training.x[order], training.t[order]
+            loss = 0.0
+            for start in starts:
+                batch = slice(start, start + batch_size)
+                loss += float(net.train_step(x[batch], t[batch], optimizer)) * len(t[batch])
+                bar.update()
+            scored = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
+            history.training_loss.append(loss / len(x))
+            history.training_score.append(score(net.predict(scored.x), scored.t))
+            history.validation_loss.append(float(net.loss(*validation)))
+            history.validation_score.append(score(net.predict(validation.x), validation.t))
+            if not np.isfinite(history.training_loss[-1] + history.validation_loss[-1]):
+                raise CommandError(f"the loss grew past all bounds in epoch {epoch}: lower --lr")
+            bar.set_postfix_str(
+                f"epoch {epoch}, loss {history.training_loss[-1]:.3g}, "
+                f"{score.__name__} {history.training_score[-1]:.3f}, "
+                f"validation {history.validation_score[-1]:.3f}",
+                refresh=False,
+            )
+            if history.validation_loss[-1] < best_loss:
+                best_loss, history.best_epoch = history.validation_loss[-1], epoch
+                best_params = {name: param.copy() for name, param in net.params.items()}
+            elif epoch - history.best_epoch >= _PATIENCE:
+                break
+    for name, param in net.params.items():
+        param[...] = best_params[name]
+    history.seconds = time.perf_counter() - begin
+    return history

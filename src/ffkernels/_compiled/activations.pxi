@@ -1,0 +1,364 @@
+# ---- elementwise ---------------------------------------------------------------------------------
+
+def relu(x, out):
+    return unary(x, out, relu_spans, GRAIN_MEMORY)
+
+
+def relu_grad(x, out):
+    return unary(x, out, relu_grad_spans, GRAIN_MEMORY)
+
+
+def relu_backward(dy, y, out):
+    return binary(dy, y, out, relu_backward_spans, GRAIN_MEMORY, "dy", "y")
+
+
+def sigmoid(x, out):
+    return unary(x, out, sigmoid_spans, GRAIN_MATHS)
+
+
+def sigmoid_grad(x, out):
+    return unary(x, out, sigmoid_grad_spans, GRAIN_MATHS)
+
+
+def sigmoid_backward(dy, y, out):
+    return binary(dy, y, out, sigmoid_backward_spans, GRAIN_MEMORY, "dy", "y")
+
+
+def tanh(x, out):
+    return unary(x, out, tanh_spans, GRAIN_MATHS)
+
+
+def tanh_grad(x, out):
+    return unary(x, out, tanh_grad_spans, GRAIN_MATHS)
+
+
+def tanh_backward(dy, y, out):
+    return binary(dy, y, out, tanh_backward_spans, GRAIN_MEMORY, "dy", "y")
+
+
+def identity(x, out):
+    return unary(x, out, identity_spans, GRAIN_MEMORY)
+
+
+def identity_grad(x, out):
+    return unary(x, out, identity_grad_spans, GRAIN_MEMORY)
+
+
+def identity_backward(dy, y, out):
+    return binary(dy, y, out, identity_backward_spans, GRAIN_MEMORY, "dy", "y")
+
+
+# ---- with a bias: what stands on both sides of an affine layer's matrix product ---------------------
+
+cdef object bias(object x, object b, object out, const span_function *spans, ptrdiff_t grain):
+    """out = f(x + b), b along the last axis"""
+    cdef cnp.ndarray source, addend, target
+    cdef Walk walk
+    if (
+        is_plain(x) and is_plain(b) and out is x
+        and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.PyArray_TYPE(<cnp.ndarray>b)
+        and cnp.PyArray_NDIM(<cnp.ndarray>b) == 1 and cnp.PyArray_NDIM(<cnp.ndarray>x) > 0
+        and cnp.PyArray_DIM(<cnp.ndarray>b, 0)
+        == cnp.PyArray_DIM(<cnp.ndarray>x, cnp.PyArray_NDIM(<cnp.ndarray>x) - 1)
+        and PyArray_CHKFLAGS(<cnp.ndarray>x, cnp.NPY_ARRAY_WRITEABLE)
+        and (<char *>cnp.PyArray_DATA(<cnp.ndarray>b) + cnp.PyArray_NBYTES(<cnp.ndarray>b)
+             <= <char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+             or <char *>cnp.PyArray_DATA(<cnp.ndarray>x) + cnp.PyArray_NBYTES(<cnp.ndarray>x)
+             <= <char *>cnp.PyArray_DATA(<cnp.ndarray>b))
+    ):
+        source, addend, target, result = <cnp.ndarray>x, <cnp.ndarray>b, <cnp.ndarray>x, x
+    else:
+        source, addend, target, result = _arguments.bias(x, b, out)
+    walk.operands = walk.outputs = 0
+    walk.span = spans[is_double(target)]
+    walk.grain = grain
+    add_operand(&walk, source, False)
+    add_operand(&walk, addend, False)
+    add_operand(&walk, target, True)
+    simplify(&walk)
+    with nogil:
+        run(&walk)
+    return _arguments.deliver(target, result)
+
+
+def bias_relu(x, b, out):
+    return bias(x, b, out, bias_relu_spans, GRAIN_MEMORY)
+
+
+def bias_sigmoid(x, b, out):
+    return bias(x, b, out, bias_sigmoid_spans, GRAIN_MATHS)
+
+
+def bias_tanh(x, b, out):
+    return bias(x, b, out, bias_tanh_spans, GRAIN_MATHS)
+
+
+def bias_identity(x, b, out):
+    return bias(x, b, out, bias_identity_spans, GRAIN_MEMORY)
+
+
+cdef object backward_bias(object dy, object y, object out, object out_bias, const span_function *spans):
+    """dz = f'(dy, y) and its sum over all axes but the last, block by block of rows: while a row of
+    dz is still in the first-level cache."""
+    cdef cnp.ndarray grad, saved, target, target_bias
+    cdef ptrdiff_t n, rows, block_rows, blocks, block, i
+    cdef double *partial
+    cdef char *sums
+    cdef double total
+    cdef int n_threads
+    one, two, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
+    grad = cnp.PyArray_GETCONTIGUOUS(one)
+    saved = cnp.PyArray_GETCONTIGUOUS(two)
+    target = work if work.flags.c_contiguous else empty_like(work)
+    target_bias = work_bias if work_bias.flags.c_contiguous else empty_like(work_bias)
+    n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
+    rows = cnp.PyArray_SIZE(grad) // n if n else 0
+    # As many blocks at most as keep the partial sums small; their number depends on the shape alone.
+    block_rows = max(64, (rows + 63) // 64)
+    blocks = (rows + block_rows - 1) // block_rows
+    n_threads = <int>min(threads_for(rows * n, GRAIN_MEMORY), max(blocks, 1))
+    partial = <double *>calloc(max(blocks * n, 1), sizeof(double))
+    sums = <char *>malloc(max(n_threads * n, 1) * sizeof(double))
+    if partial == NULL or sums == NULL:
+        free(partial)
+        free(sums)
+        raise MemoryError
+    if n_threads == 1:
+        for block in range(blocks):
+            bias_block(spans, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, sums, partial + block * n)
+    else:
+        for block in prange(blocks, nogil=True, num_threads=n_threads, schedule="static"):
+            bias_block(spans, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, sums + omp_get_thread_num() * n * sizeof(double), partial + block * n)
+    for i in range(n):
+        total = 0
+        for block in range(blocks):
+            total += partial[block * n + i]
+        if is_double(target_bias):
+            (<double *>cnp.PyArray_DATA(target_bias))[i] = total
+        else:
+            (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>total
+    free(partial)
+    free(sums)
+    return (_arguments.deliver(target, result), _arguments.deliver(target_bias, result_bias))
+
+
+cdef void bias_block(const span_function *spans, cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray target,
+                     ptrdiff_t row, ptrdiff_t stop, ptrdiff_t n, char *sums, double *totals) noexcept nogil:
+    """Rows [row, stop): sums in `real` for 64 rows at a time, then in double."""
+    cdef bint double_type = cnp.PyArray_TYPE(grad) == cnp.NPY_DOUBLE
+    cdef ptrdiff_t size = n * (sizeof(double) if double_type else sizeof(float))
+    cdef char *operand[3]
+    cdef ptrdiff_t since = 0
+    memset(sums, 0, size)
+    while row < stop:
+        operand[0] = <char *>cnp.PyArray_DATA(grad) + row * size
+        operand[1] = <char *>cnp.PyArray_DATA(saved) + row * size
+        operand[2] = <char *>cnp.PyArray_DATA(target) + row * size
+        spans[double_type](operand, NULL, n)
+        if double_type:
+            row_add(<double *>operand[2], <double *>sums, n)
+        else:
+            row_add(<float *>operand[2], <float *>sums, n)
+        row += 1
+        since += 1
+        if since == 64 or row == stop:
+            since = 0
+            if double_type:
+                row_flush(<double *>sums, totals, n)
+            else:
+                row_flush(<float *>sums, totals, n)
+
+
+def relu_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, relu_backward_spans)
+
+
+def sigmoid_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, sigmoid_backward_spans)
+
+
+def tanh_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, tanh_backward_spans)
+
+
+def identity_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, identity_backward_spans)
+
+
+# ---- along an axis ---------------------------------------------------------------------------------
+
+cdef double softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
+                        void *scratch, ptrdiff_t n) noexcept nogil:
+    cdef real m = <real>row_max(x, n)
+    cdef double rest = row_exp_sum(x, m, y, n)
+    row_scale(y, 1 / (1 + rest), n)
+    return 0
+
+
+cdef void softmax_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
+                        const void *_, ptrdiff_t ld_, real *y, ptrdiff_t ld_y, ptrdiff_t n,
+                        double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef int l
+    lanes_max(x, ld, n, m)
+    lanes_exp_sum(x, ld, m, y, ld_y, n, rest)
+    for l in range(FF_LANES):
+        rest[l] = 1 / (1 + rest[l])
+        value[l] = 0
+    lanes_scale(y, ld_y, rest, n)
+
+
+cdef double log_softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
+                            void *scratch, ptrdiff_t n) noexcept nogil:
+    cdef real m = <real>row_max(x, n)
+    row_log_softmax(x, m, log1p_nonnegative(row_sum_exp(x, m, n)), y, n)
+    return 0
+
+
+cdef void log_softmax_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
+                            const void *_, ptrdiff_t ld_, real *y, ptrdiff_t ld_y, ptrdiff_t n,
+                            double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef double log_sum[FF_LANES]
+    cdef int l
+    lanes_max(x, ld, n, m)
+    lanes_sum_exp(x, ld, m, n, rest)
+    lanes_log1p(rest, log_sum)
+    lanes_log_softmax(x, ld, m, log_sum, y, ld_y, n)
+    for l in range(FF_LANES):
+        value[l] = 0
+
+
+cdef double logsumexp_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
+                          void *scratch, ptrdiff_t n) noexcept nogil:
+    cdef real m = <real>row_max(x, n)
+    return logsumexp_from(m, row_sum_exp(x, m, n), x, 1, n)
+
+
+cdef void logsumexp_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
+                          const void *_, ptrdiff_t ld_, real *y, ptrdiff_t ld_y, ptrdiff_t n,
+                          double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef int l
+    lanes_max(x, ld, n, m)
+    lanes_sum_exp(x, ld, m, n, rest)
+    for l in range(FF_LANES):
+        value[l] = logsumexp_from(m[l], rest[l], x + l, ld, n)
+
+
+cdef double softmax_backward_row(const Job *job, ptrdiff_t row, const real *dy, const real *y,
+                                 real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
+    row_softmax_backward(dy, y, row_dot(dy, y, n), dx, n)
+    return 0
+
+
+cdef void softmax_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *dy,
+                                 ptrdiff_t ld_dy, const real *y, ptrdiff_t ld_y, real *dx,
+                                 ptrdiff_t ld_dx, ptrdiff_t n, double *value) noexcept nogil:
+    cdef double dot[FF_LANES]
+    cdef int l
+    lanes_dot(dy, ld_dy, y, ld_y, n, dot)
+    lanes_softmax_backward(dy, ld_dy, y, ld_y, dot, dx, ld_dx, n)
+    for l in range(FF_LANES):
+        value[l] = 0
+
+
+cdef double log_softmax_backward_row(const Job *job, ptrdiff_t row, const real *dy, const real *y,
+                                     real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
+    row_log_softmax_backward(dy, y, row_sum(dy, n), dx, n)
+    return 0
+
+
+cdef void log_softmax_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *dy,
+                                     ptrdiff_t ld_dy, const real *y, ptrdiff_t ld_y, real *dx,
+                                     ptrdiff_t ld_dx, ptrdiff_t n, double *value) noexcept nogil:
+    cdef double sum[FF_LANES]
+    cdef int l
+    lanes_sum(dy, ld_dy, n, sum)
+    lanes_log_softmax_backward(dy, ld_dy, y, ld_y, sum, dx, ld_dx, n)
+    for l in range(FF_LANES):
+        value[l] = 0
+
+
+cdef inline double logsumexp_from(double m, double rest, const real *x, ptrdiff_t ld, ptrdiff_t n) noexcept nogil:
+    """m + log(1 + rest); without a finite maximum the limit is the maximum, or the first NaN."""
+    cdef ptrdiff_t i
+    if m == INFINITY or m == -INFINITY:
+        for i in range(n):
+            if x[i * ld] != x[i * ld]:
+                return x[i * ld]
+        return m
+    return m + log1p_nonnegative(rest)
+
+
+cdef object along_axis(object x, object axis, object out, kernel_pair kernels):
+    """out = f(x), row by row"""
+    cdef Rows rows
+    cdef cnp.ndarray source, target
+    cdef int axis_
+    (source,), axis_, target, result = _arguments.rows(("x",), (x,), axis, out)
+    begin_rows(&rows, source, axis_)
+    add_rows(&rows, 0, source, axis_)
+    add_rows(&rows, 2, target, axis_)
+    run_rows(&rows, kernels.by_row[is_double(source)], kernels.by_lanes[is_double(source)])
+    return _arguments.deliver(target, result)
+
+
+cdef object backward_along_axis(object dy, object y, object axis, object out, kernel_pair kernels):
+    """out = f(dy, y), row by row"""
+    cdef Rows rows
+    cdef cnp.ndarray grad, saved, target
+    cdef int axis_
+    (grad, saved), axis_, target, result = _arguments.rows(("dy", "y"), (dy, y), axis, out)
+    begin_rows(&rows, grad, axis_)
+    add_rows(&rows, 0, grad, axis_)
+    add_rows(&rows, 1, saved, axis_)
+    add_rows(&rows, 2, target, axis_)
+    run_rows(&rows, kernels.by_row[is_double(grad)], kernels.by_lanes[is_double(grad)])
+    return _arguments.deliver(target, result)
+
+
+def softmax(x, axis, out):
+    cdef kernel_pair kernels
+    kernels.by_row[0], kernels.by_row[1] = <row_kernel>softmax_row[float], <row_kernel>softmax_row[double]
+    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>softmax_lanes[float], <lanes_kernel>softmax_lanes[double]
+    return along_axis(x, axis, out, kernels)
+
+
+def log_softmax(x, axis, out):
+    cdef kernel_pair kernels
+    kernels.by_row[0], kernels.by_row[1] = <row_kernel>log_softmax_row[float], <row_kernel>log_softmax_row[double]
+    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>log_softmax_lanes[float], <lanes_kernel>log_softmax_lanes[double]
+    return along_axis(x, axis, out, kernels)
+
+
+def softmax_backward(dy, y, axis, out):
+    cdef kernel_pair kernels
+    kernels.by_row[0], kernels.by_row[1] = <row_kernel>softmax_backward_row[float], <row_kernel>softmax_backward_row[double]
+    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>softmax_backward_lanes[float], <lanes_kernel>softmax_backward_lanes[double]
+    return backward_along_axis(dy, y, axis, out, kernels)
+
+
+def log_softmax_backward(dy, y, axis, out):
+    cdef kernel_pair kernels
+    kernels.by_row[0], kernels.by_row[1] = <row_kernel>log_softmax_backward_row[float], <row_kernel>log_softmax_backward_row[double]
+    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>log_softmax_backward_lanes[float], <lanes_kernel>log_softmax_backward_lanes[double]
+    return backward_along_axis(dy, y, axis, out, kernels)
+
+
+def logsumexp(x, axis, keepdims, out):
+    cdef Rows rows
+    cdef cnp.ndarray source, target
+    cdef int axis_
+    source, axis_, target, result = _arguments.logsumexp(x, axis, keepdims, out)
+    begin_rows(&rows, source, axis_)
+    add_rows(&rows, 0, source, axis_)
+    rows.values = cnp.PyArray_DATA(target)
+    if is_double(source):
+        run_rows(&rows, <row_kernel>logsumexp_row[double], <lanes_kernel>logsumexp_lanes[double])
+    else:
+        run_rows(&rows, <row_kernel>logsumexp_row[float], <lanes_kernel>logsumexp_lanes[float])
+    return _arguments.deliver_reduced(target, result)

@@ -1,0 +1,179 @@
+/* Elementary functions of one `real`, without branches, so that a loop over them vectorises.
+
+   exp       Cody & Waite (1980): x = n ln2 + r with |r| <= ln2/2, e^r = 1 + r + r^2 q(r),
+             q the minimax polynomial on that interval (Remez; its error is 2^-28 of e^r for
+             float and 2^-58 for double), times 2^n made by arithmetic on exponent bits.
+   sigmoid,  quotients of 1, e^-|x| and expm1(-2|x|), carried as value + remainder so that the
+   tanh      one division is the only rounding that counts.
+
+   The error bounds are measured, not proved here: over every float there is, at most one ulp. */
+
+#if FF_IS_F32
+#define MULADD(a, b, c) FF_MULADD_F32(a, b, c)
+#define LOG2E 1.44269504088896341f
+#define LN2_HI 0.693145751953125f        /* few bits: n * LN2_HI is exact */
+#define LN2_LO 1.42860682030941723e-06f
+#define EXPONENT_SHIFT 23
+#define EXPONENT_MAGIC 12583039.0f       /* 1.5 * 2^23 + 127: low bits hold n + bias */
+#define EXPONENT_MIN (-126.0f)
+#define EXPONENT_MAX 127.0f
+#define EXP_FLUSH (-87.3365447f)         /* ln of the smallest normal number */
+#define EXP_LOWEST (-104.0f)             /* e^x rounds to 0 from here on */
+#define EXP_HIGHEST 89.0f                /* e^x rounds to inf from here on */
+#else
+#define MULADD(a, b, c) FF_MULADD_F64(a, b, c)
+#define LOG2E 1.44269504088896340736
+#define LN2_HI 6.93147180369123816490e-01
+#define LN2_LO 1.90821492927058770002e-10
+#define EXPONENT_SHIFT 52
+#define EXPONENT_MAGIC 6755399441056767.0 /* 1.5 * 2^52 + 1023 */
+#define EXPONENT_MIN (-1022.0)
+#define EXPONENT_MAX 1023.0
+#define EXP_FLUSH (-708.39641853226410622)
+#define EXP_LOWEST (-746.0)
+#define EXP_HIGHEST 710.0
+#endif
+
+/* 2^n for an integral n in [EXPONENT_MIN, EXPONENT_MAX], given n + EXPONENT_MAGIC. */
+static inline real FN(power_of_two)(real shifted) {
+    return FN(from_bits)(FN(bits)(shifted) << EXPONENT_SHIFT);
+}
+
+/* (e^r - 1 - r) / r^2 for |r| <= ln2/2. */
+static inline real FN(exp_tail)(real r) {
+#if FF_IS_F32
+    real q = MULADD(r, 0x1.6a23cap-10f, 0x1.123a1fp-7f);
+    q = MULADD(r, q, 0x1.5558f3p-5f);
+    q = MULADD(r, q, 0x1.555491p-3f);
+    return MULADD(r, q, 0x1.fffffcp-2f);
+#else
+    real q = MULADD(r, 0x1.ad7f3b22740dcp-26, 0x1.28ad9b7868661p-22);
+    q = MULADD(r, q, 0x1.71df25b516d4cp-19);
+    q = MULADD(r, q, 0x1.a01999e274b14p-16);
+    q = MULADD(r, q, 0x1.a01a012a0e7e8p-13);
+    q = MULADD(r, q, 0x1.6c16c18438a89p-10);
+    q = MULADD(r, q, 0x1.1111111127d10p-7);
+    q = MULADD(r, q, 0x1.555555555083fp-5);
+    q = MULADD(r, q, 0x1.55555555554f9p-3);
+    return MULADD(r, q, 0x1.000000000000ap-1);
+#endif
+}
+
+/* e^d for d <= 0, the case of every softmax: results below the smallest normal number are 0,
+   exactly so for -inf.  The scale is multiplied in, not added to the exponent bits, because an
+   integer added to a NaN makes a number of it. */
+static inline real FN(exp_nonpositive)(real d) {
+    real shifted = MULADD(d, LOG2E, EXPONENT_MAGIC);
+    real n = shifted - EXPONENT_MAGIC;
+    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, d));
+    real p = MULADD(r * r, FN(exp_tail)(r), r) + 1;
+    real y = p * FN(power_of_two)(shifted);
+    return d < EXP_FLUSH ? 0 : y;
+}
+
+/* e^x for every x: the scale in two factors, so that subnormal results are rounded once and
+   those above 2^1023 or 2^127 are reached. */
+static inline real FN(exp)(real x) {
+    real c = x < EXP_LOWEST ? EXP_LOWEST : x;
+    c = c > EXP_HIGHEST ? EXP_HIGHEST : c;
+    real n = MULADD(c, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
+    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, c));
+    real p = MULADD(r * r, FN(exp_tail)(r), r) + 1;
+    real first = n < EXPONENT_MIN ? EXPONENT_MIN : n;
+    first = first > EXPONENT_MAX ? EXPONENT_MAX : first;
+    real rest = n - first;
+    return p * FN(power_of_two)(first + EXPONENT_MAGIC) * FN(power_of_two)(rest + EXPONENT_MAGIC);
+}
+
+/* A number as an unevaluated sum; `lo` is what rounding `hi` lost. */
+typedef struct { real hi, lo; } FN(pair);
+
+/* a + b for |a| >= |b| or a == 0 (Dekker 1971). */
+static inline FN(pair) FN(fast_sum)(real a, real b) {
+    FN(pair) s;
+    s.hi = a + b;
+    s.lo = b - (s.hi - a);
+    return s;
+}
+
+/* e^z = 2^n (1 + p) for z <= 0, p as a pair, n >= EXPONENT_MIN and the rest of the exponent,
+   which only subnormal results have, apart. */
+typedef struct { FN(pair) p; real scale, subnormal_scale; } FN(split_exp);
+
+static inline FN(split_exp) FN(exp_split)(real z) {
+    FN(split_exp) e;
+    real c = z < EXP_LOWEST ? EXP_LOWEST : z;
+    real n = MULADD(c, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
+    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, c));
+    real first = n < EXPONENT_MIN ? EXPONENT_MIN : n;
+    e.p = FN(fast_sum)(r, r * r * FN(exp_tail)(r));
+    e.scale = FN(power_of_two)(first + EXPONENT_MAGIC);
+    e.subnormal_scale = FN(power_of_two)(n - first + EXPONENT_MAGIC);
+    return e;
+}
+
+/* a / b rounded nearly once, both given as pairs. */
+static inline real FN(quotient)(FN(pair) a, FN(pair) b) {
+    real inverse = 1 / b.hi;
+    real q = a.hi * inverse;
+    real left = FN(residual)(q, b.hi, a.hi) + (a.lo - q * b.lo);
+    return MULADD(left, inverse, q);
+}
+
+/* 1 + e^z as a pair. */
+static inline FN(pair) FN(one_plus_exp)(FN(split_exp) e, FN(pair) one_plus_p) {
+    FN(pair) d = FN(fast_sum)(1, e.scale * one_plus_p.hi);
+    d.lo += e.scale * one_plus_p.lo;
+    return d;
+}
+
+/* 1 / (1 + e^-x): with e = e^-|x| it is 1/(1+e) on the right and e/(1+e) on the left. */
+static inline real FN(sigmoid)(real x) {
+    FN(split_exp) e = FN(exp_split)(-FN(absolute)(x));
+    FN(pair) one_plus_p = FN(fast_sum)(1, e.p.hi);
+    one_plus_p.lo += e.p.lo;
+    FN(pair) numerator;
+    numerator.hi = x < 0 ? one_plus_p.hi : 1;
+    numerator.lo = x < 0 ? one_plus_p.lo : 0;
+    real q = FN(quotient)(numerator, FN(one_plus_exp)(e, one_plus_p));
+    return x < 0 ? q * e.scale * e.subnormal_scale : q;
+}
+
+/* factor * e / (1+e)^2 with e = e^-|x|: s(x) s(-x), which s (1 - s) gets wrong where s rounds
+   to 1.  `factor`, a power of two, comes before the scale so that subnormals round once. */
+static inline real FN(scaled_sigmoid_grad)(real x, real factor) {
+    FN(split_exp) e = FN(exp_split)(-FN(absolute)(x));
+    FN(pair) one_plus_p = FN(fast_sum)(1, e.p.hi);
+    one_plus_p.lo += e.p.lo;
+    FN(pair) d = FN(one_plus_exp)(e, one_plus_p), square;
+    square.hi = d.hi * d.hi;
+    square.lo = 2 * d.hi * d.lo - FN(residual)(d.hi, d.hi, square.hi);
+    return FN(quotient)(one_plus_p, square) * factor * e.scale * e.subnormal_scale;
+}
+
+static inline real FN(sigmoid_grad)(real x) { return FN(scaled_sigmoid_grad)(x, 1); }
+
+/* sech^2 x = 4 s(2x) s(-2x). */
+static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(2 * x, 4); }
+
+/* tanh |x| = -E / (2 + E) with E = expm1(-2|x|) = (2^n - 1) + 2^n p; odd by construction. */
+static inline real FN(tanh)(real x) {
+    FN(split_exp) e = FN(exp_split)(-2 * FN(absolute)(x));
+    FN(pair) E = FN(fast_sum)(e.scale - 1, e.scale * e.p.hi);
+    E.lo += e.scale * e.p.lo;
+    FN(pair) denominator = FN(fast_sum)(2, E.hi);
+    denominator.lo += E.lo;
+    return FN(with_sign)(FN(quotient)(E, denominator), x);
+}
+
+#undef MULADD
+#undef LOG2E
+#undef LN2_HI
+#undef LN2_LO
+#undef EXPONENT_SHIFT
+#undef EXPONENT_MAGIC
+#undef EXPONENT_MIN
+#undef EXPONENT_MAX
+#undef EXP_FLUSH
+#undef EXP_LOWEST
+#undef EXP_HIGHEST

@@ -1,0 +1,39 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, binding=False, freethreading_compatible=True
+"""The compiled kernels, built once for each instruction set from these same sources.
+
+    arrays.pxi       from Python arrays to pointers: the fast path, and the way round it
+    walk.pxi         elementwise functions: strides, chunks, threads
+    rows.pxi         functions along an axis: which rows, in which order, by row or by tile
+    activations.pxi  losses.pxi  optimizers.pxi     the kernels themselves, one below the other
+
+A kernel over rows is a pair of functions of the same few lines, `..._row` for one contiguous row
+and `..._lanes` for sixteen rows side by side; both compose the primitives of `rows.inc.h`.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.math cimport INFINITY
+from libc.stddef cimport ptrdiff_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from ffkernels import _arguments
+
+cnp.import_array()
+
+ctypedef fused real:
+    float
+    double
+
+include "primitives.pxi"
+include "arrays.pxi"
+include "walk.pxi"
+include "rows.pxi"
+include "activations.pxi"
+include "losses.pxi"
+include "optimizers.pxi"
+
+isa = __name__.rpartition(".")[2]
+openmp = bool(FF_OPENMP)
+compiler = FF_COMPILER.decode()

@@ -1,0 +1,38 @@
+cdef object update(tuple names, tuple values, const span_function *spans, const double *numbers):
+    """Runs a span over a parameter, its gradient and its state, all but the gradient in place."""
+    cdef Walk walk
+    cdef cnp.ndarray array
+    cdef int i
+    walk.operands = walk.outputs = 0
+    walk.scalar = numbers
+    walk.grain = GRAIN_MEMORY
+    arrays = _arguments.parameters(names, values)
+    for i in range(len(arrays)):
+        array = arrays[i]
+        add_operand(&walk, array, i != 1)
+    walk.span = spans[is_double(array)]
+    simplify(&walk)
+    with nogil:
+        run(&walk)
+
+
+def sgd_update(param, grad, lr, weight_decay):
+    cdef double numbers[2]
+    numbers[0] = _arguments.real_number(lr, "lr")
+    numbers[1] = _arguments.real_number(weight_decay, "weight_decay")
+    update(("param", "grad"), (param, grad), sgd_spans, numbers)
+
+
+def momentum_update(param, grad, velocity, lr, momentum, weight_decay):
+    cdef double numbers[3]
+    numbers[0] = _arguments.real_number(lr, "lr")
+    numbers[1] = _arguments.real_number(momentum, "momentum")
+    numbers[2] = _arguments.real_number(weight_decay, "weight_decay")
+    update(("param", "grad", "velocity"), (param, grad, velocity), momentum_spans, numbers)
+
+
+def adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay):
+    cdef double numbers[7]
+    for i, number in enumerate(_arguments.adam(step, lr, beta1, beta2, eps, weight_decay)):
+        numbers[i] = number
+    update(("param", "grad", "m", "v"), (param, grad, m, v), adam_spans, numbers)

@@ -1,0 +1,76 @@
+# The C side, as Cython sees it.  A primitive is declared once for both types, with `void *` for an
+# array of `real`; in C each is a macro that picks the function by the pointer's type, so a wrong
+# type is still an error, the compiler's.
+
+cdef extern from "threads.h" nogil:
+    int FF_OPENMP
+    const char *FF_COMPILER
+    int omp_get_max_threads()
+    int omp_get_thread_num()
+
+cdef extern from "real.h" nogil:
+    enum: FF_LANES
+
+    ctypedef void (*span_function)(char *const *operand, const double *scalar, ptrdiff_t n) noexcept nogil
+    const span_function *relu_spans
+    const span_function *relu_grad_spans
+    const span_function *relu_backward_spans
+    const span_function *bias_relu_spans
+    const span_function *sigmoid_spans
+    const span_function *sigmoid_grad_spans
+    const span_function *sigmoid_backward_spans
+    const span_function *bias_sigmoid_spans
+    const span_function *tanh_spans
+    const span_function *tanh_grad_spans
+    const span_function *tanh_backward_spans
+    const span_function *bias_tanh_spans
+    const span_function *identity_spans
+    const span_function *identity_grad_spans
+    const span_function *identity_backward_spans
+    const span_function *bias_identity_spans
+    const span_function *exp_spans
+    const span_function *log_spans
+    const span_function *sgd_spans
+    const span_function *momentum_spans
+    const span_function *adam_spans
+
+    double row_max(const void *x, ptrdiff_t n)
+    double row_exp_sum(const void *x, double m, void *y, ptrdiff_t n)
+    double row_sum_exp(const void *x, double m, ptrdiff_t n)
+    double row_sum(const void *x, ptrdiff_t n)
+    double row_dot(const void *x, const void *y, ptrdiff_t n)
+    void row_scale(void *y, double factor, ptrdiff_t n)
+    void row_log_softmax(const void *x, double m, double log_sum, void *y, ptrdiff_t n)
+    void row_softmax_backward(const void *dy, const void *y, double dot, void *out, ptrdiff_t n)
+    void row_log_softmax_backward(const void *dy, const void *y, double sum, void *out, ptrdiff_t n)
+    void row_coefficients(const void *t, const void *w, double smoothing, void *a, ptrdiff_t n)
+    double row_gap(const void *x, double m, const void *a, ptrdiff_t n)
+    void row_gradient(const void *y, double scale, const void *a, double factor, void *out, ptrdiff_t n)
+    double row_cross_entropy(const void *p, const void *t, double eps, ptrdiff_t n)
+    void row_cross_entropy_grad(const void *p, const void *t, double eps, double factor, void *out, ptrdiff_t n)
+    double row_squared_error(const void *y, const void *t, ptrdiff_t n)
+    void row_difference(const void *y, const void *t, double factor, void *out, ptrdiff_t n)
+    void row_add(const void *x, void *sums, ptrdiff_t n)
+    void row_flush(void *sums, double *totals, ptrdiff_t n)
+
+    void tile_load(const void *x, ptrdiff_t row_stride, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, void *tile)
+    void tile_store(const void *tile, ptrdiff_t rows, ptrdiff_t n, void *x, ptrdiff_t row_stride, ptrdiff_t step)
+    void lanes_max(const void *x, ptrdiff_t ld, ptrdiff_t n, void *m)
+    void lanes_exp_sum(const void *x, ptrdiff_t ld, const void *m, void *y, ptrdiff_t ld_y, ptrdiff_t n, double *rest)
+    void lanes_sum_exp(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, double *rest)
+    void lanes_sum(const void *x, ptrdiff_t ld, ptrdiff_t n, double *total)
+    void lanes_dot(const void *x, ptrdiff_t ld, const void *y, ptrdiff_t ld_y, ptrdiff_t n, double *total)
+    void lanes_scale(void *y, ptrdiff_t ld, const double *factor, ptrdiff_t n)
+    void lanes_log_softmax(const void *x, ptrdiff_t ld, const void *m, const double *log_sum, void *y, ptrdiff_t ld_y, ptrdiff_t n)
+    void lanes_softmax_backward(const void *dy, ptrdiff_t ld_dy, const void *y, ptrdiff_t ld_y, const double *dot, void *out, ptrdiff_t ld_out, ptrdiff_t n)
+    void lanes_log_softmax_backward(const void *dy, ptrdiff_t ld_dy, const void *y, ptrdiff_t ld_y, const double *sum, void *out, ptrdiff_t ld_out, ptrdiff_t n)
+
+    double log_f64(double x)
+    double log1p_nonnegative(double d)
+    void lanes_log1p(const double *rest, double *log_sum)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
+    int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil
+    int PyArray_ISNOTSWAPPED(cnp.ndarray a) nogil
+    bint PyArray_CheckExact(object a)

@@ -1,0 +1,305 @@
+# Functions along an axis: which rows there are, and how each reaches a kernel.
+#
+# The axes but one are joined into `runs` of `count` rows with one stride between them.  Blocks of
+# rows, of a size that depends on the shape alone, are what threads share out and what loss sums are
+# kept for, so that no result depends on the number of threads.  A kernel sees contiguous memory:
+#
+#     BY_ROW      rows lie contiguously: one after the other, straight from the arrays
+#     BY_COLUMN   neighbouring rows lie side by side (axis 0 of a C-ordered matrix): sixteen at a
+#                 time, one in each lane, straight from the arrays
+#     BY_TILE     few elements a row: sixteen rows copied into a tile on the stack, and back
+#     BY_COPY     anything else: a row copied into scratch memory, and back
+
+cdef enum:
+    MAX_ARRAYS = 3               # two inputs, one output
+    TILE_STEPS = 32              # longest row that goes into a tile
+    TILE_ROWS = 4                # fewest rows for which a tile pays
+    BLOCK_ELEMENTS = 1 << 14
+    GRAIN_ROWS = 1 << 15         # elements a thread must have
+
+cdef enum Order:
+    BY_ROW, BY_COLUMN, BY_TILE, BY_COPY
+
+ctypedef struct Job:
+    # What a kernel takes besides its row; each kernel uses its own few of these.
+    const cnp.npy_intp *targets  # class index of each row, or NULL
+    const void *weight           # weight of each class, or NULL
+    const double *dloss          # one for each row, or NULL
+    bint has_ignore_index
+    ptrdiff_t ignore_index
+    double smoothing
+    double factor                # what the gradient is multiplied by
+    double eps
+    ptrdiff_t coefficients       # reals of scratch a row kernel asks for
+
+ctypedef double (*row_kernel)(const Job *job, ptrdiff_t row, const void *a, const void *b, void *out,
+                              void *scratch, ptrdiff_t n) noexcept nogil
+ctypedef void (*lanes_kernel)(const Job *job, ptrdiff_t row, int rows, const void *a, ptrdiff_t ld_a,
+                              const void *b, ptrdiff_t ld_b, void *out, ptrdiff_t ld_out,
+                              ptrdiff_t n, double *value) noexcept nogil
+
+ctypedef struct kernel_pair:
+    row_kernel by_row[2]         # float, double
+    lanes_kernel by_lanes[2]
+
+ctypedef struct Rows:
+    Job job
+    row_kernel by_row
+    lanes_kernel by_lanes        # NULL: the kernel has none
+    bint is_double
+    ptrdiff_t n                  # length of a row
+    ptrdiff_t runs, count        # rows = runs * count
+    ptrdiff_t block_rows, blocks_a_run
+    Order order
+    int arrays                   # in the slots 0 and 1 the inputs, in 2 the output
+    bint present[MAX_ARRAYS]
+    char *data[MAX_ARRAYS]
+    ptrdiff_t step[MAX_ARRAYS]   # between elements of a row, in elements
+    ptrdiff_t stride[MAX_ARRAYS]  # between rows of a run, in elements
+    int outer_ndim
+    ptrdiff_t outer_shape[MAX_DIMS]
+    ptrdiff_t outer_strides[MAX_ARRAYS][MAX_DIMS]
+    void *values                 # reals, one for each row, or NULL
+    double *sums                 # one for each block, or NULL
+    char *scratch
+    ptrdiff_t scratch_size       # bytes for each thread
+    int n_threads
+
+
+cdef void begin_rows(Rows *rows, cnp.ndarray like, int axis) noexcept:
+    """Takes shape and type from one array; `add_rows` then adds each."""
+    cdef int i, ndim = cnp.PyArray_NDIM(like)
+    rows.job.targets = NULL
+    rows.job.weight = NULL
+    rows.job.dloss = NULL
+    rows.job.has_ignore_index = False
+    rows.job.smoothing = 0
+    rows.job.factor = 1
+    rows.job.coefficients = 0
+    rows.values = NULL
+    rows.sums = NULL
+    rows.is_double = is_double(like)
+    rows.n = cnp.PyArray_DIM(like, axis)
+    rows.outer_ndim = 0
+    for i in range(ndim):
+        if i != axis:
+            rows.outer_shape[rows.outer_ndim] = cnp.PyArray_DIM(like, i)
+            rows.outer_ndim += 1
+    for i in range(MAX_ARRAYS):
+        rows.present[i] = False
+        rows.data[i] = NULL
+        rows.step[i] = 1
+
+
+cdef void add_rows(Rows *rows, int slot, cnp.ndarray a, int axis) noexcept:
+    cdef int i, outer = 0
+    cdef ptrdiff_t itemsize = cnp.PyArray_ITEMSIZE(a)
+    rows.present[slot] = True
+    rows.data[slot] = <char *>cnp.PyArray_DATA(a)
+    rows.step[slot] = cnp.PyArray_STRIDE(a, axis) // itemsize
+    if rows.n == 1:
+        rows.step[slot] = 1
+    for i in range(cnp.PyArray_NDIM(a)):
+        if i != axis:
+            rows.outer_strides[slot][outer] = cnp.PyArray_STRIDE(a, i) // itemsize
+            outer += 1
+
+
+cdef void join_rows(Rows *rows) noexcept:
+    """Joins the outer axes where every array passes through them in one go, and takes the last
+    one off as the run."""
+    cdef int i, j, slot, last
+    cdef bint joined
+    i = rows.outer_ndim - 2
+    while i >= 0:
+        joined = True
+        for slot in range(MAX_ARRAYS):
+            if rows.present[slot]:
+                joined = joined and (
+                    rows.outer_strides[slot][i]
+                    == rows.outer_shape[i + 1] * rows.outer_strides[slot][i + 1]
+                )
+        if joined:
+            rows.outer_shape[i] *= rows.outer_shape[i + 1]
+            rows.outer_ndim -= 1
+            for slot in range(MAX_ARRAYS):
+                rows.outer_strides[slot][i] = rows.outer_strides[slot][i + 1]
+            for j in range(i + 1, rows.outer_ndim):
+                rows.outer_shape[j] = rows.outer_shape[j + 1]
+                for slot in range(MAX_ARRAYS):
+                    rows.outer_strides[slot][j] = rows.outer_strides[slot][j + 1]
+        i -= 1
+    last = rows.outer_ndim - 1
+    rows.count = rows.outer_shape[last] if last >= 0 else 1
+    for slot in range(MAX_ARRAYS):
+        rows.stride[slot] = rows.outer_strides[slot][last] if last >= 0 else 0
+    rows.outer_ndim = max(last, 0)
+    rows.runs = 1
+    for i in range(rows.outer_ndim):
+        rows.runs *= rows.outer_shape[i]
+
+
+cdef void choose_order(Rows *rows) noexcept:
+    cdef int slot
+    cdef bint steps = True, strides = True
+    for slot in range(MAX_ARRAYS):
+        if rows.present[slot]:
+            steps = steps and rows.step[slot] == 1
+            strides = strides and rows.stride[slot] == 1
+    if rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1:
+        rows.order = BY_COLUMN
+    elif rows.by_lanes != NULL and rows.n <= TILE_STEPS and rows.count >= TILE_ROWS:
+        rows.order = BY_TILE
+    elif steps:
+        rows.order = BY_ROW
+    else:
+        rows.order = BY_COPY
+
+
+cdef inline char *row_at(const Rows *rows, int slot, ptrdiff_t offset, ptrdiff_t row) noexcept nogil:
+    if not rows.present[slot]:
+        return NULL
+    return rows.data[slot] + (offset + row * rows.stride[slot]) * (8 if rows.is_double else 4)
+
+
+cdef double copied_row(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, ptrdiff_t row,
+                       char *scratch) noexcept nogil:
+    """A row that lies in memory with a step: gathered, computed, scattered."""
+    cdef ptrdiff_t itemsize = 8 if rows.is_double else 4
+    cdef ptrdiff_t size = rows.n * itemsize
+    cdef char *place[MAX_ARRAYS]
+    cdef char *source
+    cdef int slot
+    cdef double value
+    for slot in range(MAX_ARRAYS):
+        place[slot] = NULL
+        if rows.present[slot]:
+            place[slot] = source = row_at(rows, slot, offset[slot], row)
+            if rows.step[slot] != 1:
+                place[slot] = scratch + (slot + 1) * size
+                if slot != 2:
+                    gather(source, rows.step[slot] * itemsize, place[slot], rows.n, itemsize)
+    value = rows.by_row(&rows.job, index, place[0], place[1], place[2], scratch, rows.n)
+    if rows.present[2] and rows.step[2] != 1:
+        source = row_at(rows, 2, offset[2], row)
+        scatter(place[2], source, rows.step[2] * itemsize, rows.n, itemsize)
+    return value
+
+
+cdef void tile_rows(const Rows *rows, real type, ptrdiff_t index, const ptrdiff_t *offset,
+                    ptrdiff_t row, int count, double *value) noexcept nogil:
+    """At most sixteen rows of a few elements, in a tile on the stack."""
+    cdef real tile[MAX_ARRAYS][FF_LANES * TILE_STEPS]
+    cdef real *x
+    cdef int slot
+    for slot in range(2):
+        if rows.present[slot]:
+            x = <real *>row_at(rows, slot, offset[slot], row)
+            tile_load(x, rows.stride[slot], rows.step[slot], count, rows.n, tile[slot])
+    rows.by_lanes(&rows.job, index, count, tile[0], FF_LANES, tile[1], FF_LANES,
+                  tile[2] if rows.present[2] else NULL, FF_LANES, rows.n, value)
+    if rows.present[2]:
+        x = <real *>row_at(rows, 2, offset[2], row)
+        tile_store(<real *>tile[2], count, rows.n, x, rows.stride[2], rows.step[2])
+
+
+cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil:
+    cdef ptrdiff_t run = block // rows.blocks_a_run
+    cdef ptrdiff_t row = (block % rows.blocks_a_run) * rows.block_rows
+    cdef ptrdiff_t stop = min(row + rows.block_rows, rows.count)
+    cdef ptrdiff_t offset[MAX_ARRAYS]
+    cdef ptrdiff_t outer = run, position
+    cdef double value[FF_LANES]
+    cdef double sum = 0
+    cdef char *scratch = rows.scratch + thread * rows.scratch_size
+    cdef int i, count, slot
+    for slot in range(MAX_ARRAYS):
+        offset[slot] = 0
+    for i in range(rows.outer_ndim - 1, -1, -1):
+        position = outer % rows.outer_shape[i]
+        outer //= rows.outer_shape[i]
+        for slot in range(MAX_ARRAYS):
+            if rows.present[slot]:
+                offset[slot] += position * rows.outer_strides[slot][i]
+    while row < stop:
+        position = run * rows.count + row
+        count = 1
+        if rows.order == BY_ROW:
+            value[0] = rows.by_row(
+                &rows.job, position, row_at(rows, 0, offset[0], row), row_at(rows, 1, offset[1], row),
+                row_at(rows, 2, offset[2], row), scratch, rows.n)
+        elif rows.order == BY_COLUMN and stop - row >= FF_LANES:
+            count = FF_LANES
+            rows.by_lanes(
+                &rows.job, position, count, row_at(rows, 0, offset[0], row), rows.step[0],
+                row_at(rows, 1, offset[1], row), rows.step[1],
+                row_at(rows, 2, offset[2], row), rows.step[2], rows.n, value)
+        elif rows.order == BY_TILE:
+            count = <int>min(stop - row, FF_LANES)
+            if rows.is_double:
+                tile_rows(rows, <double>0, position, offset, row, count, value)
+            else:
+                tile_rows(rows, <float>0, position, offset, row, count, value)
+        else:
+            value[0] = copied_row(rows, position, offset, row, scratch)
+        for i in range(count):
+            sum += value[i]
+            if rows.values != NULL:
+                if rows.is_double:
+                    (<double *>rows.values)[position + i] = value[i]
+                else:
+                    (<float *>rows.values)[position + i] = <float>value[i]
+        row += count
+    if rows.sums != NULL:
+        rows.sums[block] = sum
+
+
+cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) except? -1:
+    """Runs the kernel over every row; returns the sum of its values, in the order of the rows."""
+    cdef ptrdiff_t blocks, block, lanes = FF_LANES
+    cdef double total = 0
+    cdef double sums_on_stack[64]
+    cdef double *sums = sums_on_stack
+    cdef char *scratch = NULL
+    cdef int n_threads
+    rows.by_row = by_row
+    rows.by_lanes = by_lanes
+    join_rows(rows)
+    if rows.runs == 0 or rows.count == 0:
+        return 0
+    choose_order(rows)
+    rows.block_rows = max(lanes, BLOCK_ELEMENTS // max(rows.n, 1) // lanes * lanes)
+    rows.blocks_a_run = (rows.count + rows.block_rows - 1) // rows.block_rows
+    blocks = rows.runs * rows.blocks_a_run
+    n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, GRAIN_ROWS), blocks)
+    rows.n_threads = n_threads
+    rows.scratch_size = 0
+    if rows.order == BY_COPY or rows.order == BY_COLUMN:
+        rows.scratch_size = 4
+    elif rows.job.coefficients:
+        rows.scratch_size = 1
+    rows.scratch_size *= rows.n * sizeof(double)
+    if rows.scratch_size:
+        scratch = <char *>malloc(rows.scratch_size * n_threads)
+        if scratch == NULL:
+            raise MemoryError
+    rows.scratch = scratch
+    if blocks > 64:
+        sums = <double *>malloc(blocks * sizeof(double))
+        if sums == NULL:
+            free(scratch)
+            raise MemoryError
+    rows.sums = sums
+    if n_threads == 1:
+        with nogil:
+            for block in range(blocks):
+                do_block(rows, block, 0)
+    else:
+        for block in prange(blocks, nogil=True, num_threads=n_threads, schedule="static"):
+            do_block(rows, block, omp_get_thread_num())
+    for block in range(blocks):
+        total += sums[block]
+    if sums != sums_on_stack:
+        free(sums)
+    free(scratch)
+    return total

@@ -1,0 +1,268 @@
+"""Which implementation runs, on which instruction set and how many threads.
+
+All of it is a property of the process, read at import from the environment:
+``FFKERNELS_BACKEND`` (``compiled`` or ``numpy``), ``FFKERNELS_ISA`` (``baseline``, ``avx2`` or
+``avx512``), ``FFKERNELS_NUM_THREADS`` (else ``OMP_NUM_THREADS``, else the processors this process
+may use, affinity and control-group quota considered).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import _numpy
+
+__all__ = [
+    "get_backend",
+    "get_isa",
+    "get_num_threads",
+    "num_threads",
+    "set_backend",
+    "set_isa",
+    "set_num_threads",
+    "show_config",
+    "use_backend",
+]
+
+BACKENDS = ("compiled", "numpy")
+
+try:
+    from . import _compiled
+except ImportError as error:
+    _compiled = None  # type: ignore[assignment]
+    _why_not = str(error)
+else:
+    _why_not = ""
+
+#: The module whose functions the public ones call.
+active: ModuleType
+
+_kernels: ModuleType | None = None
+_threads = 1
+
+
+def _quota() -> float:
+    """Processors a control group grants, infinite without a limit."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.inf if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        folder = Path("/sys/fs/cgroup/cpu")
+        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
+        return limit_us / int((folder / "cpu.cfs_period_us").read_text()) if limit_us > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+
+
+def _available_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
+    return max(1, min(processors, math.ceil(min(_quota(), processors))))
+
+
+def _threads_from_environment() -> int:
+    own = os.environ.get("FFKERNELS_NUM_THREADS")
+    if own:
+        if not own.isdecimal() or int(own) < 1:
+            raise ValueError(f"FFKERNELS_NUM_THREADS: expected a positive integer, got {own!r}")
+        return int(own)
+    openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(openmp) if openmp.isdecimal() and int(openmp) > 0 else _available_processors()
+
+
+def get_backend() -> str:
+    """Name of the active backend, ``"compiled"`` or ``"numpy"``."""
+    return "numpy" if active is _numpy else "compiled"
+
+
+def set_backend(name: str) -> None:
+    """Make a backend the active one, for the whole process.
+
+    Parameters
+    ----------
+    name : {"compiled", "numpy"}
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    ImportError
+        For ``"compiled"`` where no extension was built or it cannot run here; the message says why.
+    """
+    global active
+    if name not in BACKENDS:
+        raise ValueError(f'backend: expected "compiled" or "numpy", got {name!r}')
+    if name == "numpy":
+        active = _numpy
+        return
+    if _kernels is None:
+        raise ImportError(f"the compiled backend is not available: {_why_not}")
+    active = _kernels
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Context with another backend.
+
+    Examples
+    --------
+    >>> import ffkernels
+    >>> with ffkernels.use_backend("numpy"):
+    ...     ffkernels.get_backend()
+    'numpy'
+    """
+    before = get_backend()
+    set_backend(name)
+    try:
+        yield
+    finally:
+        set_backend(before)
+
+
+def get_isa() -> str | None:
+    """Instruction set of the compiled kernels; None without them."""
+    return None if _kernels is None else str(_kernels.isa)
+
+
+def set_isa(name: str) -> None:
+    """Choose the instruction set of the compiled kernels, for the whole process.
+
+    Raises
+    ------
+    ValueError
+        For one that was not built or that this processor lacks; the message names the choices.
+    ImportError
+        Without compiled kernels.
+    """
+    global active, _kernels
+    if _compiled is None:
+        raise ImportError(f"the compiled backend is not available: {_why_not}")
+    kernels = _compiled.load(name)
+    if active is not _numpy:
+        active = kernels
+    _kernels = kernels
+    kernels.set_num_threads(_threads)
+
+
+def get_num_threads() -> int:
+    """How many threads a call on large arrays may use."""
+    return _threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a call on large arrays may use; results do not depend on it.
+
+    The NumPy backend keeps the number and computes on one thread.
+    """
+    global _threads
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"n: expected an integer, got {type(n).__name__}")
+    if not 1 <= n < 2**15:
+        raise ValueError(f"n: expected a positive number of threads, got {n}")
+    _threads = int(n)
+    if _kernels is not None:
+        _kernels.set_num_threads(_threads)
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Context with another number of threads.
+
+    Examples
+    --------
+    >>> import ffkernels
+    >>> with ffkernels.num_threads(1):
+    ...     ffkernels.get_num_threads()
+    1
+    """
+    before = _threads
+    set_num_threads(n)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+def _after_fork_in_child() -> None:
+    # A team of OpenMP threads does not survive a fork; gcc's runtime would wait for it forever.
+    set_num_threads(1)
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print what runs and why, or return it.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print it, or return it as a dictionary.
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f'mode: expected "stdout" or "dicts", got {mode!r}')
+    try:
+        own_version = version("ffkernels")
+    except PackageNotFoundError:
+        own_version = "not installed"
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index,call-overload]
+    config: dict[str, Any] = {
+        "ffkernels": own_version,
+        "backend": get_backend(),
+        "why": _why_not or _reason,
+        "isa": get_isa(),
+        "isa built": _compiled.built() if _compiled else (),
+        "isa supported": _compiled.supported() if _compiled else (),
+        "openmp": bool(_kernels and _kernels.openmp),
+        "threads": _threads,
+        "compiler": _kernels.compiler if _kernels else None,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas.get('name')} {blas.get('version')}",
+    }
+    if mode == "dicts":
+        return config
+    for name, value in config.items():
+        text = ", ".join(value) if isinstance(value, tuple) else value
+        sys.stdout.write(f"{name:15} {text}\n")
+    return None
+
+
+def _start() -> str:
+    """Chooses at import; returns the reason in words."""
+    global active, _kernels, _threads, _why_not
+    active = _numpy
+    _threads = _threads_from_environment()
+    wanted = os.environ.get("FFKERNELS_BACKEND")
+    if wanted is not None and wanted not in BACKENDS:
+        raise ValueError(f'FFKERNELS_BACKEND: expected "compiled" or "numpy", got {wanted!r}')
+    if _compiled is not None:
+        try:
+            _kernels = _compiled.load()
+            _kernels.set_num_threads(_threads)
+        except ImportError as error:
+            _why_not = str(error)
+    if wanted:
+        set_backend(wanted)
+        return f"FFKERNELS_BACKEND={wanted}"
+    if _kernels is None:
+        return "no compiled kernels"
+    set_backend("compiled")
+    return "compiled kernels are there, and are the default"
+
+
+_reason = _start()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

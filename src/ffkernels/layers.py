@@ -1,0 +1,971 @@
+"""Layers with the protocol of the deep-learning-from-scratch books, and a net fused at its seams.
+
+A layer is called ``forward(x)``, then ``backward(dout)`` with the gradient of the loss at its
+output, and returns that at its input; ``params`` and ``grads`` list its parameters and
+their gradients. A loss is called ``forward(x, t)``, and its ``backward()`` begins the way back.
+Nets written for the books' layers run on these when one import is changed.
+
+What a layer returns lies in memory of its own, kept for the next call and overwritten by it: from
+the second step on, training allocates nothing that grows with the batch. A smaller batch uses a
+part of the same memory. To keep the results of several calls, copy them, or construct the layer
+with ``copy=True``. A layer never changes the arrays it is given, and refers to them until its
+``backward``. It computes in the dtype of its input, `Affine` in that of ``W``. A layer or a net
+serves one thread at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ._arguments import Array, _any_array, real_array
+from .activations import (
+    bias_identity,
+    bias_relu,
+    bias_sigmoid,
+    bias_tanh,
+    identity,
+    identity_backward,
+    identity_backward_bias,
+    relu,
+    relu_backward,
+    relu_backward_bias,
+    sigmoid,
+    sigmoid_backward,
+    sigmoid_backward_bias,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+    tanh_backward_bias,
+)
+from .losses import (
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_with_grad,
+    sum_squared_error,
+    sum_squared_error_backward,
+    sum_squared_error_with_grad,
+)
+from .optimizers import Optimizer
+
+__all__ = [
+    "Affine",
+    "FeedForward",
+    "Identity",
+    "IdentityWithLoss",
+    "Relu",
+    "Sigmoid",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Tanh",
+]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_INDEX = np.dtype(np.intp)
+
+# Rows that predict and loss take at a time: few enough for hidden layers to stay in the cache.
+_CHUNK = 1024
+
+_Shape = tuple[int, ...]
+_Allocate = Callable[[_Shape, np.dtype[Any]], Array]
+
+
+class _Buffer:
+    """Called like np.empty; allocates once, later calls get the same memory or a part of it."""
+
+    def __init__(self) -> None:
+        self._memory = self._last = np.empty(0)
+
+    def __call__(self, shape: _Shape, dtype: np.dtype[Any]) -> Array:
+        if self._last.shape != shape or self._last.dtype != dtype:
+            size = math.prod(shape)
+            if self._memory.size < size or self._memory.dtype != dtype:
+                self._memory = np.empty(size, dtype)
+            self._last = self._memory[:size].reshape(shape)
+        return self._last
+
+
+def _floats(value: npt.ArrayLike, name: str) -> Array:
+    array = _any_array(value, name)
+    return array if array.dtype in _FLOATS else real_array(array, name)
+
+
+def _numbers(value: npt.ArrayLike, name: str) -> Array:
+    """Return a real array; integers stay integers, for `_cast` to convert them in one step."""
+    array = _any_array(value, name)
+    usual = array.dtype in _FLOATS or array.dtype.kind in "iub"
+    return array if usual else real_array(array, name)
+
+
+def _cast(array: Array, dtype: np.dtype[Any], allocate: _Allocate) -> Array:
+    if array.dtype == dtype:
+        return array
+    converted = allocate(array.shape, dtype)
+    np.copyto(converted, array)
+    return converted
+
+
+def _batch(x: npt.ArrayLike, features: int) -> Array:
+    """Return x as an array, refused unless each of its rows holds so many numbers."""
+    array = _numbers(x, "x")
+    if array.ndim < 2 or math.prod(array.shape[1:]) != features:
+        raise ValueError(
+            f"x: expected shape (N, {features}), or (N, ...) with {features} numbers a row, "
+            f"got {array.shape}"
+        )
+    return array
+
+
+def _rows(batch: Array, features: int, dtype: np.dtype[Any], allocate: _Allocate) -> Array:
+    """Return a batch of any dimensions as a matrix of one dtype."""
+    if batch.ndim == 2:
+        return _cast(batch, dtype, allocate)
+    if not batch.flags.c_contiguous:  # reshape would copy it to a new array
+        ordered = allocate(batch.shape, dtype)
+        np.copyto(ordered, batch)
+        batch = ordered
+    return _cast(batch.reshape(len(batch), features), dtype, allocate)
+
+
+def _upstream(dout: npt.ArrayLike, shape: _Shape, dtype: np.dtype[Any], to: _Allocate) -> Array:
+    """Return the gradient at a layer's output; one number stands for an array full of it."""
+    array = _numbers(dout, "dout")
+    if array.shape != shape:
+        if array.ndim:
+            raise ValueError(f"dout: expected shape {shape}, got {array.shape}")
+        array = np.broadcast_to(array, shape)
+    return _cast(array, dtype, to)
+
+
+def _targets(t: npt.ArrayLike, out: Array, allocate: _Allocate) -> npt.ArrayLike:
+    """Return targets in the type the losses compute with, or as they came for them to refuse."""
+    array = _any_array(t, "t")
+    if array.shape == out.shape:
+        return _cast(_numbers(array, "t"), out.dtype, allocate)
+    if array.dtype.kind in "iu" and np.can_cast(array.dtype, _INDEX):
+        return _cast(array, _INDEX, allocate)
+    return t
+
+
+class _Layer:
+    """What every layer has: memory that it keeps, and one array from forward for backward."""
+
+    def __init__(self, *, copy: bool = False) -> None:
+        self._out, self._dx, self._dout, self._argument = (
+            np.empty if copy else _Buffer() for _ in range(4)
+        )
+        self._saved: Array | None = None
+
+    @property
+    def params(self) -> list[Array]:
+        """The parameters, by reference."""
+        return []
+
+    @property
+    def grads(self) -> list[Array]:
+        """Their gradients, overwritten by each ``backward``."""
+        return []
+
+    def _from_forward(self) -> Array:
+        if self._saved is None:
+            name = type(self).__name__
+            raise RuntimeError(f"{name}.backward: expected a call of forward before it, got none")
+        return self._saved
+
+
+class Affine(_Layer):
+    """The affine map x·W + b.
+
+    Parameters
+    ----------
+    W : ndarray of float32 or float64, shape (inputs, outputs)
+        Held by reference: an optimiser that changes it in place changes the layer.
+    b : ndarray of the same dtype, shape (outputs,)
+        Held by reference.
+    copy : bool, default False
+        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory.
+
+    Attributes
+    ----------
+    W, b : ndarray
+        The parameters.
+    dW, db : ndarray
+        Their gradients, two arrays for the layer's whole life, which ``backward`` overwrites.
+
+    Raises
+    ------
+    TypeError
+        If W or b is not an array of float32 or float64, or their dtypes differ.
+    ValueError
+        If W is not a matrix, or b has not one number for each of its columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.layers import Affine
+    >>> layer = Affine(np.array([[1.0, 0.0], [2.0, 1.0]]), np.array([0.0, 10.0]))
+    >>> layer.forward([[1.0, 1.0]])
+    array([[ 3., 11.]])
+    >>> layer.backward([[1.0, -1.0]])
+    array([[1., 1.]])
+    >>> layer.dW
+    array([[ 1., -1.],
+           [ 1., -1.]])
+    """
+
+    def __init__(self, W: Array, b: Array, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        for name, array in (("W", W), ("b", b)):
+            if not isinstance(array, np.ndarray) or array.dtype not in _FLOATS:
+                came = getattr(array, "dtype", type(array).__name__)
+                raise TypeError(f"{name}: expected an array of float32 or float64, got {came}")
+        if b.dtype != W.dtype:
+            raise TypeError(f"b: expected the dtype of W, {W.dtype}, got {b.dtype}")
+        if W.ndim != 2:
+            raise ValueError(f"W: expected shape (inputs, outputs), got {W.shape}")
+        if b.shape != W.shape[1:]:
+            raise ValueError(f"b: expected shape {W.shape[1:]} to fit W, got {b.shape}")
+        self.W, self.b = W, b
+        self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
+        self._shape: _Shape = ()
+
+    @property
+    def params(self) -> list[Array]:
+        """The arrays W and b, by reference."""
+        return [self.W, self.b]
+
+    @property
+    def grads(self) -> list[Array]:
+        """The arrays dW and db, overwritten by each ``backward``."""
+        return [self.dW, self.db]
+
+    def forward(self, x: npt.ArrayLike) -> Array:
+        """Return x·W + b, shape (N, outputs).
+
+        Parameters
+        ----------
+        x : array_like, shape (N, inputs), or (N, ...) with as many numbers a row
+            Converted to the dtype of W where it has another.
+
+        Raises
+        ------
+        TypeError
+            If x is not real.
+        ValueError
+            If x has another number of inputs.
+        """
+        inputs, outputs = self.W.shape
+        batch = _batch(x, inputs)
+        rows = _rows(batch, inputs, self.W.dtype, self._argument)
+        self._saved, self._shape = rows, batch.shape
+        out = np.matmul(rows, self.W, out=self._out((len(rows), outputs), self.W.dtype))
+        return bias_identity(out, self.b, out)
+
+    def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
+        """Return the gradient at x, dout·Wᵀ in the shape of x; set dW = xᵀ·dout and db = Σ dout.
+
+        Parameters
+        ----------
+        dout : array_like, shape (N, outputs)
+            Gradient of the loss at the layer's output; a number stands for an array full of it.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not real, or of another shape.
+        """
+        x = self._from_forward()
+        dout = _upstream(dout, (len(x), len(self.b)), self.W.dtype, self._dout)
+        np.matmul(x.T, dout, out=self.dW)
+        np.add.reduce(dout, axis=0, out=self.db)
+        return np.matmul(dout, self.W.T, out=self._dx(x.shape, x.dtype)).reshape(self._shape)
+
+
+class _Activation(_Layer):
+    """An activation, of which backward needs no more than what forward returned."""
+
+    _function: ClassVar[Callable[..., Array]]
+    _gradient: ClassVar[Callable[..., Array]]
+
+    def forward(self, x: npt.ArrayLike) -> Array:
+        """Return the activation of each element.
+
+        Parameters
+        ----------
+        x : array_like, any shape
+
+        Raises
+        ------
+        TypeError
+            If x is not real.
+        """
+        x = _floats(x, "x")
+        self._saved = self._function(x, self._out(x.shape, x.dtype))
+        return self._saved
+
+    def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
+        """Return the gradient at x.
+
+        Parameters
+        ----------
+        dout : array_like, of the shape that x had
+            Gradient of the loss at the layer's output; a number stands for an array full of it.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not real, or of another shape.
+        """
+        y = self._from_forward()
+        dout = _upstream(dout, y.shape, y.dtype, self._dout)
+        return self._gradient(dout, y, self._dx(y.shape, y.dtype))
+
+
+class Relu(_Activation):
+    """max(x, 0); its derivative at 0 is 0.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Relu
+    >>> layer = Relu()
+    >>> layer.forward([-1.0, 0.0, 2.0])
+    array([0., 0., 2.])
+    >>> layer.backward([5.0, 5.0, 5.0])
+    array([0., 0., 5.])
+    """
+
+    _function, _gradient = staticmethod(relu), staticmethod(relu_backward)
+
+
+class Sigmoid(_Activation):
+    """1/(1 + e⁻ˣ).
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Sigmoid
+    >>> layer = Sigmoid()
+    >>> layer.forward([0.0])
+    array([0.5])
+    >>> layer.backward([1.0])
+    array([0.25])
+    """
+
+    _function, _gradient = staticmethod(sigmoid), staticmethod(sigmoid_backward)
+
+
+class Tanh(_Activation):
+    """The hyperbolic tangent.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Tanh
+    >>> layer = Tanh()
+    >>> layer.forward([0.0])
+    array([0.])
+    >>> layer.backward([3.0])
+    array([3.])
+    """
+
+    _function, _gradient = staticmethod(tanh), staticmethod(tanh_backward)
+
+
+class Identity(_Activation):
+    """x itself, copied: the output of a net for regression.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Identity
+    >>> layer = Identity()
+    >>> layer.forward([1.0, -2.0])
+    array([ 1., -2.])
+    >>> layer.backward([3.0, 4.0])
+    array([3., 4.])
+    """
+
+    _function, _gradient = staticmethod(identity), staticmethod(identity_backward)
+
+
+class Softmax(_Layer):
+    """eˣ/Σeˣ along an axis, as a layer of its own.
+
+    Before a cross-entropy use `SoftmaxWithLoss`, which keeps the digits of sure predictions.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        Where the classes lie, in ``forward`` and ``backward`` alike.
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.layers import Softmax
+    >>> layer = Softmax()
+    >>> layer.forward(np.log([[1.0, 3.0]]))
+    array([[0.25, 0.75]])
+    >>> layer.backward([[1.0, 0.0]])
+    array([[ 0.1875, -0.1875]])
+    """
+
+    def __init__(self, axis: int = -1, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        self.axis = axis
+
+    def forward(self, x: npt.ArrayLike) -> Array:
+        """Return probabilities, of the shape of x.
+
+        Parameters
+        ----------
+        x : array_like, any shape of at least one dimension
+
+        Raises
+        ------
+        TypeError
+            If x is not real.
+        numpy.exceptions.AxisError
+            If x has no such axis.
+        """
+        x = _floats(x, "x")
+        self._saved = softmax(x, self.axis, self._out(x.shape, x.dtype))
+        return self._saved
+
+    def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
+        """Return the gradient at x, y·(dout - Σ dout·y).
+
+        Parameters
+        ----------
+        dout : array_like, of the shape that x had
+            Gradient of the loss at the layer's output; a number stands for an array full of it.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not real, or of another shape.
+        """
+        y = self._from_forward()
+        dout = _upstream(dout, y.shape, y.dtype, self._dout)
+        return softmax_backward(dout, y, self.axis, self._dx(y.shape, y.dtype))
+
+
+class _Loss(_Layer):
+    """The last layer: its forward returns a number."""
+
+    def __init__(self, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        self.loss: Any = None
+        self.t: Any = None
+
+    @property
+    def y(self) -> Array | None:
+        """The net's output that the last ``forward`` compared with the targets."""
+        return self._saved
+
+
+class SoftmaxWithLoss(_Loss):
+    """Cross-entropy of softmax(x) with the targets, averaged over the batch.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Attributes
+    ----------
+    loss : float32 or float64
+        The last value of ``forward``.
+    y : ndarray
+        The probabilities, softmax(x).
+    t : ndarray
+        The targets.
+
+    Notes
+    -----
+    The loss comes from x and not from a logarithm of the rounded probabilities, and nothing is
+    added inside the logarithm: both stay exact where a prediction is sure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.layers import SoftmaxWithLoss
+    >>> layer = SoftmaxWithLoss()
+    >>> float(layer.forward(np.log([[1.0, 3.0]]), [0]).round(6))
+    1.386294
+    >>> layer.backward()
+    array([[-0.75,  0.75]])
+    """
+
+    def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+        """Return the loss, a number of the dtype of x.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, classes)
+            Logits; one sample may come as (classes,).
+        t : array_like, integers of shape (N,), or of shape (N, classes)
+            Class indices, or one-hot rows or other probabilities.
+
+        Raises
+        ------
+        TypeError
+            If x is not real, or t holds neither integers as indices nor real probabilities.
+        ValueError
+            If the shapes do not fit.
+        IndexError
+            If a class index is out of range.
+        """
+        x = _floats(x, "x")
+        self.t = _targets(t, x, self._argument)
+        self.loss = softmax_cross_entropy(x, self.t)
+        self._saved = softmax(x, -1, self._out(x.shape, x.dtype))
+        return self.loss
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """Return the gradient at x, dout·(y - t)/N.
+
+        Parameters
+        ----------
+        dout : float, default 1.0
+            Factor from behind the loss.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not a number.
+        """
+        y = self._from_forward()
+        return softmax_cross_entropy_backward(y, self.t, dout, out=self._dx(y.shape, y.dtype))
+
+
+class IdentityWithLoss(_Loss):
+    """Half the squared distance of x from the targets, averaged over the batch.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory.
+
+    Attributes
+    ----------
+    loss : float32 or float64
+        The last value of ``forward``.
+    y : ndarray
+        x, by reference.
+    t : ndarray
+        The targets.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import IdentityWithLoss
+    >>> layer = IdentityWithLoss()
+    >>> float(layer.forward([[1.0, 2.0], [3.0, 4.0]], [[0.0, 2.0], [3.0, 6.0]]))
+    1.25
+    >>> layer.backward()
+    array([[ 0.5,  0. ],
+           [ 0. , -1. ]])
+    """
+
+    def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+        """Return the loss ½Σ(x - t)²/N, a number of the dtype of x.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+            The net's outputs; one sample may come as (outputs,).
+        t : array_like, of the shape of x
+            What they should be.
+
+        Raises
+        ------
+        TypeError
+            If x or t is not real.
+        ValueError
+            If the shapes differ.
+        """
+        y = _floats(x, "x")
+        self.t = _targets(t, y, self._argument)
+        self.loss = sum_squared_error(y, self.t)
+        self._saved = y
+        return self.loss
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """Return the gradient at x, dout·(x - t)/N.
+
+        Parameters
+        ----------
+        dout : float, default 1.0
+            Factor from behind the loss.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not a number.
+        """
+        y = self._from_forward()
+        return sum_squared_error_backward(y, self.t, dout, out=self._dx(y.shape, y.dtype))
+
+
+_FUSED = {
+    "relu": (bias_relu, relu_backward_bias),
+    "sigmoid": (bias_sigmoid, sigmoid_backward_bias),
+    "tanh": (bias_tanh, tanh_backward_bias),
+    "identity": (bias_identity, identity_backward_bias),
+}
+
+# What makes outputs of the last layer's scores, the loss of the scores, and with its gradient.
+_LOSSES: dict[str, tuple[Callable[..., Array], Callable[..., Any], Callable[..., Any]]] = {
+    "softmax_cross_entropy": (softmax, softmax_cross_entropy, softmax_cross_entropy_with_grad),
+    "sum_squared_error": (identity, sum_squared_error, sum_squared_error_with_grad),
+}
+
+
+class FeedForward:
+    """A fully connected net, from its inputs to its loss and back.
+
+    Each layer is x·W + b and an activation; the last has none but what belongs to the loss:
+    softmax for ``"softmax_cross_entropy"``, none for ``"sum_squared_error"``. Between the matrix
+    products a training step makes one pass over memory a layer: bias and activation together,
+    softmax, loss and gradient together, gradients of activation and bias together, each in place.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, neurons of each hidden layer, outputs.
+    activation : {"relu", "sigmoid", "tanh", "identity"}, default "relu"
+        Of the hidden layers.
+    loss : {"softmax_cross_entropy", "sum_squared_error"}, default "softmax_cross_entropy"
+        For classification or regression; averaged over the batch.
+    dtype : float32 or float64, default float32
+        In which the net computes; inputs and targets of other dtypes are converted.
+    seed : int, numpy.random.Generator or None, default None
+        For the random start, as `numpy.random.default_rng` takes it.
+
+    Attributes
+    ----------
+    params : dict of ndarray
+        ``"W1"``, ``"b1"``, ``"W2"``, ...: the parameters, changed in place by an optimiser.
+    grads : dict of ndarray
+        Their gradients as of the last `gradient` or `train_step`, overwritten by the next.
+    extras : dict of array_like
+        Arrays of your own that are saved and loaded with the net: names of classes, scales of
+        inputs.
+    sizes, activation, loss_name, dtype
+        As given.
+
+    Raises
+    ------
+    TypeError
+        If sizes are not integers.
+    ValueError
+        If there are fewer than two sizes or one is below 1, or for another activation, loss or
+        dtype.
+
+    Notes
+    -----
+    Weights start normally distributed with variance 2/inputs for ReLU [1]_, 2/(inputs + outputs)
+    for the rest [2]_, biases at zero. A seed gives the same start in both dtypes.
+
+    `gradient` and `train_step` use memory that the net keeps from step to step; `predict` and
+    `loss` only read the parameters, so that several threads may call them at once.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers", 2015, equation 10.
+    .. [2] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+       networks", 2010, equation 12.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.layers import FeedForward
+    >>> from ffkernels.optimizers import Adam
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> exclusive_or = x[:, 0] ^ x[:, 1]
+    >>> net, optimizer = FeedForward([2, 8, 2], seed=0), Adam(lr=0.1)
+    >>> for _ in range(100):
+    ...     loss = net.train_step(x, exclusive_or, optimizer)
+    >>> net.predict(x).argmax(axis=1)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        loss: str = "softmax_cross_entropy",
+        dtype: npt.DTypeLike = np.float32,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        self.sizes = tuple(operator.index(size) for size in sizes)
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
+            raise ValueError(f"sizes: expected two or more numbers from 1 up, got {self.sizes}")
+        for name, value, known in (("activation", activation, _FUSED), ("loss", loss, _LOSSES)):
+            if value not in known:
+                raise ValueError(f"{name}: expected one of {list(known)}, got {value!r}")
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in _FLOATS:
+            raise ValueError(f"dtype: expected float32 or float64, got {self.dtype}")
+        self.activation, self.loss_name = activation, loss
+        self._output, self._loss, self._loss_with_grad = _LOSSES[loss]
+        self.extras: dict[str, npt.ArrayLike] = {}
+
+        rng = np.random.default_rng(seed)
+        self.params: dict[str, Array] = {}
+        for k, (inputs, outputs) in enumerate(pairwise(self.sizes), start=1):
+            variance = 2 / (inputs if activation == "relu" else inputs + outputs)
+            W = rng.normal(scale=math.sqrt(variance), size=(inputs, outputs))
+            self.params[f"W{k}"] = W.astype(self.dtype)
+            self.params[f"b{k}"] = np.zeros(outputs, self.dtype)
+        self.grads = {name: np.zeros_like(param) for name, param in self.params.items()}
+
+        depth = len(self.sizes) - 1
+        kernels = [_FUSED[activation]] * (depth - 1) + [_FUSED["identity"]]
+        self._layers = [(f"W{k}", f"b{k}", *pair) for k, pair in enumerate(kernels, start=1)]
+        self._buffers = [_Buffer() for _ in range(depth)]
+        self._scratch, self._inputs, self._t = _Buffer(), _Buffer(), _Buffer()
+        self._resize(0)
+
+    def _resize(self, rows: int) -> None:
+        """Lay out the memory of a training step: once a batch size, not once a step."""
+        hidden = self.sizes[1:-1]
+        self._rows = rows
+        self._outputs = [
+            buffer((rows, size), self.dtype)
+            for buffer, size in zip(self._buffers, self.sizes[1:], strict=True)
+        ]
+        # The gradient at one layer's output is done with before the next is written, so that the
+        # widest has room for all.
+        scratch = self._scratch((rows * max(hidden, default=0),), self.dtype)
+        self._douts = [None, *(scratch[: rows * size].reshape(rows, size) for size in hidden)]
+
+    def _forward(self, x: Array, outputs: Iterable[Array]) -> None:
+        for (W, b, bias_activation, _), z in zip(self._layers, outputs, strict=True):
+            np.matmul(x, self.params[W], out=z)
+            x = bias_activation(z, self.params[b], z)
+
+    def _step(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+        """Return the loss, with its gradients in `grads`."""
+        batch = _batch(x, self.sizes[0])
+        if len(batch) != self._rows:
+            self._resize(len(batch))
+        inputs = [_rows(batch, self.sizes[0], self.dtype, self._inputs), *self._outputs[:-1]]
+        self._forward(inputs[0], self._outputs)
+        y = self._outputs[-1]
+        loss, dout = self._loss_with_grad(y, _targets(t, y, self._t), out=y)
+        layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
+        for (W, b, _, backward_bias), before, after, below in reversed(layers):
+            # The last that needs the layer's output is its own gradient, which takes its place.
+            dz, _ = backward_bias(dout, after, after, self.grads[b])
+            np.matmul(before.T, dz, out=self.grads[W])
+            if below is not None:
+                dout = np.matmul(dz, self.params[W].T, out=below)
+        return loss
+
+    def _scores(self, x: npt.ArrayLike) -> Array:
+        """Return the last layer's x·W + b, of which softmax makes probabilities."""
+        batch = _batch(x, self.sizes[0])
+        rows = min(len(batch), _CHUNK)
+        scores = np.empty((len(batch), self.sizes[-1]), self.dtype)
+        hidden = [np.empty((rows, size), self.dtype) for size in self.sizes[1:-1]]
+        converted = _Buffer()
+        for start in range(0, len(batch), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            chunk = _rows(batch[part], self.sizes[0], self.dtype, converted)
+            self._forward(chunk, [*(z[: len(chunk)] for z in hidden), scores[part]])
+        return scores
+
+    def predict(self, x: npt.ArrayLike) -> Array:
+        """Return the net's outputs: probabilities of the classes, or for regression the values.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, inputs), or (N, ...) with as many numbers a row
+            Batches of any size; large ones are taken in parts, so that little more memory than
+            the result's is needed.
+
+        Returns
+        -------
+        ndarray, shape (N, outputs)
+            A fresh array.
+
+        Raises
+        ------
+        TypeError
+            If x is not real.
+        ValueError
+            If x has another number of inputs.
+        """
+        scores = self._scores(x)
+        return self._output(scores, out=scores)
+
+    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+        """Return the loss averaged over the batch, a number of the net's dtype; 0 without rows.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, inputs), or (N, ...) with as many numbers a row
+        t : array_like
+            For classification class indices, integers of shape (N,), or probabilities of shape
+            (N, outputs); for regression values of shape (N, outputs).
+
+        Raises
+        ------
+        TypeError
+            If x or t is not real, or class indices are not integers.
+        ValueError
+            If the shapes do not fit.
+        IndexError
+            If a class index is out of range.
+        """
+        scores = self._scores(x)
+        return self._loss(scores, _targets(t, scores, np.empty))
+
+    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
+        """Return the gradient of the loss with respect to each parameter.
+
+        Parameters
+        ----------
+        x, t : array_like
+            As for `loss`.
+
+        Returns
+        -------
+        dict of ndarray
+            `grads` itself, overwritten by the next call.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As `loss` does; `grads` is unchanged then.
+        """
+        self._step(x, t)
+        return self.grads
+
+    def train_step(self, x: npt.ArrayLike, t: npt.ArrayLike, optimizer: Optimizer) -> Any:
+        """Move the parameters one step down the gradient; return the loss before it.
+
+        Parameters
+        ----------
+        x, t : array_like
+            As for `loss`.
+        optimizer : SGD, Adam, or anything with ``update(params, grads)``
+            Changes the parameters in place.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As `loss` does; the net is unchanged then.
+        """
+        loss = self._step(x, t)
+        optimizer.update(self.params, self.grads)
+        return loss
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the net and its `extras` to an ``.npz`` file, which holds no pickle.
+
+        Parameters
+        ----------
+        path : path-like
+            Written to as it stands, whatever it ends in.
+
+        Raises
+        ------
+        TypeError
+            If one of the extras holds Python objects; nothing is written then.
+        """
+        extras = {f"extras/{name}": np.asarray(value) for name, value in self.extras.items()}
+        for name, array in extras.items():
+            if array.dtype.hasobject:
+                raise TypeError(f"{name}: expected numbers or strings, got dtype {array.dtype}")
+        arrays: dict[str, Any] = {
+            "sizes": self.sizes,
+            "activation": self.activation,
+            "loss": self.loss_name,
+            "dtype": self.dtype.name,
+            **self.params,
+            **extras,
+        }
+        with open(path, "wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a net that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        FeedForward
+            The net with its `extras`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it does not hold a net.
+        """
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError(f"path: expected a file from FeedForward.save, got {path}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as npz:
+                arrays = dict(npz)
+        try:
+            activation, loss, dtype = (
+                str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
+            )
+            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)
+            for name, param in net.params.items():
+                stored = arrays.pop(name)
+                if stored.shape != param.shape:
+                    raise ValueError(f"{name}: expected shape {param.shape}, got {stored.shape}")
+                param[...] = stored
+        except KeyError as missing:
+            raise ValueError(
+                f"path: expected a file from FeedForward.save, got {path} without {missing}"
+            ) from None
+        net.extras = {name.removeprefix("extras/"): array for name, array in arrays.items()}
+        return net

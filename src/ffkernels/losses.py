@@ -1,0 +1,485 @@
+"""Losses, each with a form that returns the gradient in the same pass and one that goes backward.
+
+``loss(...)`` is the value, ``loss_with_grad(...)`` value and gradient in one pass, and
+``loss_backward(..., dloss)`` the gradient from what a forward pass saved.  ``out`` receives the
+gradient; for a plain loss it receives the value.  It may be exactly the array the gradient derives
+from.  Types, strides and refusals are those of `ffkernels.activations`.
+
+Targets are class indices (integers, of the input's shape less ``axis``) or probabilities (of the full
+shape; one-hot rows, integers and bools included).  They are told apart by dimension and type, never
+by size, which misleads with one class or one sample.  An index outside [0, C) raises IndexError with
+its position; negative ones never wrap.
+
+Reductions: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each row.  The mean over class indices
+divides by the summed class weights of the rows that count, over probabilities by the number of rows.
+With nothing to divide by (an empty batch, every row ignored) loss and gradient are 0, where PyTorch
+gives NaN.  Losses are summed in float64 and returned as a scalar of the computing type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from . import backend as _backend
+
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_backward",
+    "cross_entropy_with_grad",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_backward",
+    "softmax_cross_entropy_with_grad",
+    "sum_squared_error",
+    "sum_squared_error_backward",
+    "sum_squared_error_with_grad",
+]
+
+Array = npt.NDArray[Any]
+
+
+def softmax_cross_entropy(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    axis: int = -1,
+    weight: npt.ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> Any:
+    """Cross-entropy of the softmax of logits: -sum_c w_c t_c log softmax(logits)_c, a row.
+
+    Computed from the logits, never through the logarithm of a rounded probability and without adding
+    a small number inside it, which would be a bias: a confident row keeps its digits.  A target on a
+    logit of -inf has loss +inf and a finite gradient.
+
+    Parameters
+    ----------
+    logits : array_like, shape (..., C, ...)
+        Scores; -inf is a masked class.
+    targets : array_like
+        Class indices, of the shape of ``logits`` less ``axis``, or probabilities of its full shape.
+    axis : int
+        The axis of the classes.
+    weight : array_like, shape (C,), optional
+        Weight of each class; finite, at least 0.
+    ignore_index : int, optional
+        Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
+    label_smoothing : float in [0, 1]
+        Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the loss.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss; with ``reduction="none"`` one for each row.
+
+    Raises
+    ------
+    IndexError
+        For a class index out of range, with the first bad position and value.
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    References
+    ----------
+    Goodfellow, I., Bengio, Y., Courville, A. (2016). Deep Learning, section 6.2.2.3. MIT Press.
+    Szegedy, C., et al. (2016). Rethinking the Inception architecture for computer vision. CVPR.
+    Weights and smoothing are defined as in PyTorch's ``torch.nn.CrossEntropyLoss``.
+
+    Examples
+    --------
+    >>> from ffkernels import softmax_cross_entropy
+    >>> float(softmax_cross_entropy([[0.0, 0.0]], [1]).round(4))
+    0.6931
+    """
+    return _backend.active.softmax_cross_entropy(
+        logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
+    )
+
+
+def softmax_cross_entropy_with_grad(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    axis: int = -1,
+    weight: npt.ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    """`softmax_cross_entropy` and its gradient, softmax(logits) - targets, in one pass.
+
+    The logits are read once and the gradient is written once; ``out=logits`` works.  The gradient at
+    the target is minus the sum of the other probabilities, not p - 1: every row sums to zero within
+    rounding of its own size, however confident.  With ``reduction="none"`` it is that of each row's
+    own loss.
+
+    Parameters
+    ----------
+    logits : array_like, shape (..., C, ...)
+        Scores; -inf is a masked class, with a gradient of exactly 0.
+    targets : array_like
+        Class indices, of the shape of ``logits`` less ``axis``, or probabilities of its full shape.
+    axis : int
+        The axis of the classes.
+    weight : array_like, shape (C,), optional
+        Weight of each class; finite, at least 0.
+    ignore_index : int, optional
+        Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
+    label_smoothing : float in [0, 1]
+        Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the gradient; may be ``logits``.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+    dlogits : ndarray
+        Of the shape of ``logits``.
+
+    Raises
+    ------
+    IndexError
+        For a class index out of range, with the first bad position and value.
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    References
+    ----------
+    Goodfellow, I., Bengio, Y., Courville, A. (2016). Deep Learning, section 6.2.2.3. MIT Press.
+    Szegedy, C., et al. (2016). Rethinking the Inception architecture for computer vision. CVPR.
+    Weights and smoothing are defined as in PyTorch's ``torch.nn.CrossEntropyLoss``.
+
+    Examples
+    --------
+    >>> from ffkernels import softmax_cross_entropy_with_grad
+    >>> loss, dlogits = softmax_cross_entropy_with_grad([[0.0, 0.0]], [1])
+    >>> dlogits
+    array([[ 0.5, -0.5]])
+    """
+    return _backend.active.softmax_cross_entropy_with_grad(
+        logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
+    )
+
+
+def softmax_cross_entropy_backward(
+    probs: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    dloss: npt.ArrayLike = 1.0,
+    *,
+    axis: int = -1,
+    weight: npt.ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `softmax_cross_entropy` at the logits, from saved probabilities.
+
+    Parameters
+    ----------
+    probs : array_like, shape (..., C, ...)
+        What `softmax` returned.
+    targets : array_like
+        Class indices, of the shape of ``probs`` less ``axis``, or probabilities of its full shape.
+    dloss : float or array_like
+        Gradient behind the loss: a number, or with ``reduction="none"`` one for each row.
+    axis : int
+        The axis of the classes.
+    weight : array_like, shape (C,), optional
+        Weight of each class; finite, at least 0.
+    ignore_index : int, optional
+        Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
+    label_smoothing : float in [0, 1]
+        Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the gradient; may be ``probs``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``probs``.
+
+    Raises
+    ------
+    IndexError
+        For a class index out of range, with the first bad position and value.
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Examples
+    --------
+    >>> from ffkernels import softmax_cross_entropy_backward
+    >>> softmax_cross_entropy_backward([[0.25, 0.75]], [0])
+    array([[-0.75,  0.75]])
+    """
+    return _backend.active.softmax_cross_entropy_backward(
+        probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out
+    )
+
+
+def cross_entropy(
+    p: npt.ArrayLike,
+    t: npt.ArrayLike,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> Any:
+    """Cross-entropy of probabilities: -sum_c t_c log max(p_c, eps), a row.
+
+    A term with t_c = 0 is 0 even where p_c is.  Nothing is added inside the logarithm: the 1e-7 of a
+    well-known book is a bias.  From logits, prefer `softmax_cross_entropy`.
+
+    Parameters
+    ----------
+    p : array_like, shape (..., C, ...)
+        Probabilities.
+    t : array_like
+        Class indices, of the shape of ``p`` less ``axis``, or probabilities of its full shape.
+    axis : int
+        The axis of the classes.
+    eps : float in [0, 1]
+        Probabilities below it count as it.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the loss.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss; with ``reduction="none"`` one for each row.
+
+    Raises
+    ------
+    IndexError
+        For a class index out of range, with the first bad position and value.
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Examples
+    --------
+    >>> from ffkernels import cross_entropy
+    >>> float(cross_entropy([[0.5, 0.5]], [1]).round(4))
+    0.6931
+    """
+    return _backend.active.cross_entropy(p, t, axis, eps, reduction, out)
+
+
+def cross_entropy_with_grad(
+    p: npt.ArrayLike,
+    t: npt.ArrayLike,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    """`cross_entropy` and its gradient, -t / max(p, eps), in one pass.
+
+    The gradient is taken at the clipped probability, so that one of 0 still learns, and is exactly 0
+    where t is.
+
+    Parameters
+    ----------
+    p : array_like, shape (..., C, ...)
+        Probabilities.
+    t : array_like
+        Class indices, of the shape of ``p`` less ``axis``, or probabilities of its full shape.
+    axis : int
+        The axis of the classes.
+    eps : float in [0, 1]
+        Probabilities below it count as it.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the gradient; may be ``p``.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+    dp : ndarray
+        Of the shape of ``p``.
+
+    Raises
+    ------
+    IndexError
+        For a class index out of range, with the first bad position and value.
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Examples
+    --------
+    >>> from ffkernels import cross_entropy_with_grad
+    >>> loss, dp = cross_entropy_with_grad([[0.5, 0.5]], [1], reduction="sum")
+    >>> float(dp[0, 1])
+    -2.0
+    """
+    return _backend.active.cross_entropy_with_grad(p, t, axis, eps, reduction, out)
+
+
+def cross_entropy_backward(
+    p: npt.ArrayLike,
+    t: npt.ArrayLike,
+    dloss: npt.ArrayLike = 1.0,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `cross_entropy` at the probabilities: -dloss t / max(p, eps).
+
+    Exactly 0 where t is.
+
+    Parameters
+    ----------
+    p : array_like, shape (..., C, ...)
+        Probabilities.
+    t : array_like
+        Class indices, of the shape of ``p`` less ``axis``, or probabilities of its full shape.
+    dloss : float or array_like
+        Gradient behind the loss: a number, or with ``reduction="none"`` one for each row.
+    axis : int
+        The axis of the classes.
+    eps : float in [0, 1]
+        Probabilities below it count as it.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the gradient; may be ``p``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``p``.
+
+    Raises
+    ------
+    IndexError
+        For a class index out of range, with the first bad position and value.
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Examples
+    --------
+    >>> from ffkernels import cross_entropy_backward
+    >>> float(cross_entropy_backward([[0.5, 0.5]], [1], 3.0)[0, 1])
+    -6.0
+    """
+    return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, reduction, out)
+
+
+def sum_squared_error(
+    y: npt.ArrayLike,
+    t: npt.ArrayLike,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> Any:
+    """Half the sum of squared errors: 1/2 sum (y - t)^2, a row.
+
+    The first axis is the batch, all others are features; one dimension is one sample.
+
+    Parameters
+    ----------
+    y, t : array_like, shape (N, ...)
+        Outputs and targets, of exactly one shape: nothing is broadcast.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the loss.
+
+    Returns
+    -------
+    scalar or ndarray
+        The loss; with ``reduction="none"`` one for each row.
+
+    Examples
+    --------
+    >>> from ffkernels import sum_squared_error
+    >>> float(sum_squared_error([[1.0, 2.0]], [[0.0, 0.0]]))
+    2.5
+    """
+    return _backend.active.sum_squared_error(y, t, reduction, out)
+
+
+def sum_squared_error_with_grad(
+    y: npt.ArrayLike,
+    t: npt.ArrayLike,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    """`sum_squared_error` and its gradient, y - t, in one pass.
+
+    The first axis is the batch, all others are features; one dimension is one sample.
+
+    Parameters
+    ----------
+    y, t : array_like, shape (N, ...)
+        Outputs and targets, of exactly one shape: nothing is broadcast.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the gradient; may be ``y``.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+    dy : ndarray
+        Of the shape of ``y``.
+
+    Examples
+    --------
+    >>> from ffkernels import sum_squared_error_with_grad
+    >>> loss, dy = sum_squared_error_with_grad([[1.0, 2.0]], [[0.0, 0.0]])
+    >>> dy
+    array([[1., 2.]])
+    """
+    return _backend.active.sum_squared_error_with_grad(y, t, reduction, out)
+
+
+def sum_squared_error_backward(
+    y: npt.ArrayLike,
+    t: npt.ArrayLike,
+    dloss: npt.ArrayLike = 1.0,
+    reduction: str = "mean",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `sum_squared_error` at y: dloss (y - t).
+
+    The first axis is the batch, all others are features; one dimension is one sample.
+
+    Parameters
+    ----------
+    y, t : array_like, shape (N, ...)
+        Outputs and targets, of exactly one shape: nothing is broadcast.
+    dloss : float or array_like
+        Gradient behind the loss: a number, or with ``reduction="none"`` one for each row.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+    out : ndarray, optional
+        Where to put the gradient; may be ``y``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``y``.
+
+    Examples
+    --------
+    >>> from ffkernels import sum_squared_error_backward
+    >>> sum_squared_error_backward([[1.0, 2.0]], [[0.0, 0.0]], 2.0)
+    array([[2., 4.]])
+    """
+    return _backend.active.sum_squared_error_backward(y, t, dloss, reduction, out)

@@ -1,0 +1,363 @@
+"""Parameter updates: one pass over memory each, in place; and the optimisers made of them.
+
+Each update reads a parameter, its gradient and its state once and writes them once, where NumPy's
+operators would make a pass and a temporary for every term of the formula.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from . import backend as _backend
+from ._arguments import Array, at_least
+
+__all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
+
+Params = Mapping[Any, Array] | Sequence[Array]
+Grads = Mapping[Any, npt.ArrayLike] | Sequence[npt.ArrayLike]
+
+
+def sgd_update(param: Array, grad: npt.ArrayLike, lr: float, weight_decay: float = 0.0) -> None:
+    """One step of stochastic gradient descent, in place.
+
+    g = grad + weight_decay·param;  param ← param - lr·g
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Overwritten.
+    grad : array_like of the same shape
+        Gradient of the loss; converted to the dtype of `param`.
+    lr : float
+        Learning rate.
+    weight_decay : float, default 0.0
+        Strength of the L2 penalty ½·weight_decay·Σ param².
+
+    Raises
+    ------
+    TypeError
+        If `param` is not a float32 or float64 array, or another argument is not real.
+    ValueError
+        If the shapes differ, or `param` is read-only or overlaps `grad`.
+
+    Notes
+    -----
+    H. Robbins, S. Monro, "A stochastic approximation method", 1951.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sgd_update
+    >>> w = np.array([1.0, 2.0])
+    >>> sgd_update(w, [10.0, -10.0], lr=0.1)
+    >>> w
+    array([0., 3.])
+    """
+    _backend.active.sgd_update(param, grad, lr, weight_decay)
+
+
+def momentum_update(
+    param: Array,
+    grad: npt.ArrayLike,
+    velocity: Array,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of gradient descent with momentum, in place.
+
+    g = grad + weight_decay·param;  velocity ← momentum·velocity + g;  param ← param - lr·velocity
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Overwritten.
+    grad : array_like of the same shape
+        Gradient of the loss; converted to the dtype of `param`.
+    velocity : ndarray of the same shape and dtype
+        The running sum of gradients, zeros before the first step. Overwritten.
+    lr : float
+        Learning rate.
+    momentum : float
+        What is kept of the velocity from step to step.
+    weight_decay : float, default 0.0
+        Strength of the L2 penalty ½·weight_decay·Σ param².
+
+    Raises
+    ------
+    TypeError
+        If `param` or `velocity` is not a float32 or float64 array, or another argument is not
+        real.
+    ValueError
+        If the shapes differ, or an array to be written is read-only or overlaps another.
+
+    Notes
+    -----
+    B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964, in
+    PyTorch's form, where the learning rate scales the velocity: when it changes, the next step
+    changes with it. The deep-learning-from-scratch books keep -lr inside the velocity; at a
+    constant learning rate both walk the same path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import momentum_update
+    >>> w, v = np.array([1.0]), np.array([0.0])
+    >>> for _ in range(2):
+    ...     momentum_update(w, [1.0], v, lr=0.5, momentum=0.5)
+    >>> w, v
+    (array([-0.25]), array([1.5]))
+    """
+    _backend.active.momentum_update(param, grad, velocity, lr, momentum, weight_decay)
+
+
+def adam_update(
+    param: Array,
+    grad: npt.ArrayLike,
+    m: Array,
+    v: Array,
+    step: int,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> None:
+    """One step of Adam, in place.
+
+    g = grad + weight_decay·param;  m ← β₁·m + (1-β₁)·g;  v ← β₂·v + (1-β₂)·g²;
+    param ← param - lr·m̂/(√v̂ + eps)  with  m̂ = m/(1-β₁ˢᵗᵉᵖ),  v̂ = v/(1-β₂ˢᵗᵉᵖ)
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Overwritten.
+    grad : array_like of the same shape
+        Gradient of the loss; converted to the dtype of `param`.
+    m, v : ndarray of the same shape and dtype
+        Running means of the gradient and of its square, zeros before the first step. Overwritten.
+    step : int
+        The number of this step, counted from 1.
+    lr : float, default 1e-3
+        Learning rate.
+    beta1, beta2 : float, default 0.9 and 0.999
+        What is kept of the running means from step to step, at least 0 and below 1.
+    eps : float, default 1e-8
+        Keeps the division finite.
+    weight_decay : float, default 0.0
+        Strength of the L2 penalty ½·weight_decay·Σ param², a part of the gradient, unlike AdamW's.
+
+    Raises
+    ------
+    TypeError
+        If `param`, `m` or `v` is not a float32 or float64 array, `step` is not an integer, or
+        another argument is not real.
+    ValueError
+        If the shapes differ, an array to be written is read-only or overlaps another, `step` is
+        below 1, or a beta is not in [0, 1).
+
+    Notes
+    -----
+    D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import adam_update
+    >>> w, m, v = np.array([1.0, 1.0]), np.zeros(2), np.zeros(2)
+    >>> adam_update(w, [1e-3, -1e3], m, v, step=1, lr=0.5, eps=0.0)
+    >>> w
+    array([0.5, 1.5])
+    """
+    _backend.active.adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay)
+
+
+class Optimizer(Protocol):
+    """What a training step asks of an optimiser: `SGD`, `Adam`, or anything of that shape."""
+
+    def update(self, params: Any, grads: Any) -> None:
+        """Change the parameters in place, given their gradients under the same keys."""
+
+
+class SGD:
+    """Stochastic gradient descent, with momentum and weight decay if wanted.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0. It may be changed between updates, as the others may.
+    momentum : float, default 0.0
+        What is kept of the velocity from update to update, at least 0 and below 1.
+    weight_decay : float, default 0.0
+        Strength of the L2 penalty, at least 0; it applies to every parameter, biases too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is not a number, or out of range.
+
+    Notes
+    -----
+    See `sgd_update` and `momentum_update` for the formulas. The velocity of a parameter is kept
+    under its key: use one optimiser for one net.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.optimizers import SGD
+    >>> params = {"w": np.array([4.0])}
+    >>> optimizer = SGD(lr=0.25)
+    >>> for _ in range(3):  # down the slope of w²
+    ...     optimizer.update(params, {"w": 2 * params["w"]})
+    >>> params["w"]
+    array([0.5])
+    """
+
+    def __init__(self, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        self.lr = at_least(lr, "lr", 0)
+        self.momentum = at_least(momentum, "momentum", 0, 1)
+        self.weight_decay = at_least(weight_decay, "weight_decay", 0)
+        self._velocities: dict[Hashable, Array] = {}
+
+    def update(self, params: Params, grads: Grads) -> None:
+        """Take one step against the gradients, changing the parameters in place.
+
+        Parameters
+        ----------
+        params : dict or list of ndarray of float32 or float64
+            Overwritten.
+        grads : dict with the same keys, or list of the same length
+            Gradients of the parameters' shapes.
+
+        Raises
+        ------
+        TypeError
+            For what `sgd_update` refuses.
+        ValueError
+            If keys, lengths or shapes differ, or a shape is not that of earlier updates; no
+            parameter has been changed then.
+        """
+        matched = _matched(params, grads)
+        if self.momentum == 0:
+            for _, param, grad in matched:
+                sgd_update(param, grad, self.lr, self.weight_decay)
+        else:
+            velocities = _kept(self._velocities, matched)
+            for (_, param, grad), velocity in zip(matched, velocities, strict=True):
+                momentum_update(param, grad, velocity, self.lr, self.momentum, self.weight_decay)
+
+
+class Adam:
+    """Adam: steps of about the learning rate, whatever the gradient's scale.
+
+    Parameters
+    ----------
+    lr : float, default 1e-3
+        Learning rate, at least 0. It may be changed between updates, as the others may.
+    betas : pair of float, default (0.9, 0.999)
+        What is kept of the running means of the gradient and of its square, at least 0 and below
+        1.
+    eps : float, default 1e-8
+        Keeps the division finite, at least 0.
+    weight_decay : float, default 0.0
+        Strength of the L2 penalty, at least 0; it applies to every parameter, biases too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is not a number, or out of range.
+
+    Notes
+    -----
+    See `adam_update` for the formula. Means and step count of a parameter are kept under its key:
+    use one optimiser for one net.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.optimizers import Adam
+    >>> params = [np.array([1.0, 1.0])]
+    >>> optimizer = Adam(lr=0.1, eps=0.0)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, [[1e-6, -1e6]])
+    >>> params[0].round(6)
+    array([0.7, 1.3])
+    """
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        beta1, beta2 = betas
+        self.lr = at_least(lr, "lr", 0)
+        self.betas = at_least(beta1, "betas[0]", 0, 1), at_least(beta2, "betas[1]", 0, 1)
+        self.eps = at_least(eps, "eps", 0)
+        self.weight_decay = at_least(weight_decay, "weight_decay", 0)
+        self._m: dict[Hashable, Array] = {}
+        self._v: dict[Hashable, Array] = {}
+        self._steps: Counter[Hashable] = Counter()
+
+    def update(self, params: Params, grads: Grads) -> None:
+        """Take one step against the gradients, changing the parameters in place.
+
+        Parameters
+        ----------
+        params : dict or list of ndarray of float32 or float64
+            Overwritten.
+        grads : dict with the same keys, or list of the same length
+            Gradients of the parameters' shapes.
+
+        Raises
+        ------
+        TypeError
+            For what `adam_update` refuses.
+        ValueError
+            If keys, lengths or shapes differ, or a shape is not that of earlier updates; no
+            parameter has been changed then.
+        """
+        matched = _matched(params, grads)
+        ms, vs = _kept(self._m, matched), _kept(self._v, matched)
+        for (key, param, grad), m, v in zip(matched, ms, vs, strict=True):
+            self._steps[key] += 1
+            step = self._steps[key]
+            adam_update(param, grad, m, v, step, self.lr, *self.betas, self.eps, self.weight_decay)
+
+
+def _by_key(arrays: Mapping[Any, Any] | Sequence[Any]) -> Mapping[Hashable, Any]:
+    return arrays if isinstance(arrays, Mapping) else dict(enumerate(arrays))
+
+
+def _matched(params: Params, grads: Grads) -> list[tuple[Hashable, Array, npt.ArrayLike]]:
+    """Return key, parameter and gradient of each, or refuse before any parameter is changed."""
+    params, grads = _by_key(params), _by_key(grads)
+    if params.keys() != grads.keys():
+        raise ValueError(f"grads: expected keys {list(params)}, got {list(grads)}")
+    for key, param in params.items():
+        if np.shape(grads[key]) != np.shape(param):
+            raise ValueError(
+                f"grads[{key!r}]: expected shape {np.shape(param)}, got {np.shape(grads[key])}"
+            )
+    return [(key, param, grads[key]) for key, param in params.items()]
+
+
+def _kept(
+    state: dict[Hashable, Array], matched: list[tuple[Hashable, Array, npt.ArrayLike]]
+) -> list[Array]:
+    """Return what the optimiser keeps of each parameter from update to update, at first zeros."""
+    for key, param, _ in matched:
+        if key not in state:
+            state[key] = np.zeros_like(param)
+        elif state[key].shape != param.shape:
+            raise ValueError(
+                f"params[{key!r}]: expected shape {state[key].shape} as in earlier updates, "
+                f"got {param.shape}"
+            )
+    return [state[key] for key, _, _ in matched]

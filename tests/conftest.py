@@ -1,0 +1,25 @@
+"""Every test that asks for `backend` runs on each backend and each instruction set there is."""
+
+import pytest
+
+import ffkernels
+from ffkernels import backend as control
+
+
+def implementations():
+    names = ["numpy"]
+    if control._compiled is not None:
+        names += [f"compiled:{isa}" for isa in control._compiled.supported()]
+    return names
+
+
+@pytest.fixture(params=implementations())
+def backend(request):
+    name, _, isa = request.param.partition(":")
+    before = ffkernels.get_isa()
+    if isa:
+        ffkernels.set_isa(isa)
+    with ffkernels.use_backend(name):
+        yield request.param
+    if isa:
+        ffkernels.set_isa(before)

@@ -1,0 +1,836 @@
+"""Layers and the whole net: gradients against finite differences, nets of others' making, memory
+kept and reused, every refusal."""
+
+from __future__ import annotations
+
+import copy
+import io
+import tracemalloc
+from collections import OrderedDict
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import ffkernels as ff
+from ffkernels.layers import (
+    Affine,
+    FeedForward,
+    Identity,
+    IdentityWithLoss,
+    Relu,
+    Sigmoid,
+    Softmax,
+    SoftmaxWithLoss,
+    Tanh,
+)
+from ffkernels.optimizers import SGD, Adam
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+FLOATS = [np.float32, np.float64]
+ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "identity": Identity}
+LOSSES = ["softmax_cross_entropy", "sum_squared_error"]
+
+
+def normal(*shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def slope(f, x, step=1e-6):
+    """The gradient of f, a function of no argument, by x, which is changed in place meanwhile."""
+    grad = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        x[i] = kept + step
+        above = f()
+        x[i] = kept - step
+        grad[i] = (above - f()) / (2 * step)
+        x[i] = kept
+    return grad
+
+
+def affine(*, dtype=np.float64, **options):
+    return Affine(normal(12, 5, dtype=dtype), normal(5, dtype=dtype, seed=1), **options)
+
+
+LAYERS = {name: (layer, (4, 12)) for name, layer in ACTIVATIONS.items()} | {
+    "affine": (affine, (4, 12)),
+    "affine of images": (affine, (4, 3, 2, 2)),
+    "softmax": (Softmax, (4, 12)),
+    "softmax along the first axis": (lambda **options: Softmax(0, **options), (4, 12)),
+}
+every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS.values(), ids=LAYERS)
+
+
+# --- one layer -----------------------------------------------------------------------------------
+
+
+@every_layer
+def test_backward_is_the_gradient_of_forward(layer, shape):
+    layer, x = layer(), normal(*shape)
+    weight = normal(*layer.forward(x).shape, seed=2)
+    layer.forward(x)
+    dx = layer.backward(weight).copy()
+    grads = [grad.copy() for grad in layer.grads]
+    for array, grad in zip([x, *layer.params], [dx, *grads], strict=True):
+        assert grad.shape == array.shape
+        expected = slope(lambda: (layer.forward(x) * weight).sum(), array)
+        np.testing.assert_allclose(grad, expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_the_functions_of_their_name(name, dtype):
+    layer, x = ACTIVATIONS[name](), normal(3, 4, dtype=dtype)
+    y = getattr(ff, name)(x)
+    np.testing.assert_array_equal(layer.forward(x), y)
+    dout = normal(3, 4, dtype=dtype, seed=1)
+    np.testing.assert_array_equal(layer.backward(dout), getattr(ff, f"{name}_backward")(dout, y))
+    assert layer.forward(x).dtype == layer.backward(dout).dtype == dtype
+    assert layer.params == layer.grads == []
+
+
+@every_layer
+def test_callers_arrays_are_left_alone(layer, shape):
+    layer, x = layer(), normal(*shape)
+    dout = normal(*layer.forward(x).shape, seed=1)
+    kept = x.copy(), dout.copy()
+    layer.forward(x)
+    layer.backward(dout)
+    np.testing.assert_array_equal(x, kept[0])
+    np.testing.assert_array_equal(dout, kept[1])
+
+
+@every_layer
+def test_results_lie_in_the_layers_own_memory(layer, shape):
+    layer, x = layer(), normal(*shape)
+    out = layer.forward(x)
+    dx = layer.backward(out)
+    for result in (out, dx):
+        assert not np.shares_memory(result, x)
+    assert not np.shares_memory(out, dx)
+    assert np.shares_memory(layer.forward(x + 1), out)
+    assert np.shares_memory(layer.backward(out), dx)
+    assert np.shares_memory(layer.forward(x[:2]), out)
+
+
+@every_layer
+def test_copy_gives_fresh_arrays(layer, shape):
+    layer, x = layer(copy=True), normal(*shape)
+    out = layer.forward(x)
+    dx = layer.backward(out)
+    kept = out.copy(), dx.copy()
+    assert not np.shares_memory(layer.forward(x + 1), out)
+    assert not np.shares_memory(layer.backward(out), dx)
+    np.testing.assert_array_equal(out, kept[0])
+    np.testing.assert_array_equal(dx, kept[1])
+
+
+@every_layer
+def test_backward_may_be_repeated(layer, shape):
+    layer, x = layer(), normal(*shape)
+    dout = normal(*layer.forward(x).shape, seed=1)
+    first = layer.backward(dout).copy()
+    np.testing.assert_array_equal(layer.backward(dout), first)
+
+
+@every_layer
+def test_a_number_as_upstream_gradient_stands_for_an_array_full_of_it(layer, shape):
+    layer, x = layer(), normal(*shape)
+    full = np.ones_like(layer.forward(x))
+    np.testing.assert_array_equal(layer.backward().copy(), layer.backward(full))
+
+
+@every_layer
+def test_empty_batch(layer, shape):
+    layer, x = layer(), np.empty((0, *shape[1:]))
+    out = layer.forward(x)
+    assert len(out) == 0
+    assert layer.backward(out).shape == x.shape
+    for grad in layer.grads:
+        assert (grad == 0).all()
+
+
+@every_layer
+def test_layers_refuse(layer, shape):
+    layer, x = layer(), normal(*shape)
+    name = type(layer).__name__
+    with pytest.raises(RuntimeError, match=f"{name}.backward: expected a call of forward before"):
+        layer.backward(1.0)
+    out = layer.forward(x)
+    with pytest.raises(ValueError, match=r"dout: expected shape \(4, .*\), got \(3, "):
+        layer.backward(out[:3])
+    with pytest.raises(TypeError, match="dout: expected real numbers"):
+        layer.backward(out * 1j)
+    with pytest.raises(TypeError, match="x: expected real numbers"):
+        layer.forward(x * 1j)
+    with pytest.raises(TypeError, match="x: expected a plain array, got MaskedArray"):
+        layer.forward(np.ma.masked_array(x))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_integers_and_half_precision(name):
+    layer = ACTIVATIONS[name]()
+    assert layer.forward([[-1, 2]]).dtype == np.float64
+    assert layer.backward([[1, 1]]).dtype == np.float64
+    assert layer.forward(np.array([-1, 2], np.float16)).dtype == np.float16
+    assert layer.backward([1, 1]).dtype == np.float16
+
+
+def test_relu_of_nothing_is_nothing():
+    layer = Relu()
+    layer.forward([-1.0, 0.0, 1.0])
+    np.testing.assert_array_equal(layer.backward([1.0, 1.0, 1.0]), [0.0, 0.0, 1.0])
+
+
+# --- Affine --------------------------------------------------------------------------------------
+
+
+def test_affine_holds_its_parameters_by_reference():
+    W, b = normal(3, 2), normal(2)
+    layer, x = Affine(W, b), normal(4, 3)
+    assert layer.W is W
+    assert layer.b is b
+    W *= 2
+    b -= 1
+    np.testing.assert_allclose(layer.forward(x), x @ W + b)
+    layer.W = normal(3, 2, seed=5)
+    np.testing.assert_allclose(layer.forward(x), x @ layer.W + b)
+    assert layer.params[0] is layer.W
+
+
+def test_affine_keeps_its_gradient_arrays():
+    """Nets collect them in a list once and look there after each backward."""
+    layer = Affine(normal(3, 2), normal(2), copy=True)
+    dW, db = layer.grads
+    layer.forward(normal(4, 3))
+    layer.backward(normal(4, 2, seed=1))
+    assert layer.dW is dW
+    assert layer.db is db
+    np.testing.assert_allclose(db, normal(4, 2, seed=1).sum(axis=0))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("came", [np.float16, np.float32, np.float64, np.uint8, np.int64, ">f4"])
+def test_affine_computes_in_the_dtype_of_its_weights(dtype, came):
+    layer = affine(dtype=dtype)
+    x = np.arange(24).reshape(2, 12).astype(came)
+    out = layer.forward(x)
+    assert out.dtype == layer.backward(np.ones((2, 5), came)).dtype == dtype
+    np.testing.assert_allclose(out, np.arange(24.0).reshape(2, 12) @ layer.W + layer.b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 12), (4, 3, 4), (4, 3, 2, 2)])
+def test_affine_takes_any_strides(shape):
+    layer, x = affine(), normal(*shape)
+    expected = layer.forward(x).copy()
+    dx = layer.backward(expected).copy()
+    for strided in (np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], x[::-1][::-1]):
+        np.testing.assert_allclose(layer.forward(strided), expected, rtol=1e-12)
+        np.testing.assert_allclose(layer.backward(expected), dx, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("W", "b", "error", "message"),
+    [
+        ([[1.0]], np.ones(1), TypeError, "W: expected an array of float32 or float64, got list"),
+        (np.ones((1, 1), int), np.ones(1), TypeError, "W: expected an array of float32 or float64"),
+        (np.ones((1, 1)), [1.0], TypeError, "b: expected an array of float32 or float64, got list"),
+        (np.ones((1, 1)), np.ones(1, np.float32), TypeError, "b: expected the dtype of W, float64"),
+        (np.ones(3), np.ones(3), ValueError, "W: expected shape (inputs, outputs), got (3,)"),
+        (np.ones((3, 2)), np.ones(3), ValueError, "b: expected shape (2,) to fit W, got (3,)"),
+        (np.ones((3, 2)), np.ones((1, 2)), ValueError, "b: expected shape (2,) to fit W"),
+    ],
+)
+def test_affine_refuses_parameters(W, b, error, message):
+    with pytest.raises(error) as caught:
+        Affine(W, b)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(), (12,), (4, 11), (4, 3, 5), (0, 5)])
+def test_affine_refuses_other_shapes(shape):
+    with pytest.raises(ValueError, match=r"x: expected shape \(N, 12\), or \(N, ...\) with 12 num"):
+        affine().forward(np.ones(shape))
+
+
+# --- losses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "t"),
+    [
+        (SoftmaxWithLoss, np.array([2, 0, 1, 1])),
+        (SoftmaxWithLoss, np.eye(3, dtype=np.uint8)[[2, 0, 1, 1]]),
+        (SoftmaxWithLoss, np.full((4, 3), 1 / 3)),
+        (IdentityWithLoss, normal(4, 3, seed=1)),
+        (IdentityWithLoss, np.arange(12).reshape(4, 3)),
+    ],
+)
+def test_losses_give_their_gradient(layer, t):
+    layer, x = layer(), normal(4, 3)
+    loss = layer.forward(x, t)
+    assert loss == layer.loss
+    np.testing.assert_array_equal(layer.t, t)
+    dx = layer.backward(2.0).copy()
+    np.testing.assert_allclose(layer.backward(), dx / 2, rtol=1e-15)
+    assert layer.loss == loss
+    np.testing.assert_allclose(dx, 2 * slope(lambda: layer.forward(x, t), x), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_losses_are_the_functions_of_their_name(dtype):
+    x, t = normal(5, 3, dtype=dtype), [0, 1, 2, 1, 0]
+    layer = SoftmaxWithLoss()
+    loss, dx = ff.softmax_cross_entropy_with_grad(x, t)
+    assert layer.forward(x, t) == loss
+    np.testing.assert_allclose(layer.backward(), dx, rtol=1e-5)
+    np.testing.assert_array_equal(layer.y, ff.softmax(x))
+    layer = IdentityWithLoss()
+    loss, dx = ff.sum_squared_error_with_grad(x, x[::-1])
+    assert layer.forward(x, x[::-1]) == loss
+    np.testing.assert_allclose(layer.backward(), dx, rtol=1e-6)
+    assert layer.y is x
+    assert layer.loss.dtype == layer.backward().dtype == dtype
+
+
+@pytest.mark.parametrize("layer", [SoftmaxWithLoss, IdentityWithLoss])
+def test_losses_own_their_results(layer):
+    x, t = normal(4, 3), np.eye(3)[[0, 1, 2, 0]]
+    layer = layer()
+    kept = x.copy(), t.copy()
+    layer.forward(x, t)
+    dx = layer.backward()
+    np.testing.assert_array_equal(x, kept[0])
+    np.testing.assert_array_equal(t, kept[1])
+    assert not np.shares_memory(dx, x)
+    assert layer.backward() is dx
+
+
+@pytest.mark.parametrize("layer", [SoftmaxWithLoss, IdentityWithLoss])
+def test_loss_of_targets_in_another_dtype(layer):
+    layer, x = layer(), normal(2, 3, dtype=np.float32)
+    for t in (np.eye(2, 3), np.eye(2, 3, dtype=int), np.eye(2, 3).tolist()):
+        assert layer.forward(x, t).dtype == np.float32
+        assert layer.backward().dtype == np.float32
+
+
+def test_losses_refuse():
+    for layer in (SoftmaxWithLoss(), IdentityWithLoss()):
+        assert layer.loss is layer.y is layer.t is None
+        with pytest.raises(RuntimeError, match="backward: expected a call of forward before it"):
+            layer.backward()
+        with pytest.raises(ValueError, match=r"expected .* got \(3, 3\)"):
+            layer.forward(normal(4, 3), normal(3, 3))
+        with pytest.raises(TypeError, match="t: expected a plain array, got MaskedArray"):
+            layer.forward(normal(4, 3), np.ma.masked_array(normal(4, 3)))
+    with pytest.raises(IndexError, match="class index 3 at position 1 is out of range for 3"):
+        SoftmaxWithLoss().forward(normal(2, 3), [0, 3])
+    with pytest.raises(TypeError, match="targets: expected integers as class indices"):
+        SoftmaxWithLoss().forward(normal(2, 3), [0.0, 1.0])
+    with pytest.raises(ValueError, match=r"expected the shape of y, \(4, 1\), got \(4,\)"):
+        IdentityWithLoss().forward(normal(4, 1), normal(4))
+
+
+# --- nets in the manner of the books -------------------------------------------------------------
+
+
+class TwoLayerNet:
+    """A net as readers of "Deep Learning from Scratch" write it: parameters in one dict, shared
+    with the layers; layers in an ordered dict; a walk back over them in reverse."""
+
+    def __init__(self, inputs, hidden, outputs, dtype):
+        rng = np.random.default_rng(0)
+        self.params = {
+            "W1": (0.5 * rng.normal(size=(inputs, hidden))).astype(dtype),
+            "b1": np.zeros(hidden, dtype),
+            "W2": (0.5 * rng.normal(size=(hidden, outputs))).astype(dtype),
+            "b2": np.zeros(outputs, dtype),
+        }
+        self.layers = OrderedDict()
+        self.layers["Affine1"] = Affine(self.params["W1"], self.params["b1"])
+        self.layers["Relu1"] = Relu()
+        self.layers["Affine2"] = Affine(self.params["W2"], self.params["b2"])
+        self.lastLayer = SoftmaxWithLoss()
+
+    def predict(self, x):
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        return x
+
+    def loss(self, x, t):
+        return self.lastLayer.forward(self.predict(x), t)
+
+    def accuracy(self, x, t):
+        return np.mean(self.predict(x).argmax(axis=1) == t)
+
+    def gradient(self, x, t):
+        self.loss(x, t)
+        dout = self.lastLayer.backward(1)
+        for layer in reversed(list(self.layers.values())):
+            dout = layer.backward(dout)
+        return {
+            "W1": self.layers["Affine1"].dW,
+            "b1": self.layers["Affine1"].db,
+            "W2": self.layers["Affine2"].dW,
+            "b2": self.layers["Affine2"].db,
+        }
+
+
+class ListNet:
+    """The second book's manner: lists of parameters and gradients, collected once."""
+
+    def __init__(self, sizes, activation):
+        rng = np.random.default_rng(0)
+        self.layers = []
+        for inputs, outputs in pairwise(sizes):
+            self.layers += [
+                Affine(rng.normal(size=(inputs, outputs)) / inputs**0.5, np.zeros(outputs)),
+                ACTIVATIONS[activation](),
+            ]
+        self.layers[-1] = Identity()
+        self.loss_layer = IdentityWithLoss()
+        self.params, self.grads = [], []
+        for layer in self.layers:
+            self.params += layer.params
+            self.grads += layer.grads
+
+    def forward(self, x, t):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return self.loss_layer.forward(x, t)
+
+    def backward(self, dout=1):
+        dout = self.loss_layer.backward(dout)
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+
+
+def blobs(n, dtype=np.float64, seed=0):
+    """Three clouds of points, and which cloud each point is of."""
+    rng = np.random.default_rng(seed)
+    t = rng.integers(3, size=n)
+    centres = np.array([[2.0, 0.0], [-1.0, 2.0], [-1.0, -2.0]])
+    return (centres[t] + 0.5 * rng.normal(size=(n, 2))).astype(dtype), t
+
+
+def test_two_layer_net_has_the_right_gradient():
+    net = TwoLayerNet(2, 6, 3, np.float64)
+    x, t = blobs(5)
+    for targets in (t, np.eye(3)[t]):
+        grads = {key: grad.copy() for key, grad in net.gradient(x, targets).items()}
+        for key, param in net.params.items():
+            expected = slope(lambda: net.loss(x, targets), param)  # noqa: B023
+            np.testing.assert_allclose(grads[key], expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_two_layer_net_learns_with_updates_in_the_users_own_code(dtype):
+    net = TwoLayerNet(2, 8, 3, dtype)
+    x, t = blobs(300, dtype)
+    first = net.loss(x, t)
+    for step in range(60):
+        rows = slice(step % 6 * 50, step % 6 * 50 + 50)
+        grads = net.gradient(x[rows], t[rows])
+        for key in net.params:
+            net.params[key] -= 0.5 * grads[key]
+    assert net.loss(x, t) < first / 10
+    assert net.accuracy(x, t) > 0.95
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_list_net_learns(activation):
+    net, optimizer = ListNet([1, 16, 1], activation), Adam(lr=0.02)
+    x = np.linspace(-2, 2, 64)[:, None]
+    losses = []
+    for _ in range(300):
+        losses.append(net.forward(x, np.sin(x)))
+        net.backward()
+        optimizer.update(net.params, net.grads)
+    assert losses[-1] < losses[0] / 20
+
+
+# --- FeedForward ---------------------------------------------------------------------------------
+
+
+def targets_for(loss, n, outputs=3):
+    if loss == "sum_squared_error":
+        return normal(n, outputs, seed=3)
+    return np.arange(n) % outputs
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(4, 3), (4, 6, 3), (4, 5, 7, 3), (4, 7, 5, 2, 3)])
+def test_net_gradient_against_finite_differences(sizes, activation, loss):
+    net = FeedForward(sizes, activation, loss, np.float64, seed=1)
+    for param in net.params.values():
+        param += 0.1  # off the kinks that zero biases lie on
+    x, t = normal(5, 4), targets_for(loss, 5)
+    grads = net.gradient(x, t)
+    assert grads is net.grads
+    assert list(grads) == list(net.params)
+    for key, param in net.params.items():
+        expected = slope(lambda: net.loss(x, t), param)
+        np.testing.assert_allclose(grads[key], expected, rtol=1e-6, atol=1e-8)
+
+
+def composed(net, x, t, activation, loss):
+    """The same net of unfused functions, with fresh arrays everywhere."""
+    depth = len(net.sizes) - 1
+    saved = [x]
+    for k in range(1, depth + 1):
+        z = saved[-1] @ net.params[f"W{k}"] + net.params[f"b{k}"]
+        saved.append(z if k == depth else getattr(ff, activation)(z))
+    value, dz = getattr(ff, f"{loss}_with_grad")(saved.pop(), t)
+    grads = {}
+    for k in range(depth, 0, -1):
+        grads[f"W{k}"], grads[f"b{k}"] = saved[k - 1].T @ dz, dz.sum(axis=0)
+        if k > 1:
+            backward = getattr(ff, f"{activation}_backward")
+            dz = backward(dz @ net.params[f"W{k}"].T, saved[k - 1])
+    return value, grads
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_fused_net_is_the_composition_of_its_functions(activation, loss, dtype):
+    net = FeedForward((20, 33, 17, 3), activation, loss, dtype, seed=1)
+    x, t = normal(40, 20, dtype=dtype), targets_for(loss, 40)
+    if loss == "sum_squared_error":
+        t = t.astype(dtype)
+    value, grads = composed(net, x, t, activation, loss)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(net.loss(x, t), value, rtol=8 * eps)
+    for key, grad in net.gradient(x, t).items():
+        scale = abs(grads[key]).max()
+        np.testing.assert_allclose(grad, grads[key], rtol=0, atol=64 * eps * scale)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("optimizer", [lambda: SGD(0.2, 0.5), Adam], ids=["sgd", "adam"])
+def test_training_lowers_the_loss(activation, loss, optimizer):
+    net, optimizer = FeedForward([2, 16, 3], activation, loss, seed=0), optimizer()
+    x, t = blobs(200, np.float32)
+    if loss == "sum_squared_error":
+        t = np.eye(3)[t]
+    optimizer.lr = max(optimizer.lr, 0.02)
+    losses = [net.train_step(x, t, optimizer) for _ in range(150)]
+    assert losses[-1] < losses[0] / 4
+    assert net.loss(x, t) < losses[0] / 4
+    assert losses[0].dtype == np.float32
+
+
+def test_train_step_returns_the_loss_before_the_step_and_takes_any_optimizer():
+    class Book:
+        def update(self, params, grads):
+            for key in params:
+                params[key] -= 0.1 * grads[key]
+
+    net = FeedForward([2, 4, 3], seed=0)
+    x, t = blobs(20)
+    before = net.loss(x, t)
+    assert net.train_step(x, t, Book()) == pytest.approx(before, rel=1e-6)
+    assert net.loss(x, t) < before
+
+
+def test_replaced_parameters_are_used():
+    net, x = FeedForward([2, 4, 3], seed=0), blobs(5)[0]
+    net.params["W2"] = np.zeros((4, 3), np.float32)
+    np.testing.assert_allclose(net.predict(x), 1 / 3, rtol=1e-6)
+
+
+def test_predict_gives_probabilities_or_values():
+    x = normal(6, 4)
+    net = FeedForward([4, 5, 3], "tanh", dtype=np.float64, seed=0)
+    scores = np.tanh(x @ net.params["W1"]) @ net.params["W2"]
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(net.predict(x), p, rtol=1e-12)
+    net = FeedForward([4, 5, 3], "tanh", "sum_squared_error", np.float64, seed=0)
+    np.testing.assert_allclose(net.predict(x), scores, rtol=1e-12)
+
+
+def test_predictions_are_fresh_and_change_nothing():
+    net, x = FeedForward([4, 5, 3], seed=0), normal(6, 4)
+    grads = {key: grad.copy() for key, grad in net.gradient(x, targets_for("", 6)).items()}
+    first = net.predict(x)
+    kept = first.copy()
+    net.predict(x + 1)
+    net.loss(x + 1, targets_for("", 6))
+    np.testing.assert_array_equal(first, kept)
+    for key, grad in grads.items():
+        np.testing.assert_array_equal(net.grads[key], grad)
+
+
+@pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 5000])
+def test_batches_of_any_size(n):
+    net, x, t = FeedForward([4, 5, 3], dtype=np.float64, seed=0), normal(n, 4), np.arange(n) % 3
+    predictions = net.predict(x)
+    pieces = np.concatenate([net.predict(x[i : i + 100]) for i in range(0, n, 100)])
+    np.testing.assert_allclose(predictions, pieces, rtol=1e-12)
+    net.gradient(x, t)
+    assert net.train_step(x, t, SGD(0.0)) == pytest.approx(net.loss(x, t), rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_empty_batch_of_a_net(loss):
+    net = FeedForward([4, 5, 3], loss=loss, seed=0)
+    x, t = np.empty((0, 4)), np.empty((0, 3))
+    assert net.predict(x).shape == (0, 3)
+    assert net.loss(x, t) == 0
+    before = copy.deepcopy(net.params)
+    net.gradient(normal(2, 4), np.eye(3)[:2])
+    assert net.train_step(x, t, SGD(1.0)) == 0
+    for key, param in net.params.items():
+        np.testing.assert_array_equal(param, before[key])
+    if loss == "softmax_cross_entropy":
+        assert net.loss(x, []) == 0
+        assert net.train_step(x, [], SGD(1.0)) == 0
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_inputs_of_any_dtype_shape_and_strides(dtype):
+    net = FeedForward([12, 5, 3], dtype=dtype, seed=0)
+    x, t = np.arange(48).reshape(4, 12) % 7, np.array([0, 1, 2, 1])
+    expected = net.predict(x.astype(dtype))
+    grads = copy.deepcopy(net.gradient(x.astype(dtype), t))
+    several = [x.astype(d) for d in (np.uint8, np.int64, np.float16, np.float32, np.float64, ">f8")]
+    shapes = [x.reshape(4, 3, 4), np.asfortranarray(x.reshape(4, 3, 2, 2)), x.tolist()]
+    strided = [
+        np.asfortranarray(x),
+        np.repeat(x, 2, axis=0)[::2],
+        x.astype(dtype)[:, ::-1][:, ::-1],
+    ]
+    for other in several + shapes + strided:
+        np.testing.assert_allclose(net.predict(other), expected, rtol=1e-5)
+        for targets in (t, t.tolist(), t.astype(np.uint8), np.eye(3)[t], np.eye(3, dtype=bool)[t]):
+            assert net.train_step(other, targets, SGD(0.0)).dtype == dtype
+            for key, grad in net.grads.items():
+                np.testing.assert_allclose(grad, grads[key], rtol=1e-4, atol=1e-5)
+
+
+def test_regression_targets_of_any_dtype():
+    net = FeedForward([2, 4, 3], loss="sum_squared_error", seed=0)
+    x, t = normal(2, 2), np.arange(6).reshape(2, 3)
+    expected = net.loss(x, t.astype(np.float32))
+    for other in (t, t.astype(np.uint8), t.astype(float), t.tolist(), t.astype(">f4")):
+        assert net.loss(x, other) == expected
+        assert net.train_step(x, other, SGD(0.0)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_callers_arrays_are_left_alone_by_a_net():
+    net = FeedForward([2, 4, 3], seed=0)
+    x, t = blobs(9, np.float32)
+    kept = x.copy(), t.copy()
+    net.train_step(x, t, SGD(0.1))
+    net.predict(x)
+    net.loss(x, t)
+    np.testing.assert_array_equal(x, kept[0])
+    np.testing.assert_array_equal(t, kept[1])
+
+
+def test_random_start():
+    sizes = [400, 300, 200]
+    for activation, variance in (("relu", 2 / 400), ("tanh", 2 / 700), ("sigmoid", 2 / 700)):
+        net = FeedForward(sizes, activation, seed=3)
+        assert net.params["W1"].var() == pytest.approx(variance, rel=0.05)
+        assert abs(net.params["W1"].mean()) < 1e-3
+        assert (net.params["b1"] == 0).all()
+    wide = FeedForward(sizes, seed=3, dtype=np.float64)
+    for key, param in FeedForward(sizes, seed=3).params.items():
+        np.testing.assert_array_equal(param, wide.params[key].astype(np.float32))
+    other = FeedForward(sizes, seed=4)
+    assert (other.params["W1"] != wide.params["W1"]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"sizes": [3]}, ValueError, "sizes: expected two or more numbers from 1 up, got (3,)"),
+        ({"sizes": [3, 0, 1]}, ValueError, "sizes: expected two or more numbers from 1 up"),
+        ({"sizes": [3, 1.5]}, TypeError, "'float' object cannot be interpreted as an integer"),
+        ({"activation": "swish"}, ValueError, "activation: expected one of ['relu', 'sigmoid', 't"),
+        ({"loss": "hinge"}, ValueError, "loss: expected one of ['softmax_cross_entropy', 'sum_sq"),
+        ({"dtype": np.float16}, ValueError, "dtype: expected float32 or float64, got float16"),
+    ],
+)
+def test_net_refuses_arguments(arguments, error, message):
+    with pytest.raises(error) as caught:
+        FeedForward(**{"sizes": [3, 2]} | arguments)
+    assert message in str(caught.value)
+
+
+def test_net_refuses_data_and_stays_as_it_was():
+    net = FeedForward([4, 5, 3], seed=0)
+    net.gradient(normal(6, 4), targets_for("", 6))
+    before = copy.deepcopy((net.params, net.grads))
+    x = normal(2, 4)
+    for call in (net.loss, net.gradient, lambda x, t: net.train_step(x, t, SGD(0.1))):
+        for wrong in (x[0], x[:, :3], x[0, 0]):
+            with pytest.raises(ValueError, match=r"x: expected shape \(N, 4\), or \(N, ...\) with"):
+                call(wrong, [0, 1])
+        with pytest.raises(TypeError, match="x: expected real numbers"):
+            call(x * 1j, [0, 1])
+        with pytest.raises(IndexError, match="class index 3 at position 0 is out of range for 3"):
+            call(x, [3, 1])
+        with pytest.raises(IndexError, match="class index -1 at position 1 is out of range for 3"):
+            call(x, np.array([0, -1], np.int8))
+        with pytest.raises(TypeError, match="targets: expected integers as class indices"):
+            call(x, [0.0, 1.0])
+        with pytest.raises(TypeError, match="targets: expected integers as class indices"):
+            call(x, [False, True])
+        with pytest.raises(ValueError, match="targets: expected class indices of shape"):
+            call(x, [0, 1, 2])
+    for now, then in zip((net.params, net.grads), before, strict=True):
+        for key in now:
+            np.testing.assert_array_equal(now[key], then[key])
+
+
+def test_regression_refuses_targets_that_would_broadcast():
+    net = FeedForward([4, 5, 1], loss="sum_squared_error", seed=0)
+    with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 1\), got \(6,\)"):
+        net.gradient(normal(6, 4), normal(6))
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def allocated_at_most(step):
+    """The most memory that a call has in use beyond what was in use before."""
+    tracemalloc.start()
+    try:
+        step()
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        step()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+N = 20_000  # rows of which one number each fills 78 KiB
+
+
+@pytest.fixture
+def no_temporaries(backend):
+    if backend == "numpy":
+        pytest.skip("NumPy's expressions make temporaries")
+
+
+@pytest.mark.usefixtures("no_temporaries")
+@pytest.mark.parametrize("came", [np.float32, np.float64])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_training_step_allocates_nothing_that_grows_with_the_batch(activation, loss, came):
+    net, optimizer = FeedForward([3, 5, 4, 3], activation, loss, seed=0), Adam()
+    x, t = normal(N, 3, dtype=came), targets_for(loss, N).astype(int)
+
+    def epoch():
+        net.train_step(x, t, optimizer)
+        net.train_step(x[: N // 2], t[: N // 2], optimizer)
+
+    assert allocated_at_most(epoch) < 16 * 1024
+
+
+@pytest.mark.usefixtures("no_temporaries")
+@pytest.mark.parametrize("came", [np.float32, np.float64])
+def test_layers_allocate_nothing_that_grows_with_the_batch(came):
+    net = TwoLayerNet(2, 5, 3, np.float32)
+    net.layers["Sigmoid"], net.layers["Tanh"], net.layers["Softmax"] = Sigmoid(), Tanh(), Softmax()
+    x, t = blobs(N, came)
+    x, t = x.reshape(N, 1, 2).transpose(0, 2, 1), t.astype(np.int32)
+
+    def epoch():
+        net.gradient(x, t)
+        net.gradient(x[: N // 2], t[: N // 2])
+
+    assert allocated_at_most(epoch) < 16 * 1024
+
+
+def test_predicting_keeps_no_hidden_layer_of_a_large_batch():
+    net, x = FeedForward([3, 100, 2], seed=0), normal(10 * N, 3)
+    hidden_layer = 10 * N * 100 * 4
+    assert allocated_at_most(lambda: net.predict(x)) < hidden_layer / 5
+
+
+# --- saving --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_saved_nets_come_back(tmp_path, loss, dtype):
+    net = FeedForward([4, 5, 3], "tanh", loss, dtype, seed=0)
+    net.params["b1"] += 1
+    net.extras["classes"] = ["iris setosa", "versicolor", "virginica"]
+    net.extras["inputs/mean"] = normal(4)
+    path = tmp_path / "net"
+    net.save(path)
+    loaded = FeedForward.load(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["net"]
+    assert (loaded.sizes, loaded.activation, loaded.loss_name) == ((4, 5, 3), "tanh", loss)
+    assert loaded.dtype == dtype
+    for key, param in net.params.items():
+        assert loaded.params[key].dtype == dtype
+        np.testing.assert_array_equal(loaded.params[key], param)
+    assert list(loaded.extras) == ["classes", "inputs/mean"]
+    np.testing.assert_array_equal(loaded.extras["classes"], net.extras["classes"])
+    np.testing.assert_array_equal(loaded.extras["inputs/mean"], normal(4))
+    x, t = normal(6, 4), targets_for(loss, 6)
+    np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
+    assert loaded.train_step(x, t, SGD(0.1)) == net.train_step(x, t, SGD(0.1))
+    np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
+
+
+def test_saved_nets_hold_no_pickle(tmp_path):
+    net, path = FeedForward([2, 3, 2], seed=0), tmp_path / "net.npz"
+    net.extras["bad"] = np.array([{}])
+    with pytest.raises(TypeError, match="extras/bad: expected numbers or strings, got dtype objec"):
+        net.save(path)
+    assert not path.exists()
+    net.extras.clear()
+    net.save(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["W1"], net.params["W1"])
+        assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+def test_loading_refuses_what_is_no_net(tmp_path):
+    path = tmp_path / "net.npz"
+    with pytest.raises(FileNotFoundError):
+        FeedForward.load(path)
+    for content in (b"", b"no net", npy(np.ones(3)), npy(np.array([{}]))):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"path: expected a file from FeedForward\.save, got"):
+            FeedForward.load(path)
+    np.savez(path, W1=np.ones(3))
+    with pytest.raises(ValueError, match=r"expected a file from FeedForward.save, got .* without"):
+        FeedForward.load(path)
+    FeedForward([2, 3, 2]).save(path)
+    with np.load(path) as arrays:
+        changed = dict(arrays) | {"b1": np.zeros(1, np.float32)}
+    np.savez(path, **changed)
+    with pytest.raises(ValueError, match=r"b1: expected shape \(3,\), got \(1,\)"):
+        FeedForward.load(path)
+    np.savez(path, **dict(changed, b1=np.array([{}])))
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded when allow_pickle=False"):
+        FeedForward.load(path)
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def test_nets_can_be_copied():
+    net, optimizer = FeedForward([2, 4, 3], seed=0), Adam()
+    x, t = blobs(9)
+    net.train_step(x, t, optimizer)
+    twin, twin_optimizer = copy.deepcopy((net, optimizer))
+    for _ in range(3):
+        assert net.train_step(x, t, optimizer) == twin.train_step(x, t, twin_optimizer)
+    np.testing.assert_array_equal(net.predict(x), twin.predict(x))
