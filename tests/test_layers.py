@@ -699,20 +699,27 @@ def test_regression_refuses_targets_that_would_broadcast():
 # --- memory --------------------------------------------------------------------------------------
 
 
-def allocated_at_most(step):
-    """The most memory that a call has in use beyond what was in use before."""
+def allocated_by(step):
+    """The most memory in use during a call beyond what was in use before, once it is warm.
+
+    The least of three calls: now and then Python's own bookkeeping falls into one.
+    """
+    peaks = []
     tracemalloc.start()
     try:
         step()
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        step()
-        return tracemalloc.get_traced_memory()[1] - before
+        for _ in range(3):
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            step()
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
     finally:
         tracemalloc.stop()
+    return min(peaks)
 
 
-N = 20_000  # rows of which one number each fills 78 KiB
+N = 50_000  # rows; a byte for each is more than the limit
+LIMIT = 32 * 1024
 
 
 @pytest.fixture
@@ -733,7 +740,7 @@ def test_a_training_step_allocates_nothing_that_grows_with_the_batch(activation,
         net.train_step(x, t, optimizer)
         net.train_step(x[: N // 2], t[: N // 2], optimizer)
 
-    assert allocated_at_most(epoch) < 16 * 1024
+    assert allocated_by(epoch) < LIMIT
 
 
 @pytest.mark.usefixtures("no_temporaries")
@@ -748,13 +755,13 @@ def test_layers_allocate_nothing_that_grows_with_the_batch(came):
         net.gradient(x, t)
         net.gradient(x[: N // 2], t[: N // 2])
 
-    assert allocated_at_most(epoch) < 16 * 1024
+    assert allocated_by(epoch) < LIMIT
 
 
 def test_predicting_keeps_no_hidden_layer_of_a_large_batch():
-    net, x = FeedForward([3, 100, 2], seed=0), normal(10 * N, 3)
-    hidden_layer = 10 * N * 100 * 4
-    assert allocated_at_most(lambda: net.predict(x)) < hidden_layer / 5
+    net, x = FeedForward([3, 100, 2], seed=0), normal(4 * N, 3)
+    hidden_layer = 4 * N * 100 * 4
+    assert allocated_by(lambda: net.predict(x)) < hidden_layer / 5
 
 
 # --- saving --------------------------------------------------------------------------------------

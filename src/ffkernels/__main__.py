@@ -1,30 +1,159 @@
-"""The command line: ``python -m ffkernels info``, ``train`` or ``predict``."""
+"""The command line: ``python -m ffkernels info``, ``train``, ``predict``."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import __version__, show_config
+from . import show_config
 from ._cli import CommandError
 
-# What the extra ``train`` installs, by the names they are imported under.
-_EXTRA = {"matplotlib", "pandas", "sklearn", "tqdm"}
+# What the extra ``train`` brings, under the names by which it is imported.
+_EXTRA = ("matplotlib", "pandas", "sklearn", "tqdm")
 
 
-def info(options: argparse.Namespace) -> None:
+def _info(options: argparse.Namespace) -> None:
     show_config()
 
 
-def train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> None:
     from ._cli import train
 
     train.run(options)
 
 
-def predict(options: argparse.Namespace) -> None:
+def _predict(options: argparse.Namespace) -> None:
     from ._cli import predict
 
     predict.run(options)
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 up, got {text}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not 0 <= int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 2**32 - 1, got {text}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return float(text)
+
+
+def _share(text: str) -> float:
+    if not 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
+    return float(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m ffkernels")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("info", help="show what runs here, and why")
+    command.set_defaults(run=_info)
+
+    command = commands.add_parser(
+        "train",
+        help="train a net on handwritten digits, or on a table of your own",
+        description="""Train a net on scikit-learn's handwritten digits, or with --csv and --target
+        on a table of your own; test it on rows held out, and draw what it learnt. Missing values
+        may be empty, NA, nan, ? and the like. Text with few different values becomes inputs of 0
+        and 1, other text is left out.""",
+    )
+    command.set_defaults(run=_train)
+    add = command.add_argument
+    add("--csv", type=Path, metavar="FILE", help="table to learn from, instead of the digits")
+    add("--target", metavar="COLUMN", help="what to predict: a name, or a position from 0")
+    add(
+        "--task",
+        choices=["classification", "regression"],
+        help="default: classification of text and of up to 20 different whole numbers",
+    )
+    add(
+        "--hidden",
+        type=_count,
+        nargs="*",
+        default=[256, 128],
+        metavar="N",
+        help="neurons of each hidden layer, none for a linear net (default: 256 128)",
+    )
+    add(
+        "--activation",
+        choices=["relu", "sigmoid", "tanh", "identity"],
+        default="relu",
+        help="of the hidden layers (default: relu)",
+    )
+    add(
+        "--epochs",
+        type=_count,
+        default=100,
+        metavar="N",
+        help="at most; ends 20 after the best on validation rows (default: 100)",
+    )
+    add("--batch-size", type=_count, default=32, metavar="N", help="rows a step (default: 32)")
+    add("--optimizer", choices=["adam", "sgd"], default="adam", help="(default: adam)")
+    add(
+        "--lr",
+        type=_rate,
+        metavar="RATE",
+        help="learning rate (default: 0.001 for adam; 0.01 for sgd, which has momentum 0.9)",
+    )
+    add("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
+    add(
+        "--test-size",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="of the rows, held out to test (default: 0.2)",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("ffkernels-run"),
+        metavar="DIR",
+        help="folder of the pictures (default: ffkernels-run)",
+    )
+    add("--save", type=Path, metavar="FILE", help="write the trained net to an .npz file")
+
+    command = commands.add_parser(
+        "predict",
+        help="apply a net that train --save wrote to a table",
+        description="""Print a prediction for each row of a table as CSV, for classes with their
+        probability. The table needs the columns of the training; others are ignored.""",
+    )
+    command.set_defaults(run=_predict)
+    command.add_argument("model", type=Path, metavar="MODEL", help="from train --save")
+    command.add_argument("--csv", type=Path, metavar="FILE", required=True)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code: 2 for what the user can put right."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except CommandError as error:
+        message = str(error)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        message = f"{error.name} is not installed: pip install 'ffkernels[train]'"
+    else:
+        return 0
+    print(f"{parser.prog}: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,9 @@
-"""A trained net with all that a new table's way through it needs."""
+"""A net with all that a table's way through it needs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,32 +22,44 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Model:
-    """From the columns of a table to the target."""
+    """From the columns of a table to its target."""
 
     columns: list[Column]
     input_layer: InputLayer
     net: FeedForward
     target: str
-    classes: list[str] | None
-    # The net learns numbers of mean 0 and variance 1: target = mean + scale · output.
+    classes: Sequence[str] | None  # None for regression
+    # The net learns values of mean 0 and variance 1: target = mean + scale · output.
     mean: float = 0.0
     scale: float = 1.0
 
-    def outputs(self, frame: pd.DataFrame) -> Array:
-        """Return the probabilities of the classes, or the values in the target's own unit."""
-        outputs = self.net.predict(self.input_layer.transform(encode(frame, self.columns)))
-        return outputs if self.classes else self.mean + self.scale * outputs[:, 0].astype(float)
+    def inputs(self, frame: pd.DataFrame) -> Array:
+        """Return rows of a table as the net takes them."""
+        return self.input_layer.transform(encode(frame, self.columns)).astype(self.net.dtype)
+
+    def targets(self, values: Array) -> Array:
+        """Return numbers of classes, or values of the target, as the net takes them."""
+        if self.classes is not None:
+            return values
+        return ((values - self.mean) / self.scale).astype(self.net.dtype)[:, None]
+
+    def outputs(self, x: Array) -> Array:
+        """Return the probabilities of the classes, or values in the target's own unit."""
+        outputs = self.net.predict(x)
+        if self.classes is not None:
+            return outputs
+        return self.mean + self.scale * outputs[:, 0].astype(np.float64)
 
     def save(self, path: Path) -> None:
         """Write everything to one ``.npz`` file."""
-        described = {
+        table = {
             "columns": self.columns,
             "target": self.target,
             "classes": self.classes,
             "mean": self.mean,
             "scale": self.scale,
         }
-        self.net.extras = {"table": json.dumps(described), **_state(self.input_layer)}
+        self.net.extras = {"table": json.dumps(table)}
         try:
             self.net.save(path)
         except OSError as error:
@@ -57,12 +70,10 @@ class Model:
         """Read what `save` wrote."""
         try:
             net = FeedForward.load(path)
+            table = json.loads(str(net.extras["table"]))
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror or error}") from None
-        except ValueError as error:
-            raise CommandError(str(error)) from None
-        if "table" not in net.extras:
-            raise CommandError(f"{path}: expected a file from train --save, got a net alone")
-        described = json.loads(str(net.extras["table"]))
-        described["columns"] = [Column(*column) for column in described["columns"]]
-        return cls(net=net, input_layer=_input_layer(net.extras), **described)
+        except (KeyError, ValueError):
+            raise CommandError(f"{path}: not a file that train --save wrote") from None
+        table["columns"] = [Column(*column) for column in table["columns"]]
+        return cls(net=net, input_layer=InputLayer(), **table)

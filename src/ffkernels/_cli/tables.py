@@ -168,6 +168,7 @@ def listed(items: Iterable[object], most: int) -> str:
 class Target(NamedTuple):
     """What is to be learnt, of the rows that have it."""
 
+    name: str
     rows: npt.NDArray[np.intp]  # positions in the table
     values: npt.NDArray[Any]  # numbers of classes, intp; or for regression the values, float64
     classes: list[str] | None  # None for regression
@@ -175,7 +176,7 @@ class Target(NamedTuple):
 
 def find_target(column: pd.Series, task: str | None) -> tuple[Target, list[str]]:
     """Return the target with remarks; whether it holds classes is told from it without a task."""
-    name, remarks = column.name, []
+    name, remarks = str(column.name), []
     given = column.notna().to_numpy()
     if missing := np.count_nonzero(~given):
         remarks.append(f"{missing} of {len(column)} rows left out: {name} is missing")
@@ -189,7 +190,7 @@ def find_target(column: pd.Series, task: str | None) -> tuple[Target, list[str]]
             raise CommandError(f"{name}: regression needs numbers, got {values[0]!r}")
         if (values == values[0]).all():
             raise CommandError(f"{name}: nothing to learn, every value is {_label(values[0])}")
-        return Target(rows, values, None), remarks
+        return Target(name, rows, values, None), remarks
     found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
     enough = counts >= _MIN_CLASS_ROWS
     if len(found) == 1:
@@ -206,7 +207,7 @@ def find_target(column: pd.Series, task: str | None) -> tuple[Target, list[str]]
         )
         kept = enough[numbers]
         rows, numbers = rows[kept], (np.cumsum(enough) - 1)[numbers[kept]]
-    return Target(rows, numbers, [_label(value) for value in found[enough]]), remarks
+    return Target(name, rows, numbers, [_label(value) for value in found[enough]]), remarks
 
 
 def _are_classes(column: pd.Series) -> bool:

@@ -23,11 +23,7 @@ _BATCHES = 32
 
 
 def step_times(
-    net: FeedForward,
-    loss: str,
-    optimizer: Callable[[ModuleType], Any],
-    training: Rows,
-    batch_size: int,
+    net: FeedForward, optimizer: Callable[[ModuleType], Any], training: Rows, batch_size: int
 ) -> dict[str, float]:
     """Return the median seconds of a training step of nets like this, by implementation.
 
@@ -35,8 +31,6 @@ def step_times(
     ----------
     net : FeedForward
         Left as it is.
-    loss : str
-        Its loss.
     optimizer : callable
         Makes the optimiser out of the classes in the module it is given.
     training : Rows
@@ -47,6 +41,8 @@ def step_times(
     dict of float
         Of the active backend, of ``"numpy"`` and of ``"textbook"``.
     """
+    # Numbers of classes are one a row, values of a regression are columns.
+    loss = "softmax_cross_entropy" if training.t.ndim == 1 else "sum_squared_error"
     starts = range(0, max(1, len(training.x) - batch_size + 1), batch_size)[:_BATCHES]
     batches = [Rows(*(rows[start : start + batch_size] for rows in training)) for start in starts]
 

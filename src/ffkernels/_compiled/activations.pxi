@@ -61,10 +61,7 @@ cdef object bias(object x, object b, object out, const span_function *spans, ptr
         and cnp.PyArray_DIM(<cnp.ndarray>b, 0)
         == cnp.PyArray_DIM(<cnp.ndarray>x, cnp.PyArray_NDIM(<cnp.ndarray>x) - 1)
         and PyArray_CHKFLAGS(<cnp.ndarray>x, cnp.NPY_ARRAY_WRITEABLE)
-        and (<char *>cnp.PyArray_DATA(<cnp.ndarray>b) + cnp.PyArray_NBYTES(<cnp.ndarray>b)
-             <= <char *>cnp.PyArray_DATA(<cnp.ndarray>x)
-             or <char *>cnp.PyArray_DATA(<cnp.ndarray>x) + cnp.PyArray_NBYTES(<cnp.ndarray>x)
-             <= <char *>cnp.PyArray_DATA(<cnp.ndarray>b))
+        and apart(<cnp.ndarray>x, <cnp.ndarray>b)
     ):
         source, addend, target, result = <cnp.ndarray>x, <cnp.ndarray>b, <cnp.ndarray>x, x
     else:
@@ -106,7 +103,12 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     cdef char *sums
     cdef double total
     cdef int n_threads
-    one, two, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
+    if is_plain_pair(dy, y, out) and is_plain_bias(out_bias, dy, y, out):
+        one, two, work_bias = dy, y, out_bias
+        work = empty_like(one) if out is None else out
+        result, result_bias = work, work_bias
+    else:
+        one, two, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
     grad = cnp.PyArray_GETCONTIGUOUS(one)
     saved = cnp.PyArray_GETCONTIGUOUS(two)
     target = work if work.flags.c_contiguous else empty_like(work)
@@ -140,6 +142,20 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     free(partial)
     free(sums)
     return (_arguments.deliver(target, result), _arguments.deliver(target_bias, result_bias))
+
+
+cdef inline bint is_plain_bias(object out_bias, object dy, object y, object out) noexcept:
+    """An `out_bias` that needs no further look beside plain dy, y and out."""
+    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dy)
+    return (
+        is_plain(out_bias) and ndim > 0
+        and PyArray_CHKFLAGS(<cnp.ndarray>out_bias, cnp.NPY_ARRAY_WRITEABLE)
+        and cnp.PyArray_TYPE(<cnp.ndarray>out_bias) == cnp.PyArray_TYPE(<cnp.ndarray>dy)
+        and cnp.PyArray_NDIM(<cnp.ndarray>out_bias) == 1
+        and cnp.PyArray_DIM(<cnp.ndarray>out_bias, 0) == cnp.PyArray_DIM(<cnp.ndarray>dy, ndim - 1)
+        and apart(<cnp.ndarray>out_bias, <cnp.ndarray>dy) and apart(<cnp.ndarray>out_bias, <cnp.ndarray>y)
+        and (out is None or apart(<cnp.ndarray>out_bias, <cnp.ndarray>out))
+    )
 
 
 cdef void bias_block(const span_function *spans, cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray target,
@@ -294,59 +310,93 @@ cdef inline double logsumexp_from(double m, double rest, const real *x, ptrdiff_
     return m + log1p_nonnegative(rest)
 
 
-cdef object along_axis(object x, object axis, object out, kernel_pair kernels):
+cdef inline int plain_axis(object axis, cnp.ndarray x) noexcept:
+    """The axis from 0 up where it is an int in range, else -1."""
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    cdef long index
+    if type(axis) is not int or not -ndim <= axis < ndim:
+        return -1
+    index = axis
+    return <int>(index + ndim if index < 0 else index)
+
+
+cdef object along_axis(object x, object axis, object out, const kernel_pair *kernels):
     """out = f(x), row by row"""
     cdef Rows rows
-    cdef cnp.ndarray source, target
-    cdef int axis_
-    (source,), axis_, target, result = _arguments.rows(("x",), (x,), axis, out)
+    cdef cnp.ndarray source = None, target = None
+    cdef int axis_ = -1
+    if is_plain(x) and (out is None or is_plain_out(out, <cnp.ndarray>x)):
+        axis_ = plain_axis(axis, <cnp.ndarray>x)
+    if axis_ >= 0:
+        source = <cnp.ndarray>x
+        target = result = empty_like(source) if out is None else out
+    else:
+        (source,), axis_, target, result = _arguments.rows(("x",), (x,), axis, out)
     begin_rows(&rows, source, axis_)
     add_rows(&rows, 0, source, axis_)
     add_rows(&rows, 2, target, axis_)
     run_rows(&rows, kernels.by_row[is_double(source)], kernels.by_lanes[is_double(source)])
-    return _arguments.deliver(target, result)
+    return result if result is target else _arguments.deliver(target, result)
 
 
-cdef object backward_along_axis(object dy, object y, object axis, object out, kernel_pair kernels):
+cdef object backward_along_axis(object dy, object y, object axis, object out, const kernel_pair *kernels):
     """out = f(dy, y), row by row"""
     cdef Rows rows
-    cdef cnp.ndarray grad, saved, target
-    cdef int axis_
-    (grad, saved), axis_, target, result = _arguments.rows(("dy", "y"), (dy, y), axis, out)
+    cdef cnp.ndarray grad = None, saved = None, target = None
+    cdef int axis_ = -1
+    if is_plain_pair(dy, y, out):
+        axis_ = plain_axis(axis, <cnp.ndarray>dy)
+    if axis_ >= 0:
+        grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
+        target = result = empty_like(grad) if out is None else out
+    else:
+        (grad, saved), axis_, target, result = _arguments.rows(("dy", "y"), (dy, y), axis, out)
     begin_rows(&rows, grad, axis_)
     add_rows(&rows, 0, grad, axis_)
     add_rows(&rows, 1, saved, axis_)
     add_rows(&rows, 2, target, axis_)
     run_rows(&rows, kernels.by_row[is_double(grad)], kernels.by_lanes[is_double(grad)])
-    return _arguments.deliver(target, result)
+    return result if result is target else _arguments.deliver(target, result)
+
+
+cdef kernel_pair softmax_kernels = both_types(
+    <row_kernel>softmax_row[float], <row_kernel>softmax_row[double],
+    <lanes_kernel>softmax_lanes[float], <lanes_kernel>softmax_lanes[double],
+)
 
 
 def softmax(x, axis, out):
-    cdef kernel_pair kernels
-    kernels.by_row[0], kernels.by_row[1] = <row_kernel>softmax_row[float], <row_kernel>softmax_row[double]
-    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>softmax_lanes[float], <lanes_kernel>softmax_lanes[double]
-    return along_axis(x, axis, out, kernels)
+    return along_axis(x, axis, out, &softmax_kernels)
+
+
+cdef kernel_pair log_softmax_kernels = both_types(
+    <row_kernel>log_softmax_row[float], <row_kernel>log_softmax_row[double],
+    <lanes_kernel>log_softmax_lanes[float], <lanes_kernel>log_softmax_lanes[double],
+)
 
 
 def log_softmax(x, axis, out):
-    cdef kernel_pair kernels
-    kernels.by_row[0], kernels.by_row[1] = <row_kernel>log_softmax_row[float], <row_kernel>log_softmax_row[double]
-    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>log_softmax_lanes[float], <lanes_kernel>log_softmax_lanes[double]
-    return along_axis(x, axis, out, kernels)
+    return along_axis(x, axis, out, &log_softmax_kernels)
+
+
+cdef kernel_pair softmax_backward_kernels = both_types(
+    <row_kernel>softmax_backward_row[float], <row_kernel>softmax_backward_row[double],
+    <lanes_kernel>softmax_backward_lanes[float], <lanes_kernel>softmax_backward_lanes[double],
+)
 
 
 def softmax_backward(dy, y, axis, out):
-    cdef kernel_pair kernels
-    kernels.by_row[0], kernels.by_row[1] = <row_kernel>softmax_backward_row[float], <row_kernel>softmax_backward_row[double]
-    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>softmax_backward_lanes[float], <lanes_kernel>softmax_backward_lanes[double]
-    return backward_along_axis(dy, y, axis, out, kernels)
+    return backward_along_axis(dy, y, axis, out, &softmax_backward_kernels)
+
+
+cdef kernel_pair log_softmax_backward_kernels = both_types(
+    <row_kernel>log_softmax_backward_row[float], <row_kernel>log_softmax_backward_row[double],
+    <lanes_kernel>log_softmax_backward_lanes[float], <lanes_kernel>log_softmax_backward_lanes[double],
+)
 
 
 def log_softmax_backward(dy, y, axis, out):
-    cdef kernel_pair kernels
-    kernels.by_row[0], kernels.by_row[1] = <row_kernel>log_softmax_backward_row[float], <row_kernel>log_softmax_backward_row[double]
-    kernels.by_lanes[0], kernels.by_lanes[1] = <lanes_kernel>log_softmax_backward_lanes[float], <lanes_kernel>log_softmax_backward_lanes[double]
-    return backward_along_axis(dy, y, axis, out, kernels)
+    return backward_along_axis(dy, y, axis, out, &log_softmax_backward_kernels)
 
 
 def logsumexp(x, axis, keepdims, out):

@@ -48,12 +48,16 @@ cdef inline bint alike(cnp.ndarray a, cnp.ndarray b) noexcept:
     return True
 
 
-cdef inline bint same_or_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two plain arrays of the same type and shape: the same memory, or none in common."""
+cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Two contiguous arrays with no memory in common."""
     cdef char *p = <char *>cnp.PyArray_DATA(a)
     cdef char *q = <char *>cnp.PyArray_DATA(b)
-    cdef ptrdiff_t size = cnp.PyArray_NBYTES(a)
-    return p == q or p + size <= q or q + size <= p
+    return p + cnp.PyArray_NBYTES(a) <= q or q + cnp.PyArray_NBYTES(b) <= p
+
+
+cdef inline bint same_or_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Two plain arrays of the same type and shape: the same memory, or none in common."""
+    return cnp.PyArray_DATA(a) == cnp.PyArray_DATA(b) or apart(a, b)
 
 
 cdef inline bint is_plain_out(object out, cnp.ndarray x) noexcept:
@@ -63,6 +67,15 @@ cdef inline bint is_plain_out(object out, cnp.ndarray x) noexcept:
         and PyArray_CHKFLAGS(<cnp.ndarray>out, cnp.NPY_ARRAY_WRITEABLE)
         and alike(<cnp.ndarray>out, x)
         and same_or_apart(<cnp.ndarray>out, x)
+    )
+
+
+cdef inline bint is_plain_pair(object a, object b, object out) noexcept:
+    """Two inputs alike, and an `out` beside them, that need no further look."""
+    return (
+        is_plain(a) and is_plain(b) and alike(<cnp.ndarray>a, <cnp.ndarray>b)
+        and (out is None or (is_plain_out(out, <cnp.ndarray>a)
+                             and same_or_apart(<cnp.ndarray>out, <cnp.ndarray>b)))
     )
 
 

@@ -244,7 +244,7 @@ cdef object finish(double total, double factor, int reduction, int typenum, cnp.
     return out
 
 
-cdef object class_loss(object call, object work, object loss_out, object dloss, double eps, kernel_pair kernels,
+cdef object class_loss(object call, object work, object loss_out, object dloss, double eps, const kernel_pair *kernels,
                        bint soft):
     """Runs a loss over the rows of checked arguments; returns the loss."""
     cdef Rows rows
@@ -287,18 +287,19 @@ cdef object class_loss(object call, object work, object loss_out, object dloss, 
     return finish(total, 1, reduction, typenum, values, loss_out)
 
 
-cdef kernel_pair logit_kernels(bint soft):
-    cdef kernel_pair kernels
-    if soft:
-        kernels.by_row[0] = <row_kernel>soft_cross_entropy_row[float]
-        kernels.by_row[1] = <row_kernel>soft_cross_entropy_row[double]
-        kernels.by_lanes[0] = kernels.by_lanes[1] = NULL
-    else:
-        kernels.by_row[0] = <row_kernel>softmax_cross_entropy_row[float]
-        kernels.by_row[1] = <row_kernel>softmax_cross_entropy_row[double]
-        kernels.by_lanes[0] = <lanes_kernel>softmax_cross_entropy_lanes[float]
-        kernels.by_lanes[1] = <lanes_kernel>softmax_cross_entropy_lanes[double]
-    return kernels
+cdef kernel_pair index_kernels = both_types(
+    <row_kernel>softmax_cross_entropy_row[float], <row_kernel>softmax_cross_entropy_row[double],
+    <lanes_kernel>softmax_cross_entropy_lanes[float], <lanes_kernel>softmax_cross_entropy_lanes[double],
+)
+cdef kernel_pair soft_kernels = both_types(
+    <row_kernel>soft_cross_entropy_row[float], <row_kernel>soft_cross_entropy_row[double], NULL, NULL
+)
+cdef kernel_pair probs_backward_kernels = both_types(
+    <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double], NULL, NULL
+)
+cdef kernel_pair cross_entropy_kernels = both_types(
+    <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double], NULL, NULL
+)
 
 
 def softmax_cross_entropy(logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out):
@@ -307,7 +308,7 @@ def softmax_cross_entropy(logits, targets, axis, weight, ignore_index, label_smo
     shape = _arguments.without_axis(call.scores.shape, call.axis)
     out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, inputs)
     cdef bint soft = call.indices is None or call.label_smoothing > 0
-    return class_loss(call, None, out, None, 0, logit_kernels(soft), soft)
+    return class_loss(call, None, out, None, 0, &soft_kernels if soft else &index_kernels, soft)
 
 
 def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out):
@@ -319,7 +320,7 @@ def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index,
     inputs = {"logits": logits, "targets": targets, "weight": weight}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
     cdef bint soft = call.indices is None or call.label_smoothing > 0
-    loss = class_loss(call, work, None, None, 0, logit_kernels(soft), soft)
+    loss = class_loss(call, work, None, None, 0, &soft_kernels if soft else &index_kernels, soft)
     return loss, _arguments.deliver(work, result)
 
 
@@ -332,7 +333,6 @@ cdef object plain_cross_entropy(object logits, object targets, object reduction,
     cdef ptrdiff_t i, classes
     cdef double total, factor
     cdef bint in_range = True
-    cdef kernel_pair kernels
     if not (is_plain(logits) and PyArray_CheckExact(targets)
             and (out is None or is_plain_out(out, <cnp.ndarray>logits))):
         return None
@@ -345,7 +345,7 @@ cdef object plain_cross_entropy(object logits, object targets, object reduction,
         and PyArray_ISNOTSWAPPED(indices)
         and cnp.PyArray_DIM(indices, 0) == cnp.PyArray_DIM(scores, 0)
         and cnp.PyArray_DIM(scores, 0) > 0
-        and (out is None or not _overlap(<cnp.ndarray>out, indices))
+        and (out is None or apart(<cnp.ndarray>out, indices))
     ):
         return None
     index = <const cnp.npy_intp *>cnp.PyArray_DATA(indices)
@@ -356,40 +356,23 @@ cdef object plain_cross_entropy(object logits, object targets, object reduction,
         return None
     target = empty_like(scores) if out is None else <cnp.ndarray>out
     factor = 1.0 / cnp.PyArray_DIM(scores, 0) if reduction == "mean" else 1.0
-    kernels = logit_kernels(False)
     begin_rows(&rows, scores, 1)
     add_rows(&rows, 0, scores, 1)
     add_rows(&rows, 2, target, 1)
     rows.job.targets = index
     rows.job.factor = factor
-    total = run_rows(&rows, kernels.by_row[is_double(scores)], kernels.by_lanes[is_double(scores)])
+    total = run_rows(&rows, index_kernels.by_row[is_double(scores)], index_kernels.by_lanes[is_double(scores)])
     return scalar(total * factor, cnp.PyArray_TYPE(scores)), target
 
 
-cdef inline bint _overlap(cnp.ndarray a, cnp.ndarray b) noexcept:
-    cdef char *p = <char *>cnp.PyArray_DATA(a)
-    cdef char *q = <char *>cnp.PyArray_DATA(b)
-    return p < q + cnp.PyArray_NBYTES(b) and q < p + cnp.PyArray_NBYTES(a)
-
-
 def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out):
-    cdef kernel_pair kernels
     call = _arguments.class_loss("probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction)
     shape = _arguments.without_axis(call.scores.shape, call.axis)
     behind = _arguments.loss_gradient(dloss, shape, call.reduction)
     inputs = {"probs": probs, "targets": targets, "weight": weight, "dloss": dloss}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    kernels.by_row[0], kernels.by_row[1] = <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double]
-    kernels.by_lanes[0] = kernels.by_lanes[1] = NULL
-    class_loss(call, work, None, behind, 0, kernels, True)
+    class_loss(call, work, None, behind, 0, &probs_backward_kernels, True)
     return _arguments.deliver(work, result)
-
-
-cdef kernel_pair probability_kernels():
-    cdef kernel_pair kernels
-    kernels.by_row[0], kernels.by_row[1] = <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double]
-    kernels.by_lanes[0] = kernels.by_lanes[1] = NULL
-    return kernels
 
 
 def cross_entropy(p, t, axis, eps, reduction, out):
@@ -397,14 +380,14 @@ def cross_entropy(p, t, axis, eps, reduction, out):
     eps = _arguments.clip(eps)
     shape = _arguments.without_axis(call.scores.shape, call.axis)
     out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, {"p": p, "t": t})
-    return class_loss(call, None, out, None, eps, probability_kernels(), False)
+    return class_loss(call, None, out, None, eps, &cross_entropy_kernels, False)
 
 
 def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
     call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
-    loss = class_loss(call, work, None, None, eps, probability_kernels(), False)
+    loss = class_loss(call, work, None, None, eps, &cross_entropy_kernels, False)
     return loss, _arguments.deliver(work, result)
 
 
@@ -415,7 +398,7 @@ def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
     behind = _arguments.loss_gradient(dloss, shape, call.reduction)
     inputs = {"p": p, "t": t, "dloss": dloss}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    class_loss(call, work, None, behind, eps, probability_kernels(), False)
+    class_loss(call, work, None, behind, eps, &cross_entropy_kernels, False)
     return _arguments.deliver(work, result)
 
 

@@ -66,6 +66,14 @@ ctypedef struct Rows:
     int n_threads
 
 
+cdef kernel_pair both_types(row_kernel row_f32, row_kernel row_f64, lanes_kernel lanes_f32,
+                            lanes_kernel lanes_f64) noexcept:
+    cdef kernel_pair pair
+    pair.by_row[0], pair.by_row[1] = row_f32, row_f64
+    pair.by_lanes[0], pair.by_lanes[1] = lanes_f32, lanes_f64
+    return pair
+
+
 cdef void begin_rows(Rows *rows, cnp.ndarray like, int axis) noexcept:
     """Takes shape and type from one array; `add_rows` then adds each."""
     cdef int i, ndim = cnp.PyArray_NDIM(like)

@@ -228,11 +228,7 @@ cdef object binary(object a, object b, object out, const span_function *spans, p
     cdef char *data[3]
     cdef cnp.ndarray one, two, target
     cdef Walk walk
-    if (
-        is_plain(a) and is_plain(b) and alike(<cnp.ndarray>a, <cnp.ndarray>b)
-        and (out is None or (is_plain_out(out, <cnp.ndarray>a)
-                             and same_or_apart(<cnp.ndarray>out, <cnp.ndarray>b)))
-    ):
+    if is_plain_pair(a, b, out):
         one, two = <cnp.ndarray>a, <cnp.ndarray>b
         if cnp.PyArray_NDIM(one) or out is not None:
             target = empty_like(one) if out is None else <cnp.ndarray>out
