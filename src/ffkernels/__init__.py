@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from . import layers, optimizers
+from . import inputs, layers, optimizers
 from .activations import (
     bias_identity,
     bias_relu,
@@ -80,6 +80,7 @@ __all__ = [
     "identity_backward",
     "identity_backward_bias",
     "identity_grad",
+    "inputs",
     "layers",
     "log_softmax",
     "log_softmax_backward",

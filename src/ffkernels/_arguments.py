@@ -118,7 +118,7 @@ def _share_memory(a: Array, b: Array) -> bool:
     if high_a <= low_b or high_b <= low_a:
         return False
     try:
-        return bool(np.shares_memory(a, b, max_work=_OVERLAP_WORK))
+        return bool(np.shares_memory(a, b, max_work=_OVERLAP_WORK))  # type: ignore[call-overload,arg-type]
     except (np.exceptions.TooHardError, OverflowError):
         return True
 
@@ -224,7 +224,7 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, A
     (array,), work, dtype = _together(("x",), (x,))
     axis = normalise_axis(axis, array.ndim)
     reduced = without_axis(array.shape, axis)
-    shape = array.shape[:axis] + (1,) + array.shape[axis + 1 :] if keepdims else reduced
+    shape = (*array.shape[:axis], 1, *array.shape[axis + 1 :]) if keepdims else reduced
     if out is None:
         result = np.empty(shape, dtype)
     else:
@@ -369,7 +369,7 @@ def _class_targets(
         raise TypeError(f"targets: expected integers as class indices, got dtype {array.dtype}")
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.intp).max:
         array = np.minimum(array, np.iinfo(np.intp).max)  # out of range as it was, not wrapped
-    return np.require(array, np.intp, "CA"), None
+    return np.require(array, np.intp, ["C", "A"]), None
 
 
 def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None:

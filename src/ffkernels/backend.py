@@ -217,7 +217,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         own_version = version("ffkernels")
     except PackageNotFoundError:
         own_version = "not installed"
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index,call-overload]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     config: dict[str, Any] = {
         "ffkernels": own_version,
         "backend": get_backend(),

@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
 from .. import backend, optimizers
-from ..inputs import InputLayer, inspect
+from ..inputs import InputLayer
 from ..layers import FeedForward
 from . import CommandError, figures, tables
 from .model import Model

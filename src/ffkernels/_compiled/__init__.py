@@ -8,7 +8,7 @@ import os
 from types import ModuleType
 
 try:
-    from . import cpu
+    from . import cpu as cpu
 except ImportError as error:
     raise ImportError(
         "no compiled kernels were built: the installation found no usable C compiler"

@@ -1,0 +1,270 @@
+"""The input layer: from columns as they come to inputs that a net learns from.
+
+`InputLayer` fills or drops what is missing, joins arrays column by column and scales the columns, all
+fitted on training data alone.  `inspect` reports columns that should not be inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Finding", "InputLayer", "inspect"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MISSING = ("zero", "mean", "median", "drop")
+SCALES = ("standard", "minmax", None)
+
+#: A spread below this share of the column's largest value is rounding, not variation.
+_ROUNDING = 1e-12
+
+
+def _table(x: Any, name: str = "x") -> Array:
+    """One array of rows and columns, from one or from a list of several side by side."""
+    if isinstance(x, (list, tuple)) and x and all(isinstance(part, np.ndarray) for part in x):
+        parts = [_table(part, f"{name}[{i}]") for i, part in enumerate(x)]
+        for i, part in enumerate(parts):
+            if len(part) != len(parts[0]):
+                raise ValueError(
+                    f"{name}[{i}]: expected {len(parts[0])} rows like {name}[0], got {len(part)}"
+                )
+        return np.concatenate(parts, axis=1)
+    try:
+        array = np.asarray(x, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected real numbers, got {error}") from None
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise ValueError(f"{name}: expected one or two dimensions, got {array.ndim}")
+    infinite = np.isinf(array)
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
+        raise ValueError(
+            f"{name}: expected finite numbers or NaN, got {array[row, column]} "
+            f"in row {row}, column {column}"
+        )
+    return array
+
+
+class InputLayer:
+    """Missing values, joining and scaling, fitted on training data and applied to any.
+
+    Parameters
+    ----------
+    missing : {"zero", "mean", "median", "drop"}
+        Fill NaN with 0, or with the column's mean or median in the training data; or drop the rows
+        that hold one, and their targets with them.
+    max_missing : float in [0, 1]
+        Columns of which a larger share is missing in the training data are left out.
+    scale : {"standard", "minmax", None}
+        Mean 0 and standard deviation 1, or [0, 1], on the training data.  Constant columns become 0.
+    dtype : dtype
+        Of the result.
+
+    Attributes
+    ----------
+    columns_ : ndarray of int
+        The columns kept.
+    fill_, offset_, scale_ : ndarray
+        Of each kept column: (x - offset_) / scale_ once NaN is replaced by fill_.
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.inputs import InputLayer
+    >>> layer = InputLayer(missing="mean", scale="minmax")
+    >>> layer.fit_transform([[0.0], [np.nan], [4.0]]).ravel()
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        missing: str = "zero",
+        max_missing: float = 1.0,
+        scale: str | None = "standard",
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.missing = missing
+        self.max_missing = max_missing
+        self.scale = scale
+        self.dtype = dtype
+
+    def fit(self, x: Any, y: Any = None) -> InputLayer:
+        """Learn columns, fillings and scales from training data; ``y`` is ignored."""
+        if self.missing not in MISSING:
+            raise ValueError(f"missing: expected one of {MISSING}, got {self.missing!r}")
+        if self.scale not in SCALES:
+            raise ValueError(f"scale: expected one of {SCALES}, got {self.scale!r}")
+        if not 0 <= self.max_missing <= 1:
+            raise ValueError(f"max_missing: expected 0 to 1, got {self.max_missing}")
+        table = _table(x)
+        if not len(table):
+            raise ValueError("x: expected at least one row, got none")
+        self.n_features_in_ = table.shape[1]
+        gone = np.isnan(table)
+        self.columns_ = np.flatnonzero(gone.mean(axis=0) <= self.max_missing)
+        table, gone = table[:, self.columns_], gone[:, self.columns_]
+        if self.missing == "drop":
+            table = table[~gone.any(axis=1)]
+        count = table.shape[1]
+        known = [column[~np.isnan(column)] for column in table.T]
+        statistic = {"mean": np.mean, "median": np.median}.get(self.missing)
+        fill = [statistic(c) if statistic and len(c) else 0.0 for c in known]
+        self.fill_ = np.array(fill, np.float64)
+        filled = np.where(np.isnan(table), self.fill_, table)
+        self.offset_, self.scale_ = np.zeros(count), np.ones(count)
+        if self.scale is not None and len(filled):
+            if self.scale == "standard":
+                self.offset_, spread = filled.mean(axis=0), filled.std(axis=0)
+            else:
+                self.offset_ = filled.min(axis=0)
+                spread = filled.max(axis=0) - self.offset_
+            constant = spread <= _ROUNDING * np.abs(filled).max(axis=0)
+            self.scale_ = np.where(constant, 1.0, spread)
+        return self
+
+    def transform(self, x: Any, y: Any = None) -> Any:
+        """Apply what was learnt.
+
+        Returns
+        -------
+        x : ndarray
+        y : ndarray
+            Only where ``y`` is given: the targets of the rows that are left.
+        """
+        if not hasattr(self, "columns_"):
+            raise RuntimeError("InputLayer: expected fit before transform")
+        table = _table(x)
+        if table.shape[1] != self.n_features_in_:
+            raise ValueError(f"x: expected {self.n_features_in_} columns, got {table.shape[1]}")
+        targets = None if y is None else np.asarray(y)
+        if targets is not None and len(targets) != len(table):
+            raise ValueError(f"y: expected {len(table)} rows like x, got {len(targets)}")
+        table = table[:, self.columns_]
+        gone = np.isnan(table)
+        if self.missing == "drop":
+            kept = ~gone.any(axis=1)
+            table = table[kept]
+            targets = None if targets is None else targets[kept]
+        else:
+            np.copyto(table, self.fill_, where=gone)
+        table -= self.offset_
+        table /= self.scale_
+        result = table.astype(self.dtype)
+        return result if y is None else (result, targets)
+
+    def fit_transform(self, x: Any, y: Any = None) -> Any:
+        """`fit`, then `transform` of the same data."""
+        return self.fit(x).transform(x, y)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A column that should not be an input: which, why, and the figure that says so."""
+
+    column: int
+    name: str
+    reason: str
+    figure: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason} ({self.figure:.3g})"
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 0, the same for equal values: their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts + 1) / 2)[inverse]
+
+
+def _correlation(a: Array, b: Array) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale else 0.0
+
+
+#: Shares and strengths beyond which `inspect` reports a column.
+MOSTLY_MISSING = 0.5
+TARGET_COPY = 0.999  # of the rank correlation: what a smooth transform of the target keeps
+OUTLIER_DISTANCE = 50.0  # robust standard deviations: far beyond any heavy tail met in practice
+LEAST_ROWS = 20  # below, uniqueness and correlation say nothing
+
+
+def inspect(x: Any, y: Any = None, names: Sequence[str] | None = None) -> list[Finding]:
+    """Report columns that should not be inputs, each with its reason and figure.
+
+    Looked for are columns mostly missing (share), constant, a copy or monotone transform of the target
+    (rank correlation), identifier-like (whole numbers, all different, that step through the rows or
+    jump about without continuity), and gross outliers (distance from the median in robust standard
+    deviations, 1.4826 times the median absolute deviation).
+
+    Parameters
+    ----------
+    x : array_like, shape (rows, columns), or list of arrays
+    y : array_like, shape (rows,), optional
+        The target.
+    names : sequence of str, optional
+
+    Returns
+    -------
+    list of Finding
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.inputs import inspect
+    >>> [str(f) for f in inspect(np.ones((30, 1)), names=["unit"])]
+    ['unit: constant (1)']
+    """
+    table = _table(x)
+    columns = table.shape[1]
+    names = [f"column {i}" for i in range(columns)] if names is None else list(names)
+    if len(names) != columns:
+        raise ValueError(f"names: expected {columns} names, got {len(names)}")
+    target = None if y is None else np.asarray(y)
+    if target is not None and target.shape != (len(table),):
+        raise ValueError(f"y: expected shape ({len(table)},), got {target.shape}")
+    if target is not None and target.dtype.kind not in "iufb":
+        target = np.unique(target, return_inverse=True)[1]
+    findings = []
+    for i, (name, column) in enumerate(zip(names, table.T, strict=True)):
+        reason = _reason(column, target)
+        if reason is not None:
+            findings.append(Finding(i, name, *reason))
+    return findings
+
+
+def _reason(column: Array, target: Array | None) -> tuple[str, float] | None:
+    """Why a column should not be an input, and the figure; None for an ordinary one."""
+    known = ~np.isnan(column)
+    share = 1 - known.mean() if len(column) else 1.0
+    values = column[known]
+    if share > MOSTLY_MISSING:
+        return "mostly missing", float(share)
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
+        return "constant", float(values[0])
+    if len(values) < LEAST_ROWS:
+        return None
+    if target is not None:
+        strength = abs(_correlation(_ranks(values), _ranks(np.asarray(target, np.float64)[known])))
+        if strength >= TARGET_COPY:
+            return "a copy or transform of the target", strength
+    if np.all(values == np.round(values)) and len(np.unique(values)) == len(values):
+        steps = np.diff(values)
+        if np.all(steps == steps[0]) or np.ptp(values) > 100 * len(values):
+            return "identifier-like: whole numbers, every one different", 1.0
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle))
+    if spread > 0:
+        distance = float(np.abs(values - middle).max() / spread)
+        if distance > OUTLIER_DISTANCE:
+            return "gross outliers", distance
+    return None
