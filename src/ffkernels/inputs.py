@@ -115,9 +115,9 @@ class InputLayer:
             table = table[~gone.any(axis=1)]
         count = table.shape[1]
         known = [column[~np.isnan(column)] for column in table.T]
-        statistic = {"mean": np.mean, "median": np.median}.get(self.missing)
-        fill = [statistic(c) if statistic and len(c) else 0.0 for c in known]
-        self.fill_ = np.array(fill, np.float64)
+        statistic = np.median if self.missing == "median" else np.mean
+        zero = self.missing in ("zero", "drop")
+        self.fill_ = np.array([0.0 if zero or not len(c) else statistic(c) for c in known], np.float64)
         filled = np.where(np.isnan(table), self.fill_, table)
         self.offset_, self.scale_ = np.zeros(count), np.ones(count)
         if self.scale is not None and len(filled):

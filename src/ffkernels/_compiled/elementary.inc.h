@@ -18,7 +18,7 @@
 #define EXPONENT_MIN (-126.0f)
 #define EXPONENT_MAX 127.0f
 #define EXP_FLUSH (-87.3365447f)         /* ln of the smallest normal number */
-#define EXP_LOWEST (-104.0f)             /* e^x rounds to 0 from here on */
+#define EXP_LOWEST (-106.0f)             /* 4 e^x rounds to 0 from here on */
 #define EXP_HIGHEST 89.0f                /* e^x rounds to inf from here on */
 #else
 #define MULADD(a, b, c) FF_MULADD_F64(a, b, c)
@@ -30,7 +30,7 @@
 #define EXPONENT_MIN (-1022.0)
 #define EXPONENT_MAX 1023.0
 #define EXP_FLUSH (-708.39641853226410622)
-#define EXP_LOWEST (-746.0)
+#define EXP_LOWEST (-748.0)
 #define EXP_HIGHEST 710.0
 #endif
 
@@ -104,9 +104,10 @@ static inline FN(split_exp) FN(exp_split)(real z) {
     FN(split_exp) e;
     real c = z < EXP_LOWEST ? EXP_LOWEST : z;
     real n = MULADD(c, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
-    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, c));
+    real high = MULADD(n, -LN2_HI, c), low = n * LN2_LO, r = high - low;
     real first = n < EXPONENT_MIN ? EXPONENT_MIN : n;
     e.p = FN(fast_sum)(r, r * r * FN(exp_tail)(r));
+    e.p.lo += (high - r) - low; /* what rounding r lost */
     e.scale = FN(power_of_two)(first + EXPONENT_MAGIC);
     e.subnormal_scale = FN(power_of_two)(n - first + EXPONENT_MAGIC);
     return e;
@@ -159,8 +160,9 @@ static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(2 * x,
 /* tanh |x| = -E / (2 + E) with E = expm1(-2|x|) = (2^n - 1) + 2^n p; odd by construction. */
 static inline real FN(tanh)(real x) {
     FN(split_exp) e = FN(exp_split)(-2 * FN(absolute)(x));
-    FN(pair) E = FN(fast_sum)(e.scale - 1, e.scale * e.p.hi);
-    E.lo += e.scale * e.p.lo;
+    FN(pair) power = FN(fast_sum)(-1, e.scale);
+    FN(pair) E = FN(fast_sum)(power.hi, e.scale * e.p.hi);
+    E.lo += power.lo + e.scale * e.p.lo;
     FN(pair) denominator = FN(fast_sum)(2, E.hi);
     denominator.lo += E.lo;
     return FN(with_sign)(FN(quotient)(E, denominator), x);

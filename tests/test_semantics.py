@@ -1,0 +1,253 @@
+"""What the values do not show: NaN and infinities, options, refusals, threads, processes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import ffkernels as ff
+
+INF, NAN = np.inf, np.nan
+
+
+def nll(x):
+    x = np.asarray(x, np.longdouble)
+    m = x.max(-1, keepdims=True)
+    return np.log(np.exp(x - m).sum(-1, keepdims=True)) + m - x
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_and_infinities_stay_in_their_row(backend, classes, dtype):
+    x = np.random.default_rng(0).normal(size=(20, classes)).astype(dtype)
+    clean = ff.softmax_cross_entropy_with_grad(x, np.zeros(20, int), reduction="none")
+    x[3, 1], x[5, 2], x[7] = NAN, INF, -INF
+    x[9, 1] = -INF
+    loss, grad = ff.softmax_cross_entropy_with_grad(x, np.zeros(20, int), reduction="none")
+    for row in range(20):
+        if row in (3, 5, 7):
+            assert np.isnan(loss[row]) and np.isnan(grad[row]).all()
+            assert np.isnan(ff.softmax(x)[row]).all()
+        elif row != 9:
+            assert loss[row] == clean[0][row]
+            np.testing.assert_array_equal(grad[row], clean[1][row])
+    assert grad[9, 1] == 0 and ff.softmax(x)[9, 1] == 0 and np.isfinite(loss[9])
+    loss, grad = ff.softmax_cross_entropy_with_grad(x[9:10], [1])
+    assert loss == INF and np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_confident_rows_keep_their_digits(backend, dtype, classes):
+    leads = [3, 17, 40, 80] if dtype == np.float32 else [3, 40, 300, 700]
+    for lead in leads:
+        x = np.zeros((20, classes), dtype)
+        x[:, 1] = lead
+        t = np.ones(20, int)
+        want = np.log1p((classes - 1) * np.exp(-np.longdouble(lead)))
+        loss, grad = ff.softmax_cross_entropy_with_grad(x, t)
+        ulp = 4 * np.finfo(dtype).eps
+        assert abs(loss / want - 1) <= ulp
+        p = np.exp(-np.longdouble(lead)) / (1 + (classes - 1) * np.exp(-np.longdouble(lead)))
+        assert np.all(abs(20 * grad[:, 1] / (-(classes - 1) * p) - 1) <= ulp)
+        assert np.all(abs(grad.sum(1)) <= 8 * np.finfo(dtype).eps * abs(grad).max(1))
+        assert abs(-ff.log_softmax(x)[0, 1] / want - 1) <= ulp
+        one_hot = np.eye(classes)[t]
+        soft = ff.softmax_cross_entropy_with_grad(x, one_hot.astype(dtype))
+        assert abs(soft[0] / want - 1) <= ulp
+        np.testing.assert_allclose(soft[1], grad, rtol=2 * ulp)
+
+
+@pytest.mark.parametrize("classes", [1, 5, 40])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_options_by_their_definition(backend, classes, smoothing, weighted):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(30, classes))
+    t = rng.integers(0, classes, 30)
+    w = rng.uniform(0.5, 2, classes) if weighted else np.ones(classes)
+    weight = w if weighted else None
+    t[4] = -100
+    counted = np.arange(30) != 4
+    wide = nll(x)
+    each = np.where(
+        counted,
+        (1 - smoothing) * w[t % classes] * wide[np.arange(30), t % classes]
+        + smoothing / classes * (w * wide).sum(1),
+        0,
+    )
+    options = {"weight": weight, "ignore_index": -100, "label_smoothing": smoothing}
+    got = ff.softmax_cross_entropy(x, t, reduction="none", **options)
+    np.testing.assert_allclose(got, each.astype(float), rtol=1e-12, atol=1e-14)
+    mean = each.sum() / w[t[counted]].sum()
+    loss, grad = ff.softmax_cross_entropy_with_grad(x, t, **options)
+    assert float(loss) == pytest.approx(float(mean), rel=1e-12)
+    assert (grad[4] == 0).all()
+    h = 1e-6
+    for i, j in [(0, 0), (7, classes - 1)]:
+        up, down = x.copy(), x.copy()
+        up[i, j] += h
+        down[i, j] -= h
+        rise = ff.softmax_cross_entropy(up, t, **options) - ff.softmax_cross_entropy(down, t, **options)
+        slope = rise / (2 * h)
+        assert grad[i, j] == pytest.approx(slope, rel=1e-5, abs=1e-8)
+    back = ff.softmax_cross_entropy_backward(ff.softmax(x), t, **options)
+    np.testing.assert_allclose(back, grad, rtol=1e-9, atol=1e-15)
+    q = rng.dirichlet(np.ones(classes), 30)
+    soft = (w * ((1 - smoothing) * q + smoothing / classes) * wide).sum(1)
+    got = ff.softmax_cross_entropy(x, q, weight=weight, label_smoothing=smoothing, reduction="none")
+    np.testing.assert_allclose(got, soft.astype(float), rtol=1e-12, atol=1e-14)
+
+
+def test_nothing_to_divide_by(backend):
+    loss, grad = ff.softmax_cross_entropy_with_grad(np.ones((3, 2)), [7, 7, 7], ignore_index=7)
+    assert loss == 0 and (grad == 0).all()
+    loss, grad = ff.softmax_cross_entropy_with_grad(np.ones((0, 2)), [])
+    assert loss == 0 and grad.shape == (0, 2)
+
+
+def test_one_sample_and_dloss(backend):
+    assert ff.softmax_cross_entropy([0.0, 0.0], 1) == pytest.approx(np.log(2))
+    p = np.array([[0.25, 0.75], [0.5, 0.5]])
+    got = ff.softmax_cross_entropy_backward(p, [0, 1], [1.0, 2.0], reduction="none")
+    np.testing.assert_array_equal(got, [[-0.75, 0.75], [1.0, -1.0]])
+
+
+def test_limits_of_logsumexp(backend):
+    x = np.array([[-INF, -INF], [INF, 0], [NAN, INF], [0, 0]])
+    np.testing.assert_allclose(ff.logsumexp(x), [-INF, INF, NAN, np.log(2)])
+    assert ff.logsumexp(np.empty((2, 0))).tolist() == [-INF, -INF]
+    assert ff.logsumexp(x, axis=0, keepdims=True).shape == (1, 2)
+
+
+R = np.ones((3, 4), np.float32)
+READ_ONLY = np.ones((3, 4), np.float32)
+READ_ONLY.flags.writeable = False
+SHARED = np.ones((5, 4), np.float32)
+REFUSED = [
+    (ff.relu, ("x",), {}, TypeError, "x: expected real numbers"),
+    (ff.relu, (1j,), {}, TypeError, "complex128"),
+    (ff.relu, (np.ma.masked_array([1.0]),), {}, TypeError, "MaskedArray"),
+    (ff.relu, (R,), {"out": [1]}, TypeError, "out: expected a NumPy array"),
+    (ff.relu, (R,), {"out": np.ones((3, 4))}, TypeError, "out: expected dtype float32, got float64"),
+    (ff.relu, (R,), {"out": np.ones((4, 3), np.float32)}, ValueError, r"out: expected shape \(3, 4\)"),
+    (ff.relu, (R,), {"out": READ_ONLY}, ValueError, "read-only"),
+    (ff.relu, (SHARED[:3],), {"out": SHARED[1:4]}, ValueError, "out: expected memory apart from x"),
+    (ff.relu_backward, (R, R[:2]), {}, ValueError, r"y: expected the shape of dy, \(3, 4\)"),
+    (ff.bias_relu, (R, np.ones(3)), {}, ValueError, r"b: expected the shape of x's last axis, \(4,\)"),
+    (ff.softmax, (R,), {"axis": 2}, np.exceptions.AxisError, "axis 2 is out of bounds"),
+    (ff.softmax, (R,), {"axis": 0.5}, TypeError, "axis: expected an integer"),
+    (ff.softmax, (1.0,), {}, np.exceptions.AxisError, "out of bounds"),
+    (ff.sum_squared_error, (R, R[:, 0]), {}, ValueError, "t: expected the shape of y"),
+    (ff.sum_squared_error, (R, R), {"reduction": "avg"}, ValueError, "reduction: expected"),
+    (ff.softmax_cross_entropy, (R, [0, 4, 5]), {}, IndexError, "class index 4 at position 1"),
+    (ff.softmax_cross_entropy, (R, [0, 1, -1]), {}, IndexError, "class index -1 at position 2"),
+    (ff.softmax_cross_entropy, (R, [0.0, 1.0, 2.0]), {}, TypeError, "expected integers"),
+    (ff.softmax_cross_entropy, (R, [0, 1]), {}, ValueError, "targets: expected class indices"),
+    (ff.softmax_cross_entropy, (R, R), {"ignore_index": 1}, ValueError, "ignore_index"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1]}, ValueError, r"weight: expected shape"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"label_smoothing": 2}, ValueError, "label_smoothing"),
+    (ff.cross_entropy, (R, [0, 1, 2]), {"eps": -1}, ValueError, "eps: expected 0 to 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)))
+def test_refusals(backend, case):
+    function, arguments, options, error, message = REFUSED[case]
+    with pytest.raises(error, match=message):
+        function(*arguments, **options)
+    assert (R == 1).all() and (SHARED == 1).all()
+
+
+def test_a_refused_call_writes_nothing(backend):
+    out = np.full((3, 4), 7.0, np.float32)
+    with pytest.raises(IndexError):
+        ff.softmax_cross_entropy_with_grad(R, np.array([0, 1, 9]), out=out)
+    assert (out == 7).all()
+
+
+@pytest.mark.parametrize("shape", [(4000, 300), (200_000, 5), (3, 400_000)])
+def test_results_do_not_depend_on_threads(backend, shape):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=shape).astype(np.float32)
+    y = rng.uniform(size=shape).astype(np.float32)
+    t = rng.integers(0, shape[1], shape[0])
+    results = []
+    for n in (1, 2, 3):
+        with ff.num_threads(n):
+            results.append(
+                [
+                    *ff.softmax_cross_entropy_with_grad(x, t), ff.softmax(x, axis=0), ff.tanh(x),
+                    *ff.tanh_backward_bias(x, y),
+                ]
+            )
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_does_not_hang():
+    program = (
+        "import os, numpy as np, ffkernels as ff\n"
+        "ff.set_num_threads(2)\n"
+        "x = np.ones((2000, 1000), np.float32)\n"
+        "ff.softmax(x)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    ff.softmax(x); os._exit(0)\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FFKERNELS_BACKEND", "fortran", "FFKERNELS_BACKEND: expected"),
+        ("FFKERNELS_NUM_THREADS", "many", "FFKERNELS_NUM_THREADS: expected a positive integer"),
+    ],
+)
+def test_bad_environment(name, value, words):
+    environment = os.environ | {name: value}
+    run = subprocess.run(
+        [sys.executable, "-c", "import ffkernels"], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode and words in run.stderr
+
+
+def test_controls(backend):
+    assert ff.get_backend() == backend.partition(":")[0]
+    assert ff.show_config(mode="dicts")["backend"] == ff.get_backend()
+    with pytest.raises(ValueError, match="backend: expected"):
+        ff.set_backend("other")
+    with pytest.raises(ValueError, match="positive"):
+        ff.set_num_threads(0)
+
+
+def ulps(got, want):
+    """Distance in units in the last place of float32 from a float64 reference."""
+    exponent = np.maximum(np.frexp(want)[1], -125)
+    return np.abs(got.astype(np.float64) - want) / np.ldexp(1.0, exponent - 24)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "sigmoid_grad", "tanh", "tanh_grad"])
+def test_float32_to_one_ulp(backend, name):
+    if backend == "numpy":
+        pytest.skip("the twin is as exact as NumPy's own exp and tanh")
+    bits = np.arange(0, 2**32, 65521 // 8, dtype=np.uint64).astype(np.uint32)
+    x = bits.view(np.float32)
+    x = x[np.isfinite(x)]
+    wide = x.astype(np.longdouble)
+    with np.errstate(all="ignore"):
+        e = np.exp(-np.abs(wide))
+        e2 = np.exp(-2 * np.abs(wide))
+        want = {
+            "sigmoid": np.where(wide < 0, e, 1) / (1 + e),
+            "sigmoid_grad": e / (1 + e) ** 2,
+            "tanh": np.tanh(wide),
+            "tanh_grad": 4 * e2 / (1 + e2) ** 2,
+        }[name].astype(np.float64)
+    assert ulps(getattr(ff, name)(x), want).max() <= 1.0
