@@ -47,6 +47,11 @@ def test_columns_mostly_missing_are_left_out():
     assert layer.transform(X).shape == (50, 3)
 
 
+def test_state_restores_the_layer():
+    layer = InputLayer(missing="mean").fit(X)
+    np.testing.assert_array_equal(InputLayer.from_state(layer.state()).transform(X), layer.transform(X))
+
+
 def test_joining():
     assert InputLayer().fit_transform([X, X[:, 0]]).shape == (50, 5)
     with pytest.raises(ValueError, match=r"x\[1\]: expected 50 rows"):

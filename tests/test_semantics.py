@@ -147,7 +147,7 @@ REFUSED = [
     (ff.softmax_cross_entropy, (R, [0.0, 1.0, 2.0]), {}, TypeError, "expected integers"),
     (ff.softmax_cross_entropy, (R, [0, 1]), {}, ValueError, "targets: expected class indices"),
     (ff.softmax_cross_entropy, (R, R), {"ignore_index": 1}, ValueError, "ignore_index"),
-    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1]}, ValueError, r"weight: expected shape"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1]}, ValueError, "weight: expected"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"label_smoothing": 2}, ValueError, "label_smoothing"),
     (ff.cross_entropy, (R, [0, 1, 2]), {"eps": -1}, ValueError, "eps: expected 0 to 1"),
 ]  # fmt: skip

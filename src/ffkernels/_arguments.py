@@ -66,6 +66,8 @@ def real_array(value: Any, name: str) -> Array:
 
 def real_number(value: Any, name: str) -> float:
     """One real, finite or not, number."""
+    if type(value) is float or type(value) is int:
+        return float(value)
     try:
         array = real_array(value, name)
     except ValueError:

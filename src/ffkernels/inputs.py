@@ -160,6 +160,30 @@ class InputLayer:
         result = table.astype(self.dtype)
         return result if y is None else (result, targets)
 
+    def state(self) -> dict[str, Any]:
+        """What the layer was told and has learnt, in plain numbers, strings and lists."""
+        return {
+            "missing": self.missing,
+            "scale": self.scale,
+            "dtype": np.dtype(self.dtype).name,
+            "n_features_in": self.n_features_in_,
+            "columns": self.columns_.tolist(),
+            "fill": self.fill_.tolist(),
+            "offset": self.offset_.tolist(),
+            "divisor": self.scale_.tolist(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> InputLayer:
+        """The fitted layer that `state` described."""
+        layer = cls(state["missing"], scale=state["scale"], dtype=state["dtype"])
+        layer.n_features_in_ = state["n_features_in"]
+        layer.columns_ = np.array(state["columns"], np.intp)
+        layer.fill_ = np.array(state["fill"], np.float64)
+        layer.offset_ = np.array(state["offset"], np.float64)
+        layer.scale_ = np.array(state["divisor"], np.float64)
+        return layer
+
     def fit_transform(self, x: Any, y: Any = None) -> Any:
         """`fit`, then `transform` of the same data."""
         return self.fit(x).transform(x, y)

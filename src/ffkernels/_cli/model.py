@@ -54,6 +54,7 @@ class Model:
         """Write everything to one ``.npz`` file."""
         table = {
             "columns": self.columns,
+            "input_layer": self.input_layer.state(),
             "target": self.target,
             "classes": self.classes,
             "mean": self.mean,
@@ -76,4 +77,5 @@ class Model:
         except (KeyError, ValueError):
             raise CommandError(f"{path}: not a file that train --save wrote") from None
         table["columns"] = [Column(*column) for column in table["columns"]]
-        return cls(net=net, input_layer=InputLayer(), **table)
+        table["input_layer"] = InputLayer.from_state(table["input_layer"])
+        return cls(net=net, **table)

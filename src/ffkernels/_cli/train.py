@@ -135,7 +135,7 @@ def _read(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
 
 def _model(options: argparse.Namespace, table: pd.DataFrame, target: Target, values: Array) -> Model:
     """Return an untrained model, fitted to the training rows but for its net."""
-    columns, remarks = tables.choose_columns(table)
+    columns, _ = tables.choose_columns(table)
     x = tables.encode(table, columns)
     # inspect
 

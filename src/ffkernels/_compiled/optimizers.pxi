@@ -1,8 +1,30 @@
+cdef bint are_plain_parameters(tuple values):
+    """Plain arrays alike, apart from each other, all but the gradient writeable."""
+    cdef Py_ssize_t i, j
+    for i in range(len(values)):
+        if not is_plain(values[i]) or not alike(<cnp.ndarray>values[i], <cnp.ndarray>values[0]):
+            return False
+        if i != 1 and not PyArray_CHKFLAGS(<cnp.ndarray>values[i], cnp.NPY_ARRAY_WRITEABLE):
+            return False
+        for j in range(i):
+            if not apart(<cnp.ndarray>values[i], <cnp.ndarray>values[j]):
+                return False
+    return True
+
+
 cdef object update(tuple names, tuple values, const span_function *spans, const double *numbers):
     """Runs a span over a parameter, its gradient and its state, all but the gradient in place."""
     cdef Walk walk
     cdef cnp.ndarray array
+    cdef char *data[MAX_OPERANDS]
     cdef int i
+    if are_plain_parameters(values):
+        for i in range(len(values)):
+            array = values[i]
+            data[i] = <char *>cnp.PyArray_DATA(array)
+        run_plain(spans[is_double(array)], numbers, GRAIN_MEMORY, cnp.PyArray_SIZE(array),
+                  cnp.PyArray_ITEMSIZE(array), len(values), data)
+        return None
     walk.operands = walk.outputs = 0
     walk.scalar = numbers
     walk.grain = GRAIN_MEMORY
