@@ -15,6 +15,7 @@ import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 SOURCES = Path("src/ffkernels/_compiled")
 MSVC = sys.platform == "win32"
@@ -55,6 +56,12 @@ class BuildKernels(build_ext):
                     if flag == "-fopenmp":
                         extension.extra_link_args.append(flag)
         super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except OSError as error:  # no compiler at all; what an optional extension may fail with
+            raise CompileError(str(error)) from error
 
     def _compiles(self, flag: str) -> bool:
         """Whether a program using the flag compiles and links."""

@@ -83,9 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         "--hidden",
         type=_count,
         nargs="*",
-        default=[256, 128],
+        default=[256],
         metavar="N",
-        help="neurons of each hidden layer, none for a linear net (default: 256 128)",
+        help="neurons of each hidden layer, none for a linear net (default: 256)",
     )
     add(
         "--activation",

@@ -236,6 +236,18 @@ class Column(NamedTuple):
         return [f"{self.name}={category}" for category in self.categories]
 
 
+def codes(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return every column as one of numbers, text as its place in the alphabet, NaN if missing."""
+    columns = [np.empty((len(frame), 0))]
+    for name in frame.columns:
+        values = frame[name].to_numpy()
+        if is_text(frame[name]):
+            values = pd.factorize(values, sort=True)[0].astype(np.float64)
+            values[values < 0] = np.nan
+        columns.append(values[:, None])
+    return np.concatenate(columns, axis=1)
+
+
 def choose_columns(frame: pd.DataFrame) -> tuple[list[Column], list[str]]:
     """Return the columns that can be inputs, and remarks on those that are left out."""
     columns, remarks = [], []

@@ -13,7 +13,7 @@ import numpy as np
 from .. import backend, optimizers
 from ..layers import FeedForward
 from . import textbook
-from .training import Rows
+from .training import Rows, blas_threads
 
 # Seconds for all contenders together, and for one turn: so short that what else the machine is
 # doing meets them alike.
@@ -59,10 +59,11 @@ def step_times(
 
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + _BUDGET
-    while time.perf_counter() < end or len(times["textbook"]) < 5:
-        for name, step in steps.items():
-            with backend.use_backend("compiled" if name == "compiled" else "numpy"):
-                times[name].append(_turn(step))
+    with blas_threads(net, batch_size):
+        while time.perf_counter() < end or len(times["textbook"]) < 5:
+            for name, step in steps.items():
+                with backend.use_backend("compiled" if name == "compiled" else "numpy"):
+                    times[name].append(_turn(step))
     return {name: float(np.median(turns)) for name, turns in times.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,19 +15,22 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
 from .. import backend, optimizers
-from ..inputs import InputLayer
+from ..inputs import InputLayer, inspect
 from ..layers import FeedForward
 from . import CommandError, figures, tables
 from .model import Model
-from .tables import Target
+from .tables import Column, Target
 from .timing import step_times
 from .training import Rows, accuracy, fit, r_squared
 
 Array = npt.NDArray[Any]
+Positions = npt.NDArray[np.intp]
 
 _VALIDATION_SHARE = 0.1
 _LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}
 _MOMENTUM = 0.9
+# Remarks on columns that are printed before the list is cut short.
+_MOST_REMARKS = 12
 # How many of the worst rows are drawn: as images, as charts.
 _IMAGES, _CHARTS = 12, 6
 
@@ -34,9 +38,9 @@ _IMAGES, _CHARTS = 12, 6
 class Split(NamedTuple):
     """The positions of the rows for each use."""
 
-    training: npt.NDArray[np.intp]
-    validation: npt.NDArray[np.intp]
-    test: npt.NDArray[np.intp]
+    training: Positions
+    validation: Positions
+    test: Positions
 
 
 def run(options: argparse.Namespace) -> None:
@@ -46,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
     _prepare_paths(options.output, options.save)
     table, target = _read(options)
     split = _split(target, options.test_size, options.seed)
-    model = _model(options, table.iloc[split.training], target, target.values[split.training])
+    columns = _choose_inputs(table, target, split.training)
+    model = _untrained(options, columns, table, target, split.training)
     training, validation, test = (
         Rows(model.inputs(table.iloc[part]), model.targets(target.values[part])) for part in split
     )
@@ -133,28 +138,11 @@ def _read(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
     return frame.drop(columns=name).iloc[target.rows], target
 
 
-def _model(options: argparse.Namespace, table: pd.DataFrame, target: Target, values: Array) -> Model:
-    """Return an untrained model, fitted to the training rows but for its net."""
-    columns, _ = tables.choose_columns(table)
-    x = tables.encode(table, columns)
-    # inspect
-
-    # Pixels share one scale; what the columns of a table measure has a scale each.
-    input_layer = InputLayer(scale="minmax" if options.csv is None else "standard").fit(x)
-    loss = "sum_squared_error" if target.classes is None else "softmax_cross_entropy"
-    sizes = [x.shape[1], *options.hidden, len(target.classes or [target.name])]
-    net = FeedForward(sizes, options.activation, loss, seed=options.seed)
-    model = Model(columns, input_layer, net, target.name, target.classes)
-    if target.classes is None:
-        model.mean, model.scale = float(values.mean()), float(values.std()) or 1.0
-    return model
-
-
 def _split(target: Target, test_size: float, seed: int) -> Split:
     """Draw the rows for each use, of every class its share."""
 
     def draw(rows: Any, share: float) -> Any:
-        wanted = max(round(share * len(rows)), len(target.classes or [""]))
+        wanted = max(math.ceil(share * len(rows)), len(target.classes or [""]))
         classes = None if target.classes is None else target.values[rows]
         return train_test_split(rows, test_size=wanted, stratify=classes, random_state=seed)
 
@@ -166,6 +154,54 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
             f"{len(target.rows)} rows are too few to train, to validate and to test with "
             f"{test_size:.0%} of them: add rows, or set --test-size"
         ) from None
+
+
+def _choose_inputs(table: pd.DataFrame, target: Target, training: Positions) -> list[Column]:
+    """Return the columns that a net can learn from, of all that the table has."""
+    suspects, remarks = [], []
+    # All rows, in their order: identifiers show in it.
+    for finding in inspect(tables.codes(table), target.values, list(table.columns)):
+        if "outlier" not in finding.reason:
+            suspects.append(finding.name)
+            remarks.append(f"left out {finding}")
+        elif not tables.is_text(table[finding.name]):
+            # An error, or the very thing to learn from: the user knows.
+            remarks.append(f"mind {finding}")
+    columns, more = tables.choose_columns(table.iloc[training].drop(columns=suspects))
+    remarks += more
+    if not columns:
+        raise CommandError("; ".join(["no column is left to learn from", *remarks[:_MOST_REMARKS]]))
+    if len(remarks) > _MOST_REMARKS:
+        remarks[_MOST_REMARKS:] = [f"and {len(remarks) - _MOST_REMARKS} more remarks of the kind"]
+    count = sum(len(column.inputs) for column in columns)
+    _say("Inputs", f"{count}, from {len(columns)} of {table.shape[1]} columns", *remarks)
+    return columns
+
+
+def _untrained(
+    options: argparse.Namespace,
+    columns: list[Column],
+    table: pd.DataFrame,
+    target: Target,
+    training: Positions,
+) -> Model:
+    """Return a model that is fitted to the training rows, but for its net."""
+    x = tables.encode(table.iloc[training], columns)
+    # Pixels share one scale; what the columns of a table measure has a scale each.
+    scale = "minmax" if options.csv is None else "standard"
+    input_layer = InputLayer(missing="mean", scale=scale).fit(x)
+    outputs = 1 if target.classes is None else len(target.classes)
+    net = FeedForward(
+        [x.shape[1], *options.hidden, outputs],
+        options.activation,
+        "sum_squared_error" if target.classes is None else "softmax_cross_entropy",
+        seed=options.seed,
+    )
+    model = Model(columns, input_layer, net, target.name, target.classes)
+    if target.classes is None:
+        values = target.values[training]
+        model.mean, model.scale = float(values.mean()), float(values.std()) or 1.0
+    return model
 
 
 def _judge(outputs: Array, true: Array, classes: Any) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ..layers import FeedForward
@@ -23,6 +26,8 @@ Score = Callable[[Array, Array], float]
 _PATIENCE = 20
 # Training rows on which the score is computed after each epoch.
 _SCORED_ROWS = 10_000
+# Multiplications in a matrix product from which BLAS gains by its threads.
+_WORTH_THREADS = 2**25
 
 
 class Rows(NamedTuple):
@@ -61,6 +66,16 @@ def r_squared(values: Array, targets: Array) -> float:
     return float(1 - np.mean((values - targets) ** 2) / variance) if variance > 0 else float("nan")
 
 
+def blas_threads(net: FeedForward, rows: int) -> threadpool_limits:
+    """Return a context in which BLAS uses its threads only where that pays.
+
+    OpenBLAS shares out products far too small for it; where another program keeps one of the
+    processors busy, its threads wait for each other a hundred times as long as they compute.
+    """
+    largest = rows * max(inputs * outputs for inputs, outputs in pairwise(net.sizes))
+    return threadpool_limits(1 if largest < _WORTH_THREADS else None, user_api="blas")
+
+
 def fit(
     net: FeedForward,
     optimizer: Optimizer,
@@ -78,8 +93,13 @@ def fit(
     best_loss, best_params = np.inf, {}
     starts = range(0, len(training.x), batch_size)
     begin = time.perf_counter()
-    # What a learning rate set too high does to the numbers is told below, once.
-    with tqdm(total=epochs * len(starts), unit=" steps") as bar, np.errstate(all="ignore"):
+    # A log takes a line where a terminal draws over the last.
+    interval = 0.1 if sys.stderr.isatty() else 2.0
+    with (
+        tqdm(total=epochs * len(starts), unit=" steps", mininterval=interval) as bar,
+        blas_threads(net, batch_size),
+        np.errstate(all="ignore"),  # a learning rate set too high is told below, once
+    ):
         for epoch in range(1, epochs + 1):
             order = rng.permutation(len(training.x))
             x, t = training.x[order], training.t[order]
@@ -105,6 +125,7 @@ def fit(
                 best_loss, history.best_epoch = history.validation_loss[-1], epoch
                 best_params = {name: param.copy() for name, param in net.params.items()}
             elif epoch - history.best_epoch >= _PATIENCE:
+                bar.total = bar.n
                 break
     for name, param in net.params.items():
         param[...] = best_params[name]
