@@ -25,7 +25,10 @@ MSVC = sys.platform == "win32"
 COMMON = (
     ["/O2", "/fp:precise", "/openmp:experimental", "/std:c11"]
     if MSVC
-    else ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+    else [
+        *("-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"),
+        "-g0",  # Python's own flags ask for debug information: three quarters of a wheel
+    ]
 )
 ISAS: dict[str, list[str]] = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
