@@ -12,7 +12,7 @@ import operator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds, normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,7 +47,7 @@ def _any_array(value: Any, name: str) -> Array:
 
 def _as(array: Array, dtype: np.dtype[Any]) -> Array:
     """The array in one native, aligned type, itself where it already is."""
-    return np.require(array, dtype, "A")
+    return array if array.dtype == dtype and array.flags.aligned else np.require(array, dtype, "A")
 
 
 def real_array(value: Any, name: str) -> Array:
@@ -91,7 +91,7 @@ def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Arr
 
 
 def _overlaps_itself(array: Array) -> bool:
-    if not array.size:
+    if array.flags.forc or not array.size:
         return False
     extent = 0
     for stride, size in sorted(
@@ -104,7 +104,7 @@ def _overlaps_itself(array: Array) -> bool:
 
 
 def _identical(a: Array, b: Array) -> bool:
-    return (
+    return a is b or (
         a.ctypes.data == b.ctypes.data
         and a.shape == b.shape
         and a.strides == b.strides
@@ -113,11 +113,7 @@ def _identical(a: Array, b: Array) -> bool:
 
 
 def _share_memory(a: Array, b: Array) -> bool:
-    if not (a.size and b.size):
-        return False
-    low_a, high_a = byte_bounds(a)
-    low_b, high_b = byte_bounds(b)
-    if high_a <= low_b or high_b <= low_a:
+    if not np.may_share_memory(a, b):
         return False
     try:
         return bool(np.shares_memory(a, b, max_work=_OVERLAP_WORK))  # type: ignore[call-overload,arg-type]
@@ -460,24 +456,24 @@ def clip(eps: Any) -> float:
 def parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
     """A parameter, its gradient and its optimiser state: all but the gradient updated in place."""
     param, grad, *state = values
-    for name, value in zip((names[0], *names[2:]), (param, *state), strict=True):
+    everything = dict(zip(names, values, strict=True))
+    for name, value in everything.items():
+        if name == names[1]:
+            continue
         if not isinstance(value, np.ndarray) or isinstance(value, (np.ma.MaskedArray, np.matrix)):
             raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
         if value.dtype not in (np.float32, np.float64) or not value.dtype.isnative:
             raise TypeError(f"{name}: expected dtype float32 or float64, got {value.dtype}")
         if not value.flags.aligned:
             raise ValueError(f"{name}: expected an aligned array, got an unaligned one")
-        check_out(value, param.shape, param.dtype, {}, name)
+        others = {n: v for n, v in everything.items() if n != name}
+        check_out(value, param.shape, param.dtype, others, name, in_place=False)
     grad = real_array(grad, names[1])
     if grad.shape != param.shape:
         raise ValueError(
             f"{names[1]}: expected the shape of {names[0]}, {param.shape}, got {grad.shape}"
         )
     grad = _as(grad, param.dtype)
-    written = dict(zip((names[0], *names[2:]), (param, *state), strict=True))
-    for name, value in written.items():
-        others = {n: v for n, v in written.items() if n != name} | {names[1]: grad}
-        check_out(value, param.shape, param.dtype, others, name, in_place=False)
     return [param, grad, *state]
 
 

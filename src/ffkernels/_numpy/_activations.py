@@ -37,7 +37,7 @@ def _sigmoid_grad(x: Array) -> Array:
 
 
 def _relu(x: Array) -> Array:
-    return np.where(x < 0, x.dtype.type(0), x)
+    return np.maximum(x, 0)
 
 
 def _relu_backward(dy: Array, y: Array) -> Array:
