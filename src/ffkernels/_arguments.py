@@ -93,13 +93,12 @@ def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Arr
 def _overlaps_itself(array: Array) -> bool:
     if array.flags.forc or not array.size:
         return False
-    extent = 0
-    for stride, size in sorted(
-        (abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1
-    ):
-        if stride < max(extent, array.itemsize):
+    steps = [(abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1]
+    reach = array.itemsize
+    for step, size in sorted(steps):
+        if step < reach:
             return True
-        extent = stride * size
+        reach += step * (size - 1)
     return False
 
 
@@ -170,12 +169,13 @@ def _output(
     return np.empty(like.shape, work), result
 
 
-def deliver(work: Array, result: Array) -> Array:
-    """Casts what was computed into the result, where they are not the same array."""
+def deliver(work: Array, result: Array, out: Any) -> Any:
+    """Casts what was computed into the result, where they are not the same array.  Returns what
+    NumPy would: a scalar for no dimensions, unless it went to an `out`."""
     if result is not work:
         with np.errstate(over="ignore"):  # beyond half precision's range is infinity
-            result[...] = work
-    return result
+            result[...] = work.reshape(result.shape)
+    return result if out is not None or result.ndim else result[()]
 
 
 def elementwise(
@@ -195,12 +195,6 @@ def rows(
     axis = normalise_axis(axis, arrays[0].ndim)
     target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
     return tuple(arrays), axis, target, result
-
-
-def deliver_reduced(work: Array, result: Array) -> Any:
-    """The same for a reduction, whose result may hold the axis and may be one number."""
-    deliver(work.reshape(result.shape), result)
-    return result if result.ndim else result[()]
 
 
 def normalise_axis(axis: Any, ndim: int) -> int:
@@ -423,25 +417,22 @@ def loss_gradient(dloss: Any, shape: tuple[int, ...], code: int) -> float | Arra
 class SquaredError(NamedTuple):
     """The arguments of sum_squared_error, checked; rows are the first axis."""
 
-    y: Array  # (rows, features), in the type to compute in
+    y: Array  # C-ordered, in the type to compute in
     t: Array
-    shape: tuple[int, ...]
     loss_shape: tuple[int, ...]
     reduction: int
     dtype: np.dtype[Any]
 
 
 def squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
-    """Checks y and t and lays them out as rows of features."""
+    """Checks y and t; one dimension is one row."""
     (outputs, targets), _, dtype = _together(("y", "t"), (y, t))
     code = reduction(reduction_name)
     if outputs.ndim == 0:
         raise ValueError("y: expected at least one dimension, got none")
-    shape = outputs.shape
-    loss_shape = shape[:1] if len(shape) > 1 else ()
-    table = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
+    loss_shape = outputs.shape[:1] if outputs.ndim > 1 else ()
     return SquaredError(
-        outputs.reshape(table), targets.reshape(table), shape, loss_shape, code, dtype
+        np.ascontiguousarray(outputs), np.ascontiguousarray(targets), loss_shape, code, dtype
     )
 
 

@@ -9,7 +9,7 @@ def relu_grad(x, out):
 
 
 def relu_backward(dy, y, out):
-    return binary(dy, y, out, relu_backward_spans, GRAIN_MEMORY, "dy", "y")
+    return binary(dy, y, out, relu_backward_spans, GRAIN_MEMORY)
 
 
 def sigmoid(x, out):
@@ -21,7 +21,7 @@ def sigmoid_grad(x, out):
 
 
 def sigmoid_backward(dy, y, out):
-    return binary(dy, y, out, sigmoid_backward_spans, GRAIN_MEMORY, "dy", "y")
+    return binary(dy, y, out, sigmoid_backward_spans, GRAIN_MEMORY)
 
 
 def tanh(x, out):
@@ -33,7 +33,7 @@ def tanh_grad(x, out):
 
 
 def tanh_backward(dy, y, out):
-    return binary(dy, y, out, tanh_backward_spans, GRAIN_MEMORY, "dy", "y")
+    return binary(dy, y, out, tanh_backward_spans, GRAIN_MEMORY)
 
 
 def identity(x, out):
@@ -45,25 +45,29 @@ def identity_grad(x, out):
 
 
 def identity_backward(dy, y, out):
-    return binary(dy, y, out, identity_backward_spans, GRAIN_MEMORY, "dy", "y")
+    return binary(dy, y, out, identity_backward_spans, GRAIN_MEMORY)
 
 
 # ---- with a bias: what stands on both sides of an affine layer's matrix product ---------------------
+
+cdef inline bint is_along_last(object b, cnp.ndarray x) noexcept:
+    """A vector of the type of `x` and the length of its last axis."""
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    return (
+        is_array(b) and ndim > 0 and cnp.PyArray_NDIM(<cnp.ndarray>b) == 1
+        and cnp.PyArray_TYPE(<cnp.ndarray>b) == cnp.PyArray_TYPE(x)
+        and cnp.PyArray_DIM(<cnp.ndarray>b, 0) == cnp.PyArray_DIM(x, ndim - 1)
+    )
+
 
 cdef object bias(object x, object b, object out, const span_function *spans, ptrdiff_t grain):
     """out = f(x + b), b along the last axis"""
     cdef cnp.ndarray source, addend, target
     cdef Walk walk
-    if (
-        is_plain(x) and is_plain(b) and out is x
-        and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.PyArray_TYPE(<cnp.ndarray>b)
-        and cnp.PyArray_NDIM(<cnp.ndarray>b) == 1 and cnp.PyArray_NDIM(<cnp.ndarray>x) > 0
-        and cnp.PyArray_DIM(<cnp.ndarray>b, 0)
-        == cnp.PyArray_DIM(<cnp.ndarray>x, cnp.PyArray_NDIM(<cnp.ndarray>x) - 1)
-        and PyArray_CHKFLAGS(<cnp.ndarray>x, cnp.NPY_ARRAY_WRITEABLE)
-        and apart(<cnp.ndarray>x, <cnp.ndarray>b)
-    ):
-        source, addend, target, result = <cnp.ndarray>x, <cnp.ndarray>b, <cnp.ndarray>x, x
+    if is_array(x) and is_along_last(b, <cnp.ndarray>x) and is_out(out, <cnp.ndarray>x) and (
+            out is None or apart(<cnp.ndarray>out, <cnp.ndarray>b)):
+        source, addend = <cnp.ndarray>x, <cnp.ndarray>b
+        target = result = empty_like(source) if out is None else out
     else:
         source, addend, target, result = _arguments.bias(x, b, out)
     walk.operands = walk.outputs = 0
@@ -75,7 +79,7 @@ cdef object bias(object x, object b, object out, const span_function *spans, ptr
     simplify(&walk)
     with nogil:
         run(&walk)
-    return _arguments.deliver(target, result)
+    return delivered(target, result, out)
 
 
 def bias_relu(x, b, out):
@@ -103,16 +107,16 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     cdef char *sums
     cdef double total
     cdef int n_threads
-    if is_plain_pair(dy, y, out) and is_plain_bias(out_bias, dy, y, out):
-        one, two, work_bias = dy, y, out_bias
-        work = empty_like(one) if out is None else out
-        result, result_bias = work, work_bias
+    if is_pair(dy, y, out) and is_bias_target(out_bias, dy, y, out):
+        one, two = dy, y
+        work = result = empty_like(one) if out is None else out
+        work_bias = result_bias = zeros_along_last(one) if out_bias is None else out_bias
     else:
         one, two, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
     grad = cnp.PyArray_GETCONTIGUOUS(one)
     saved = cnp.PyArray_GETCONTIGUOUS(two)
-    target = work if work.flags.c_contiguous else empty_like(work)
-    target_bias = work_bias if work_bias.flags.c_contiguous else empty_like(work_bias)
+    target = work if is_c_ordered(work) else empty_like(grad)
+    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
     n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
     rows = cnp.PyArray_SIZE(grad) // n if n else 0
     # As many blocks at most as keep the partial sums small; their number depends on the shape alone.
@@ -141,21 +145,23 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
             (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>total
     free(partial)
     free(sums)
-    return (_arguments.deliver(target, result), _arguments.deliver(target_bias, result_bias))
+    return delivered(target, result, out), delivered(target_bias, result_bias, out_bias)
 
 
-cdef inline bint is_plain_bias(object out_bias, object dy, object y, object out) noexcept:
-    """An `out_bias` that needs no further look beside plain dy, y and out."""
-    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>dy)
+cdef inline bint is_bias_target(object out_bias, object dy, object y, object out) noexcept:
+    """An `out_bias`, or none, that needs no further look beside dy, y and out."""
+    if out_bias is None:
+        return cnp.PyArray_NDIM(<cnp.ndarray>dy) > 0
     return (
-        is_plain(out_bias) and ndim > 0
+        is_plain(out_bias) and is_along_last(out_bias, <cnp.ndarray>dy)
         and PyArray_CHKFLAGS(<cnp.ndarray>out_bias, cnp.NPY_ARRAY_WRITEABLE)
-        and cnp.PyArray_TYPE(<cnp.ndarray>out_bias) == cnp.PyArray_TYPE(<cnp.ndarray>dy)
-        and cnp.PyArray_NDIM(<cnp.ndarray>out_bias) == 1
-        and cnp.PyArray_DIM(<cnp.ndarray>out_bias, 0) == cnp.PyArray_DIM(<cnp.ndarray>dy, ndim - 1)
         and apart(<cnp.ndarray>out_bias, <cnp.ndarray>dy) and apart(<cnp.ndarray>out_bias, <cnp.ndarray>y)
         and (out is None or apart(<cnp.ndarray>out_bias, <cnp.ndarray>out))
     )
+
+
+cdef inline cnp.ndarray zeros_along_last(cnp.ndarray x):
+    return cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(x) + cnp.PyArray_NDIM(x) - 1, cnp.PyArray_TYPE(x), 0)
 
 
 cdef void bias_block(const span_function *spans, cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray target,
@@ -310,22 +316,12 @@ cdef inline double logsumexp_from(double m, double rest, const real *x, ptrdiff_
     return m + log1p_nonnegative(rest)
 
 
-cdef inline int plain_axis(object axis, cnp.ndarray x) noexcept:
-    """The axis from 0 up where it is an int in range, else -1."""
-    cdef int ndim = cnp.PyArray_NDIM(x)
-    cdef long index
-    if type(axis) is not int or not -ndim <= axis < ndim:
-        return -1
-    index = axis
-    return <int>(index + ndim if index < 0 else index)
-
-
 cdef object along_axis(object x, object axis, object out, const kernel_pair *kernels):
     """out = f(x), row by row"""
     cdef Rows rows
     cdef cnp.ndarray source = None, target = None
     cdef int axis_ = -1
-    if is_plain(x) and (out is None or is_plain_out(out, <cnp.ndarray>x)):
+    if is_array(x) and is_out(out, <cnp.ndarray>x):
         axis_ = plain_axis(axis, <cnp.ndarray>x)
     if axis_ >= 0:
         source = <cnp.ndarray>x
@@ -336,7 +332,7 @@ cdef object along_axis(object x, object axis, object out, const kernel_pair *ker
     add_rows(&rows, 0, source, axis_)
     add_rows(&rows, 2, target, axis_)
     run_rows(&rows, kernels.by_row[is_double(source)], kernels.by_lanes[is_double(source)])
-    return result if result is target else _arguments.deliver(target, result)
+    return delivered(target, result, out)
 
 
 cdef object backward_along_axis(object dy, object y, object axis, object out, const kernel_pair *kernels):
@@ -344,7 +340,7 @@ cdef object backward_along_axis(object dy, object y, object axis, object out, co
     cdef Rows rows
     cdef cnp.ndarray grad = None, saved = None, target = None
     cdef int axis_ = -1
-    if is_plain_pair(dy, y, out):
+    if is_pair(dy, y, out):
         axis_ = plain_axis(axis, <cnp.ndarray>dy)
     if axis_ >= 0:
         grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
@@ -356,7 +352,7 @@ cdef object backward_along_axis(object dy, object y, object axis, object out, co
     add_rows(&rows, 1, saved, axis_)
     add_rows(&rows, 2, target, axis_)
     run_rows(&rows, kernels.by_row[is_double(grad)], kernels.by_lanes[is_double(grad)])
-    return result if result is target else _arguments.deliver(target, result)
+    return delivered(target, result, out)
 
 
 cdef kernel_pair softmax_kernels = both_types(
@@ -401,14 +397,23 @@ def log_softmax_backward(dy, y, axis, out):
 
 def logsumexp(x, axis, keepdims, out):
     cdef Rows rows
-    cdef cnp.ndarray source, target
-    cdef int axis_
-    source, axis_, target, result = _arguments.logsumexp(x, axis, keepdims, out)
+    cdef cnp.ndarray source = None, target = None
+    cdef int axis_ = -1
+    if is_array(x) and keepdims is False and out is None:
+        axis_ = plain_axis(axis, <cnp.ndarray>x)
+    if axis_ >= 0:
+        source = <cnp.ndarray>x
+        target = result = zeros_without(source, axis_)
+    else:
+        source, axis_, target, result = _arguments.logsumexp(x, axis, keepdims, out)
     begin_rows(&rows, source, axis_)
     add_rows(&rows, 0, source, axis_)
     rows.values = cnp.PyArray_DATA(target)
-    if is_double(source):
-        run_rows(&rows, <row_kernel>logsumexp_row[double], <lanes_kernel>logsumexp_lanes[double])
-    else:
-        run_rows(&rows, <row_kernel>logsumexp_row[float], <lanes_kernel>logsumexp_lanes[float])
-    return _arguments.deliver_reduced(target, result)
+    run_rows(&rows, logsumexp_kernels.by_row[is_double(source)], logsumexp_kernels.by_lanes[is_double(source)])
+    return delivered(target, result, out)
+
+
+cdef kernel_pair logsumexp_kernels = both_types(
+    <row_kernel>logsumexp_row[float], <row_kernel>logsumexp_row[double],
+    <lanes_kernel>logsumexp_lanes[float], <lanes_kernel>logsumexp_lanes[double],
+)

@@ -1,9 +1,12 @@
 # From Python arrays to pointers.
 #
-# A call on tiny arrays costs what is done here, so the common case, exact C-ordered ndarrays of one
-# type, is told by a few loads through NumPy's C API.  Whatever is not that (lists, other types,
-# strides, an `out` that may overlap, anything wrong) goes through `_arguments`, which both backends
-# share: it converts or refuses, in one place and with one message.
+# A call on tiny arrays costs what is done here, so the common case, exact ndarrays of one type, is
+# told by a few loads through NumPy's C API.  Whatever is not that (lists, other types, an `out` that
+# may overlap, anything wrong) goes through `_arguments`, which both backends share: it converts or
+# refuses, in one place and with one message.
+
+cdef enum:
+    MAX_DIMS = 64
 
 cdef int threads = 1
 
@@ -25,20 +28,32 @@ cdef inline int threads_for(ptrdiff_t work, ptrdiff_t grain) noexcept nogil:
     return <int>max(n, 1)
 
 
-cdef inline bint is_plain(object x) noexcept:
-    """An exact ndarray of float32 or float64, C-ordered, aligned and in native byte order."""
+cdef inline bint is_array(object x) noexcept:
+    """An exact ndarray of float32 or float64, aligned and in native byte order, of any layout."""
     if not PyArray_CheckExact(x):
         return False
     cdef int kind = cnp.PyArray_TYPE(<cnp.ndarray>x)
     return (
         (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE)
-        and PyArray_CHKFLAGS(<cnp.ndarray>x, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED)
+        and PyArray_CHKFLAGS(<cnp.ndarray>x, cnp.NPY_ARRAY_ALIGNED)
         and PyArray_ISNOTSWAPPED(<cnp.ndarray>x)
     )
 
 
+cdef inline bint is_c_ordered(cnp.ndarray x) noexcept:
+    return PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_C_CONTIGUOUS)
+
+
+cdef inline bint is_plain(object x) noexcept:
+    return is_array(x) and is_c_ordered(<cnp.ndarray>x)
+
+
+cdef inline bint is_double(cnp.ndarray x) noexcept:
+    return cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
+
+
 cdef inline bint alike(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two plain arrays of the same type and shape."""
+    """Two arrays of the same type and shape."""
     cdef int i, ndim = cnp.PyArray_NDIM(a)
     if cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b) or cnp.PyArray_NDIM(b) != ndim:
         return False
@@ -48,43 +63,112 @@ cdef inline bint alike(cnp.ndarray a, cnp.ndarray b) noexcept:
     return True
 
 
-cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two contiguous arrays with no memory in common."""
+cdef inline char *first_byte(cnp.ndarray a) noexcept:
     cdef char *p = <char *>cnp.PyArray_DATA(a)
-    cdef char *q = <char *>cnp.PyArray_DATA(b)
-    return p + cnp.PyArray_NBYTES(a) <= q or q + cnp.PyArray_NBYTES(b) <= p
+    cdef int i
+    if not is_c_ordered(a):
+        for i in range(cnp.PyArray_NDIM(a)):
+            p += min(cnp.PyArray_STRIDE(a, i), 0) * (cnp.PyArray_DIM(a, i) - 1)
+    return p
 
 
-cdef inline bint same_or_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two plain arrays of the same type and shape: the same memory, or none in common."""
-    return cnp.PyArray_DATA(a) == cnp.PyArray_DATA(b) or apart(a, b)
+cdef inline char *last_byte(cnp.ndarray a) noexcept:
+    """One past the last."""
+    cdef char *p = <char *>cnp.PyArray_DATA(a)
+    cdef int i
+    if is_c_ordered(a):
+        return p + cnp.PyArray_NBYTES(a)
+    for i in range(cnp.PyArray_NDIM(a)):
+        p += max(cnp.PyArray_STRIDE(a, i), 0) * (cnp.PyArray_DIM(a, i) - 1)
+    return p + cnp.PyArray_ITEMSIZE(a)
 
 
-cdef inline bint is_plain_out(object out, cnp.ndarray x) noexcept:
-    """An `out` that needs no further look beside the plain input `x`."""
+cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Neither array reaches into the memory between the other's ends."""
+    return last_byte(a) <= first_byte(b) or last_byte(b) <= first_byte(a)
+
+
+cdef inline bint same(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Two arrays of one type and shape that are the same elements in the same places."""
+    cdef int i
+    if cnp.PyArray_DATA(a) != cnp.PyArray_DATA(b):
+        return False
+    if not (is_c_ordered(a) and is_c_ordered(b)):
+        for i in range(cnp.PyArray_NDIM(a)):
+            if cnp.PyArray_STRIDE(a, i) != cnp.PyArray_STRIDE(b, i):
+                return False
+    return True
+
+
+cdef bint overlaps_itself(cnp.ndarray a) noexcept:
+    """Some axis does not step over everything that the axes with shorter steps reach."""
+    cdef int i, j, ndim = cnp.PyArray_NDIM(a)
+    cdef ptrdiff_t step, reach
+    for i in range(ndim):
+        step = abs(cnp.PyArray_STRIDE(a, i))
+        reach = cnp.PyArray_ITEMSIZE(a)
+        for j in range(ndim):
+            if j != i and abs(cnp.PyArray_STRIDE(a, j)) <= step:
+                reach += abs(cnp.PyArray_STRIDE(a, j)) * (cnp.PyArray_DIM(a, j) - 1)
+        if step < reach and cnp.PyArray_DIM(a, i) > 1:
+            return True
+    return False
+
+
+cdef inline bint is_target(object out, cnp.ndarray like) noexcept:
+    """An array that may be written, of the type and shape of `like`."""
     return (
-        is_plain(out)
+        is_array(out)
         and PyArray_CHKFLAGS(<cnp.ndarray>out, cnp.NPY_ARRAY_WRITEABLE)
-        and alike(<cnp.ndarray>out, x)
-        and same_or_apart(<cnp.ndarray>out, x)
+        and alike(<cnp.ndarray>out, like)
+        and (is_c_ordered(<cnp.ndarray>out) or not overlaps_itself(<cnp.ndarray>out))
     )
 
 
-cdef inline bint is_plain_pair(object a, object b, object out) noexcept:
-    """Two inputs alike, and an `out` beside them, that need no further look."""
+cdef inline bint same_or_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    return same(a, b) or apart(a, b)
+
+
+cdef inline bint is_out(object out, cnp.ndarray x) noexcept:
+    """An `out`, or none, that needs no further look beside the input `x`."""
+    return out is None or (is_target(out, x) and same_or_apart(<cnp.ndarray>out, x))
+
+
+cdef inline bint is_pair(object a, object b, object out) noexcept:
+    """Two inputs alike, and an `out` or none beside them, that need no further look."""
     return (
-        is_plain(a) and is_plain(b) and alike(<cnp.ndarray>a, <cnp.ndarray>b)
-        and (out is None or (is_plain_out(out, <cnp.ndarray>a)
-                             and same_or_apart(<cnp.ndarray>out, <cnp.ndarray>b)))
+        is_array(a) and is_array(b) and alike(<cnp.ndarray>a, <cnp.ndarray>b)
+        and is_out(out, <cnp.ndarray>a)
+        and (out is None or same_or_apart(<cnp.ndarray>out, <cnp.ndarray>b))
     )
 
 
 cdef inline cnp.ndarray empty_like(cnp.ndarray x):
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    """A new array of the type, shape and order of axes of `x`."""
+    if is_c_ordered(x):
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
 
 
-cdef inline bint is_double(cnp.ndarray x) noexcept:
-    return cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
+cdef inline cnp.ndarray zeros_without(cnp.ndarray x, int axis):
+    """Zeros of the type of `x` and of its shape less an axis."""
+    cdef cnp.npy_intp shape[MAX_DIMS]
+    cdef int i, ndim = 0
+    for i in range(cnp.PyArray_NDIM(x)):
+        if i != axis:
+            shape[ndim] = cnp.PyArray_DIM(x, i)
+            ndim += 1
+    return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(x), 0)
+
+
+cdef inline int plain_axis(object axis, cnp.ndarray x) noexcept:
+    """The axis from 0 up where it is an int in range, else -1."""
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    cdef long index
+    if type(axis) is not int or not -ndim <= axis < ndim:
+        return -1
+    index = axis
+    return <int>(index + ndim if index < 0 else index)
 
 
 cdef inline object scalar(double value, int typenum):
@@ -94,3 +178,10 @@ cdef inline object scalar(double value, int typenum):
     if typenum == cnp.NPY_FLOAT:
         return PyArray_Scalar(&single, dtype, None)
     return PyArray_Scalar(&value, dtype, None)
+
+
+cdef inline object delivered(cnp.ndarray target, object result, object out):
+    """What to return of what was computed into `target`."""
+    if result is target and (out is not None or cnp.PyArray_NDIM(target)):
+        return result
+    return _arguments.deliver(target, result, out)

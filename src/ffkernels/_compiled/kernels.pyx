@@ -12,6 +12,7 @@ and `..._lanes` for sixteen rows side by side; both compose the primitives of `r
 """
 
 cimport numpy as cnp
+from cpython.ref cimport PyObject
 from cython.parallel cimport prange
 from libc.math cimport INFINITY
 from libc.stddef cimport ptrdiff_t

@@ -230,61 +230,192 @@ cdef double normaliser(const Job *job, int reduction, bint double_type, ptrdiff_
     return 1 / total if total else 0
 
 
-cdef object finish(double total, double factor, int reduction, int typenum, cnp.ndarray values, object out):
+cdef object finish(double total, int reduction, int typenum, cnp.ndarray values, object out):
     """The loss as the caller wants it."""
-    if reduction == NONE:
-        if out is None:
-            return values
-        out[...] = values
+    value = values if reduction == NONE else scalar(total, typenum)
+    if out is not None:
+        out[...] = value
         return out
-    value = scalar(total * factor, typenum)
+    return value if reduction != NONE or cnp.PyArray_NDIM(values) else value[()]
+
+
+ctypedef struct ClassLoss:
+    # The arguments that all cross-entropies share, checked; references borrowed.
+    PyObject *scores
+    PyObject *targets
+    PyObject *weight             # or NULL
+    bint indices                 # targets are class indices, C-ordered intp, in range
+    int axis
+    int reduction
+    bint has_ignore_index
+    ptrdiff_t ignore_index
+    double smoothing
+    bint plain                   # as the caller passed them
+
+
+cdef int reduction_code(object reduction) except -2:
+    """The code of a name, -1 for anything else."""
+    if type(reduction) is not str:
+        return -1
+    return MEAN if reduction == "mean" else SUM if reduction == "sum" else NONE if reduction == "none" else -1
+
+
+cdef bint are_plain_indices(object targets, cnp.ndarray scores, int axis, const ClassLoss *call) noexcept:
+    """C-ordered intp of the shape of the scores less their axis, all in range or ignored."""
+    cdef cnp.ndarray array
+    cdef const cnp.npy_intp *index
+    cdef ptrdiff_t i, classes = cnp.PyArray_DIM(scores, axis)
+    cdef int j
+    cdef bint good = True
+    if not PyArray_CheckExact(targets):
+        return False
+    array = <cnp.ndarray>targets
+    if (
+        cnp.PyArray_TYPE(array) != cnp.NPY_INTP or cnp.PyArray_NDIM(array) != cnp.PyArray_NDIM(scores) - 1
+        or not PyArray_CHKFLAGS(array, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED)
+        or not PyArray_ISNOTSWAPPED(array)
+    ):
+        return False
+    for j in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, j) != cnp.PyArray_DIM(scores, j + (j >= axis)):
+            return False
+    index = <const cnp.npy_intp *>cnp.PyArray_DATA(array)
+    if call.has_ignore_index:
+        for i in range(cnp.PyArray_SIZE(array)):
+            good = good and (0 <= index[i] < classes or index[i] == call.ignore_index)
+    else:
+        for i in range(cnp.PyArray_SIZE(array)):
+            good &= <size_t>index[i] < <size_t>classes
+    return good
+
+
+cdef bint is_plain_weight(object weight, cnp.ndarray scores, int axis) noexcept:
+    """A plain vector of the type of the scores, a finite number of at least 0 for each class."""
+    cdef cnp.ndarray array
+    cdef ptrdiff_t i
+    cdef double w
+    if not is_plain(weight):
+        return False
+    array = <cnp.ndarray>weight
+    if (cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(scores) or cnp.PyArray_NDIM(array) != 1
+            or cnp.PyArray_DIM(array, 0) != cnp.PyArray_DIM(scores, axis)):
+        return False
+    for i in range(cnp.PyArray_DIM(array, 0)):
+        if is_double(array):
+            w = (<const double *>cnp.PyArray_DATA(array))[i]
+        else:
+            w = (<const float *>cnp.PyArray_DATA(array))[i]
+        if not 0 <= w < INFINITY:
+            return False
+    return True
+
+
+cdef object read_class_loss(ClassLoss *call, str name, object scores, object targets, object axis, object weight,
+                            object ignore_index, object smoothing, object reduction):
+    """Fills `call`; returns what has to be kept alive as long as it."""
+    call.plain = False
+    call.reduction = reduction_code(reduction)
+    call.has_ignore_index = ignore_index is not None
+    if (
+        is_array(scores) and call.reduction >= 0 and type(smoothing) is float and 0 <= <double>smoothing <= 1
+        and (ignore_index is None or (type(ignore_index) is int and -2**31 <= ignore_index < 2**31))
+    ):
+        call.axis = plain_axis(axis, <cnp.ndarray>scores)
+        call.ignore_index = 0 if ignore_index is None else ignore_index
+        if call.axis >= 0:
+            call.indices = are_plain_indices(targets, <cnp.ndarray>scores, call.axis, call)
+            call.plain = (
+                (call.indices or (is_array(targets) and alike(<cnp.ndarray>targets, <cnp.ndarray>scores)
+                                  and ignore_index is None))
+                and (weight is None or is_plain_weight(weight, <cnp.ndarray>scores, call.axis))
+            )
+    if call.plain:
+        call.scores = <PyObject *>scores
+        call.targets = <PyObject *>targets
+        call.weight = NULL if weight is None else <PyObject *>weight
+        call.smoothing = smoothing
+        return None
+    checked = _arguments.class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction)
+    call.indices = checked.indices is not None
+    call.scores = <PyObject *>checked.scores
+    call.targets = <PyObject *>(checked.indices if call.indices else checked.probabilities)
+    call.weight = NULL if checked.weight is None else <PyObject *>checked.weight
+    call.axis = checked.axis
+    call.reduction = checked.reduction
+    call.has_ignore_index = checked.ignore_index is not None
+    call.ignore_index = checked.ignore_index if call.has_ignore_index else 0
+    call.smoothing = checked.label_smoothing
+    return checked
+
+
+cdef tuple gradient_target(const ClassLoss *call, object checked, object out, tuple names, object scores,
+                           object targets, object weight=None, object dloss=None):
+    """What to compute a gradient into, and what to return."""
+    cdef cnp.ndarray like = <cnp.ndarray>call.scores
+    if call.plain and is_out(out, like):
+        if out is None:
+            out = empty_like(like)
+            return out, out
+        if apart(<cnp.ndarray>out, <cnp.ndarray>targets) and (
+                weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight)):
+            return out, out
+    inputs = dict(zip(names, (scores, targets, weight, dloss)))
+    return _arguments.gradient_output(out, like, like.dtype if checked is None else checked.dtype, inputs)
+
+
+cdef object loss_target(const ClassLoss *call, object out, tuple names, object scores, object targets,
+                        object weight=None):
+    """`out` for the value of a loss, checked."""
     if out is None:
-        return value
-    out[...] = value
-    return out
+        return None
+    like = <object>call.scores
+    inputs = dict(zip(names, (scores, targets, weight)))
+    shape = _arguments.without_axis(like.shape, call.axis)
+    return _arguments.loss_output(out, shape, call.reduction, like.dtype, inputs)
 
 
-cdef object class_loss(object call, object work, object loss_out, object dloss, double eps, const kernel_pair *kernels,
-                       bint soft):
+cdef object loss_gradient(const ClassLoss *call, object dloss):
+    """The factor from behind: a float, or an array with one for each row."""
+    if type(dloss) is float:
+        return dloss
+    return _arguments.loss_gradient(
+        dloss, _arguments.without_axis((<object>call.scores).shape, call.axis), call.reduction)
+
+
+cdef object class_loss(const ClassLoss *call, object work, object loss_out, object dloss, double eps,
+                       const kernel_pair *kernels, bint soft):
     """Runs a loss over the rows of checked arguments; returns the loss."""
     cdef Rows rows
-    cdef cnp.ndarray scores = call.scores, indices, weight, behind, values = None
-    cdef int axis = call.axis, reduction = call.reduction, typenum = cnp.PyArray_TYPE(scores)
-    cdef ptrdiff_t count = cnp.PyArray_SIZE(scores) // max(cnp.PyArray_DIM(scores, axis), 1)
+    cdef cnp.ndarray scores = <cnp.ndarray>call.scores, values = None
+    cdef ptrdiff_t count
     cdef double total
-    begin_rows(&rows, scores, axis)
-    add_rows(&rows, 0, scores, axis)
-    if call.indices is not None:
-        indices = call.indices
-        count = cnp.PyArray_SIZE(indices)
-        rows.job.targets = <const cnp.npy_intp *>cnp.PyArray_DATA(indices)
+    begin_rows(&rows, scores, call.axis)
+    add_rows(&rows, 0, scores, call.axis)
+    count = cnp.PyArray_SIZE(scores) // max(rows.n, 1)
+    if call.indices:
+        count = cnp.PyArray_SIZE(<cnp.ndarray>call.targets)
+        rows.job.targets = <const cnp.npy_intp *>cnp.PyArray_DATA(<cnp.ndarray>call.targets)
     else:
-        add_rows(&rows, 1, call.probabilities, axis)
-    if call.weight is not None:
-        weight = call.weight
-        rows.job.weight = cnp.PyArray_DATA(weight)
-    if call.ignore_index is not None:
-        rows.job.has_ignore_index = True
-        rows.job.ignore_index = call.ignore_index
-    rows.job.smoothing = call.label_smoothing
+        add_rows(&rows, 1, <cnp.ndarray>call.targets, call.axis)
+    if call.weight != NULL:
+        rows.job.weight = cnp.PyArray_DATA(<cnp.ndarray>call.weight)
+    rows.job.has_ignore_index = call.has_ignore_index
+    rows.job.ignore_index = call.ignore_index
+    rows.job.smoothing = call.smoothing
     rows.job.eps = eps
     rows.job.coefficients = soft
-    rows.job.factor = normaliser(&rows.job, reduction, is_double(scores), count)
-    total = rows.job.factor
-    if dloss is not None:
-        if isinstance(dloss, float):
-            rows.job.factor *= <double>dloss
-        else:
-            behind = dloss
-            rows.job.dloss = <const double *>cnp.PyArray_DATA(behind)
+    total = rows.job.factor = normaliser(&rows.job, call.reduction, rows.is_double, count)
+    if type(dloss) is float:
+        rows.job.factor *= <double>dloss
+    elif dloss is not None:
+        rows.job.dloss = <const double *>cnp.PyArray_DATA(<cnp.ndarray>dloss)
     if work is not None:
-        add_rows(&rows, 2, work, axis)
-    if reduction == NONE and dloss is None:
-        shape = _arguments.without_axis(call.scores.shape, axis)
-        values = _arguments.np.zeros(shape, call.scores.dtype)
+        add_rows(&rows, 2, <cnp.ndarray>work, call.axis)
+    if call.reduction == NONE and dloss is None:
+        values = zeros_without(scores, call.axis)
         rows.values = cnp.PyArray_DATA(values)
-    total *= run_rows(&rows, kernels.by_row[is_double(scores)], kernels.by_lanes[is_double(scores)])
-    return finish(total, 1, reduction, typenum, values, loss_out)
+    total *= run_rows(&rows, kernels.by_row[rows.is_double], kernels.by_lanes[rows.is_double])
+    return None if dloss is not None else finish(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
 
 
 cdef kernel_pair index_kernels = both_types(
@@ -302,156 +433,148 @@ cdef kernel_pair cross_entropy_kernels = both_types(
 )
 
 
+# What the arguments that an `out` may overlap are called in messages.
+cdef tuple FROM_LOGITS = ("logits", "targets", "weight")
+cdef tuple FROM_PROBS = ("probs", "targets", "weight", "dloss")
+cdef tuple FROM_P = ("p", "t", "weight", "dloss")
+
+
 def softmax_cross_entropy(logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out):
-    call = _arguments.class_loss("logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
-    inputs = {"logits": logits, "targets": targets, "weight": weight}
-    shape = _arguments.without_axis(call.scores.shape, call.axis)
-    out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, inputs)
-    cdef bint soft = call.indices is None or call.label_smoothing > 0
-    return class_loss(call, None, out, None, 0, &soft_kernels if soft else &index_kernels, soft)
+    cdef ClassLoss call
+    cdef bint soft
+    checked = read_class_loss(&call, "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
+    out = loss_target(&call, out, FROM_LOGITS, logits, targets, weight)
+    soft = not call.indices or call.smoothing > 0
+    return class_loss(&call, None, out, None, 0, &soft_kernels if soft else &index_kernels, soft)
 
 
 def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out):
-    if axis == -1 and weight is None and ignore_index is None and label_smoothing == 0:
-        pair = plain_cross_entropy(logits, targets, reduction, out)
-        if pair is not None:
-            return pair
-    call = _arguments.class_loss("logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
-    inputs = {"logits": logits, "targets": targets, "weight": weight}
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    cdef bint soft = call.indices is None or call.label_smoothing > 0
-    loss = class_loss(call, work, None, None, 0, &soft_kernels if soft else &index_kernels, soft)
-    return loss, _arguments.deliver(work, result)
-
-
-cdef object plain_cross_entropy(object logits, object targets, object reduction, object out):
-    """The commonest call: a plain matrix of logits, a vector of indices, no options; None where it
-    is not that, or where something is wrong."""
-    cdef Rows rows
-    cdef cnp.ndarray scores, indices, target
-    cdef const cnp.npy_intp *index
-    cdef ptrdiff_t i, classes
-    cdef double total, factor
-    cdef bint in_range = True
-    if not (is_plain(logits) and PyArray_CheckExact(targets)
-            and (out is None or is_plain_out(out, <cnp.ndarray>logits))):
-        return None
-    scores, indices = <cnp.ndarray>logits, <cnp.ndarray>targets
-    if not (
-        (reduction == "mean" or reduction == "sum")
-        and cnp.PyArray_NDIM(scores) == 2 and cnp.PyArray_NDIM(indices) == 1
-        and cnp.PyArray_TYPE(indices) == cnp.NPY_INTP
-        and PyArray_CHKFLAGS(indices, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED)
-        and PyArray_ISNOTSWAPPED(indices)
-        and cnp.PyArray_DIM(indices, 0) == cnp.PyArray_DIM(scores, 0)
-        and cnp.PyArray_DIM(scores, 0) > 0
-        and (out is None or apart(<cnp.ndarray>out, indices))
-    ):
-        return None
-    index = <const cnp.npy_intp *>cnp.PyArray_DATA(indices)
-    classes = cnp.PyArray_DIM(scores, 1)
-    for i in range(cnp.PyArray_DIM(scores, 0)):
-        in_range = in_range and 0 <= index[i] < classes
-    if not in_range:
-        return None
-    target = empty_like(scores) if out is None else <cnp.ndarray>out
-    factor = 1.0 / cnp.PyArray_DIM(scores, 0) if reduction == "mean" else 1.0
-    begin_rows(&rows, scores, 1)
-    add_rows(&rows, 0, scores, 1)
-    add_rows(&rows, 2, target, 1)
-    rows.job.targets = index
-    rows.job.factor = factor
-    total = run_rows(&rows, index_kernels.by_row[is_double(scores)], index_kernels.by_lanes[is_double(scores)])
-    return scalar(total * factor, cnp.PyArray_TYPE(scores)), target
+    cdef ClassLoss call
+    cdef bint soft
+    checked = read_class_loss(&call, "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
+    work, result = gradient_target(&call, checked, out, FROM_LOGITS, logits, targets, weight)
+    soft = not call.indices or call.smoothing > 0
+    loss = class_loss(&call, work, None, None, 0, &soft_kernels if soft else &index_kernels, soft)
+    return loss, delivered(work, result, out)
 
 
 def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out):
-    call = _arguments.class_loss("probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction)
-    shape = _arguments.without_axis(call.scores.shape, call.axis)
-    behind = _arguments.loss_gradient(dloss, shape, call.reduction)
-    inputs = {"probs": probs, "targets": targets, "weight": weight, "dloss": dloss}
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    class_loss(call, work, None, behind, 0, &probs_backward_kernels, True)
-    return _arguments.deliver(work, result)
+    cdef ClassLoss call
+    checked = read_class_loss(&call, "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction)
+    behind = loss_gradient(&call, dloss)
+    work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
+    class_loss(&call, work, None, behind, 0, &probs_backward_kernels, True)
+    return delivered(work, result, out)
 
 
 def cross_entropy(p, t, axis, eps, reduction, out):
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    cdef ClassLoss call
+    checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
-    shape = _arguments.without_axis(call.scores.shape, call.axis)
-    out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, {"p": p, "t": t})
-    return class_loss(call, None, out, None, eps, &cross_entropy_kernels, False)
+    out = loss_target(&call, out, FROM_P, p, t)
+    return class_loss(&call, None, out, None, eps, &cross_entropy_kernels, False)
 
 
 def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    cdef ClassLoss call
+    checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
-    loss = class_loss(call, work, None, None, eps, &cross_entropy_kernels, False)
-    return loss, _arguments.deliver(work, result)
+    work, result = gradient_target(&call, checked, out, FROM_P, p, t)
+    loss = class_loss(&call, work, None, None, eps, &cross_entropy_kernels, False)
+    return loss, delivered(work, result, out)
 
 
 def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    cdef ClassLoss call
+    checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
-    shape = _arguments.without_axis(call.scores.shape, call.axis)
-    behind = _arguments.loss_gradient(dloss, shape, call.reduction)
-    inputs = {"p": p, "t": t, "dloss": dloss}
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    class_loss(call, work, None, behind, eps, &cross_entropy_kernels, False)
-    return _arguments.deliver(work, result)
+    behind = loss_gradient(&call, dloss)
+    work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
+    class_loss(&call, work, None, behind, eps, &cross_entropy_kernels, False)
+    return delivered(work, result, out)
 
 
-cdef object squared_error(object call, object work, object loss_out, object dloss):
+cdef void begin_table(Rows *rows, cnp.ndarray like) noexcept:
+    """Rows of a C-ordered array: all but its first axis joined, or the whole of a single one."""
+    begin_rows(rows, like, 0)
+    rows.outer_ndim = 1
+    rows.outer_shape[0] = cnp.PyArray_DIM(like, 0) if cnp.PyArray_NDIM(like) > 1 else 1
+    rows.n = cnp.PyArray_SIZE(like) // max(rows.outer_shape[0], 1)
+
+
+cdef void add_table(Rows *rows, int slot, cnp.ndarray a) noexcept:
+    rows.present[slot] = True
+    rows.data[slot] = <char *>cnp.PyArray_DATA(a)
+    rows.outer_strides[slot][0] = rows.n
+
+
+cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reduction,
+                          object loss_out, object dloss):
+    """Runs the loss over C-ordered arrays; returns it."""
     cdef Rows rows
-    cdef cnp.ndarray y = call.y, t = call.t, values = None, behind
-    cdef int reduction = call.reduction, typenum = cnp.PyArray_TYPE(y)
-    cdef ptrdiff_t count = cnp.PyArray_DIM(y, 0)
-    cdef double factor = 1.0 / count if reduction == MEAN and count else 1.0, total
-    begin_rows(&rows, y, 1)
-    add_rows(&rows, 0, y, 1)
-    add_rows(&rows, 1, t, 1)
+    cdef cnp.ndarray values = None
+    cdef double factor = 1, total
+    begin_table(&rows, y)
+    add_table(&rows, 0, y)
+    add_table(&rows, 1, t)
+    if reduction == MEAN and rows.outer_shape[0]:
+        factor = 1.0 / rows.outer_shape[0]
     rows.job.factor = factor
-    if dloss is not None:
-        if isinstance(dloss, float):
-            rows.job.factor *= <double>dloss
-        else:
-            behind = dloss
-            rows.job.dloss = <const double *>cnp.PyArray_DATA(behind)
+    if type(dloss) is float:
+        rows.job.factor *= <double>dloss
+    elif dloss is not None:
+        rows.job.dloss = <const double *>cnp.PyArray_DATA(<cnp.ndarray>dloss)
     if work is not None:
-        add_rows(&rows, 2, work, 1)
+        add_table(&rows, 2, <cnp.ndarray>work)
     if reduction == NONE and dloss is None:
-        values = _arguments.np.zeros(call.loss_shape, y.dtype)
+        values = cnp.PyArray_ZEROS(cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y), cnp.PyArray_TYPE(y), 0)
         rows.values = cnp.PyArray_DATA(values)
-    if is_double(y):
-        total = run_rows(&rows, <row_kernel>squared_error_row[double], NULL)
-    else:
-        total = run_rows(&rows, <row_kernel>squared_error_row[float], NULL)
-    return finish(total, factor, reduction, typenum, values, loss_out)
+    total = factor * run_rows(&rows, squared_error_kernels.by_row[rows.is_double], NULL)
+    return None if dloss is not None else finish(total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
+
+
+cdef kernel_pair squared_error_kernels = both_types(
+    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL
+)
+
+
+cdef inline bint is_plain_error(object y, object t, object out) noexcept:
+    """A C-ordered pair, and an `out` or none beside it, that need no further look."""
+    return (
+        is_pair(y, t, out) and cnp.PyArray_NDIM(<cnp.ndarray>y) > 0
+        and is_c_ordered(<cnp.ndarray>y) and is_c_ordered(<cnp.ndarray>t)
+        and (out is None or is_c_ordered(<cnp.ndarray>out))
+    )
 
 
 def sum_squared_error(y, t, reduction, out):
+    cdef int code = reduction_code(reduction)
+    if code >= 0 and out is None and is_plain_error(y, t, None):
+        return squared_error(y, t, None, code, None, None)
     call = _arguments.squared_error(y, t, reduction)
     out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
-    return squared_error(call, None, out, None)
+    return squared_error(call.y, call.t, None, call.reduction, out, None)
+
+
+cdef tuple squared_error_grad(object y, object t, object reduction, object dloss, object out):
+    cdef int code = reduction_code(reduction)
+    if code >= 0 and is_plain_error(y, t, out) and (dloss is None or type(dloss) is float):
+        work = empty_like(y) if out is None else out
+        return squared_error(y, t, work, code, None, dloss), work
+    call = _arguments.squared_error(y, t, reduction)
+    inputs = {"y": y, "t": t}
+    if dloss is not None:
+        inputs["dloss"] = dloss
+        dloss = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
+    work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
+    target = work if is_c_ordered(work) else empty_like(call.y)
+    loss = squared_error(call.y, call.t, target, call.reduction, None, dloss)
+    return loss, delivered(target, result, out)
 
 
 def sum_squared_error_with_grad(y, t, reduction, out):
-    call = _arguments.squared_error(y, t, reduction)
-    return squared_error_grad(call, {"y": y, "t": t}, None, out)
+    return squared_error_grad(y, t, reduction, None, out)
 
 
 def sum_squared_error_backward(y, t, dloss, reduction, out):
-    call = _arguments.squared_error(y, t, reduction)
-    behind = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
-    return squared_error_grad(call, {"y": y, "t": t, "dloss": dloss}, behind, out)[1]
-
-
-cdef object squared_error_grad(object call, dict inputs, object behind, object out):
-    work, result = _arguments.gradient_output(out, call.y.reshape(call.shape), call.dtype, inputs)
-    # A view as rows of features where the layout allows one, else a copy that is put back.
-    table = work.reshape(call.y.shape)
-    loss = squared_error(call, table, None, behind)
-    if not _arguments.np.may_share_memory(table, work):
-        work[...] = table.reshape(work.shape)
-    return loss, _arguments.deliver(work, result)
+    return squared_error_grad(y, t, reduction, dloss, out)[1]

@@ -74,3 +74,4 @@ cdef extern from "numpy/arrayobject.h":
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil
     int PyArray_ISNOTSWAPPED(cnp.ndarray a) nogil
     bint PyArray_CheckExact(object a)
+    object PyArray_NewLikeArray(cnp.ndarray like, cnp.NPY_ORDER order, cnp.PyArray_Descr *descr, int subok)

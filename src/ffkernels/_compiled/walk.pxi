@@ -6,7 +6,6 @@
 
 cdef enum:
     MAX_OPERANDS = 4
-    MAX_DIMS = 64
     CHUNK = 16384        # elements a thread takes at a time: 64 KiB of float
     BUFFER = 512
 
@@ -196,56 +195,52 @@ cdef inline void run_plain(span_function span, const double *scalars, ptrdiff_t 
         run(&walk)
 
 
-cdef object unary(object x, object out, const span_function *spans, ptrdiff_t grain, str name="x"):
-    """out = f(x)"""
-    cdef char *data[2]
-    cdef cnp.ndarray source, target
-    cdef Walk walk
-    if is_plain(x) and (out is None or is_plain_out(out, <cnp.ndarray>x)):
-        source = <cnp.ndarray>x
-        if cnp.PyArray_NDIM(source) or out is not None:
-            target = empty_like(source) if out is None else <cnp.ndarray>out
-            data[0] = <char *>cnp.PyArray_DATA(source)
-            data[1] = <char *>cnp.PyArray_DATA(target)
-            run_plain(spans[is_double(source)], NULL, grain, cnp.PyArray_SIZE(source),
-                      cnp.PyArray_ITEMSIZE(source), 2, data)
-            return target
-    (source,), target, result = _arguments.elementwise((name,), (x,), out)
-    walk.operands = walk.outputs = 0
-    walk.span = spans[is_double(target)]
-    walk.grain = grain
-    add_operand(&walk, source, False)
-    add_operand(&walk, target, True)
-    simplify(&walk)
-    with nogil:
-        run(&walk)
-    return _arguments.deliver(target, result)
-
-
-cdef object binary(object a, object b, object out, const span_function *spans, ptrdiff_t grain,
-                   str first, str second):
-    """out = f(a, b)"""
+cdef void over_elements(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, const span_function *spans,
+                        ptrdiff_t grain) noexcept:
+    """target = f(a), or f(a, b) where b is not None"""
     cdef char *data[3]
-    cdef cnp.ndarray one, two, target
+    cdef int operands = 0
     cdef Walk walk
-    if is_plain_pair(a, b, out):
-        one, two = <cnp.ndarray>a, <cnp.ndarray>b
-        if cnp.PyArray_NDIM(one) or out is not None:
-            target = empty_like(one) if out is None else <cnp.ndarray>out
-            data[0] = <char *>cnp.PyArray_DATA(one)
-            data[1] = <char *>cnp.PyArray_DATA(two)
-            data[2] = <char *>cnp.PyArray_DATA(target)
-            run_plain(spans[is_double(one)], NULL, grain, cnp.PyArray_SIZE(one),
-                      cnp.PyArray_ITEMSIZE(one), 3, data)
-            return target
-    (one, two), target, result = _arguments.elementwise((first, second), (a, b), out)
+    if is_c_ordered(a) and (b is None or is_c_ordered(b)) and is_c_ordered(target):
+        data[0] = <char *>cnp.PyArray_DATA(a)
+        if b is not None:
+            data[1] = <char *>cnp.PyArray_DATA(b)
+            operands = 1
+        data[operands + 1] = <char *>cnp.PyArray_DATA(target)
+        run_plain(spans[is_double(target)], NULL, grain, cnp.PyArray_SIZE(target),
+                  cnp.PyArray_ITEMSIZE(target), operands + 2, data)
+        return
     walk.operands = walk.outputs = 0
     walk.span = spans[is_double(target)]
     walk.grain = grain
-    add_operand(&walk, one, False)
-    add_operand(&walk, two, False)
+    add_operand(&walk, a, False)
+    if b is not None:
+        add_operand(&walk, b, False)
     add_operand(&walk, target, True)
     simplify(&walk)
     with nogil:
         run(&walk)
-    return _arguments.deliver(target, result)
+
+
+cdef object unary(object x, object out, const span_function *spans, ptrdiff_t grain):
+    """out = f(x)"""
+    cdef cnp.ndarray source, target
+    if is_array(x) and is_out(out, <cnp.ndarray>x):
+        source = <cnp.ndarray>x
+        target = result = empty_like(source) if out is None else out
+    else:
+        (source,), target, result = _arguments.elementwise(("x",), (x,), out)
+    over_elements(source, None, target, spans, grain)
+    return delivered(target, result, out)
+
+
+cdef object binary(object dy, object y, object out, const span_function *spans, ptrdiff_t grain):
+    """out = f(dy, y)"""
+    cdef cnp.ndarray grad, saved, target
+    if is_pair(dy, y, out):
+        grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
+        target = result = empty_like(grad) if out is None else out
+    else:
+        (grad, saved), target, result = _arguments.elementwise(("dy", "y"), (dy, y), out)
+    over_elements(grad, saved, target, spans, grain)
+    return delivered(target, result, out)

@@ -16,14 +16,14 @@ def _unary(x: Any, out: Any, formula: Callable[[Array], Any]) -> Any:
     (x,), work, result = _arguments.elementwise(("x",), (x,), out)
     with np.errstate(all="ignore"):
         work[...] = formula(x)
-    return _arguments.deliver(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 def _binary(dy: Any, y: Any, out: Any, formula: Callable[[Array, Array], Any]) -> Any:
     (dy, y), work, result = _arguments.elementwise(("dy", "y"), (dy, y), out)
     with np.errstate(all="ignore"):
         work[...] = formula(dy, y)
-    return _arguments.deliver(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -108,7 +108,7 @@ def _bias(x: Any, b: Any, out: Any, formula: Callable[[Array], Any]) -> Any:
     x, b, work, result = _arguments.bias(x, b, out)
     with np.errstate(all="ignore"):
         work[...] = formula(x + b)
-    return _arguments.deliver(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 def bias_relu(x: Any, b: Any, out: Any) -> Any:
@@ -134,7 +134,7 @@ def _backward_bias(
     with np.errstate(all="ignore"):
         work[...] = formula(dy, y)
         work_bias[...] = work.sum(axis=tuple(range(work.ndim - 1)), dtype=np.float64)
-    return _arguments.deliver(work, result), _arguments.deliver(work_bias, result_bias)
+    return _arguments.deliver(work, result, out), _arguments.deliver(work_bias, result_bias, out_bias)
 
 
 def relu_backward_bias(dy: Any, y: Any, out: Any, out_bias: Any) -> tuple[Any, Any]:
@@ -171,7 +171,7 @@ def _rows(
     with np.errstate(all="ignore"):
         rows = formula(*(np.moveaxis(array, axis, -1) for array in arrays))
         work[...] = np.moveaxis(rows, -1, axis)
-    return _arguments.deliver(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 def _softmax(x: Array) -> Array:
@@ -216,7 +216,7 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
         # Without a finite maximum the limit is the maximum itself, or NaN where there is one.
         limit = np.where(np.isnan(x).any(axis), np.nan, m)
         work[...] = np.where(np.isfinite(m), m + np.log1p(rest), limit)
-    return _arguments.deliver_reduced(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 __all__ = [

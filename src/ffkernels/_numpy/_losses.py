@@ -116,7 +116,7 @@ def _softmax_cross_entropy(
             np.put_along_axis(dx, leader, value, -1)
         dx = np.where(counted[..., None], dx * factor, 0)
         work[...] = np.moveaxis(dx, -1, call.axis)
-    return _reduced(losses, factor, call.reduction, x.dtype, None), _arguments.deliver(work, result)
+    return _reduced(losses, factor, call.reduction, x.dtype, None), _arguments.deliver(work, result, out)
 
 
 def softmax_cross_entropy(*arguments: Any) -> Any:
@@ -158,7 +158,7 @@ def softmax_cross_entropy_backward(
             )
             np.put_along_axis(dx, leader, value, -1)
         work[...] = np.moveaxis(np.where(counted[..., None], dx * factor, 0), -1, call.axis)
-    return _arguments.deliver(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 # ---- cross-entropy from probabilities --------------------------------------------------------------
@@ -196,7 +196,7 @@ def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any,
         work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
         loss = _reduced(_cross_entropy_losses(q, a), factor, call.reduction, q.dtype, None)
         work[...] = np.moveaxis(_cross_entropy_grad(q, a, factor), -1, call.axis)
-    return loss, _arguments.deliver(work, result)
+    return loss, _arguments.deliver(work, result, out)
 
 
 def cross_entropy_backward(
@@ -209,7 +209,7 @@ def cross_entropy_backward(
         work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
         scale = np.asarray(factor * behind)[..., None]
         work[...] = np.moveaxis(_cross_entropy_grad(q, a, scale), -1, call.axis)
-    return _arguments.deliver(work, result)
+    return _arguments.deliver(work, result, out)
 
 
 # ---- squared error -----------------------------------------------------------------------------------
@@ -224,20 +224,21 @@ def _squared_error(y: Any, t: Any, reduction: Any, out: Any, with_grad: bool) ->
     dtype = call.y.dtype
     inputs = {"y": y, "t": t}
     if with_grad:
-        like = call.y.reshape(call.shape)
-        work, result = _arguments.gradient_output(out, like, call.dtype, inputs)
+        work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
         out = None
     else:
         out = _arguments.loss_output(out, call.loss_shape, call.reduction, dtype, inputs)
-    factor = _rows_factor(call.reduction, len(call.y))
+    rows = call.loss_shape[0] if call.loss_shape else 1
+    factor = _rows_factor(call.reduction, rows)
     with np.errstate(all="ignore"):
         difference = call.y - call.t
-        losses = 0.5 * (difference.astype(np.float64) ** 2).sum(axis=1)
-        loss = _reduced(losses.reshape(call.loss_shape), factor, call.reduction, dtype, out)
+        features = tuple(range(len(call.loss_shape), call.y.ndim))
+        losses = 0.5 * (difference.astype(np.float64) ** 2).sum(axis=features)
+        loss = _reduced(losses, factor, call.reduction, dtype, out)
         if not with_grad:
             return loss
-        work[...] = (difference * factor).reshape(call.shape)
-    return loss, _arguments.deliver(work, result)
+        work[...] = difference * factor
+    return loss, _arguments.deliver(work, result, out)
 
 
 def sum_squared_error(y: Any, t: Any, reduction: Any, out: Any) -> Any:
@@ -252,9 +253,10 @@ def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: 
     call = _arguments.squared_error(y, t, reduction)
     behind = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
     inputs = {"y": y, "t": t, "dloss": dloss}
-    like = call.y.reshape(call.shape)
-    work, result = _arguments.gradient_output(out, like, call.dtype, inputs)
-    scale = np.reshape(_rows_factor(call.reduction, len(call.y)) * np.asarray(behind), (-1, 1))
+    work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
+    rows = call.loss_shape[0] if call.loss_shape else 1
+    scale = np.asarray(_rows_factor(call.reduction, rows) * behind)
     with np.errstate(all="ignore"):
-        work[...] = ((call.y - call.t) * scale).reshape(call.shape)
-    return _arguments.deliver(work, result)
+        difference = call.y - call.t
+        work[...] = difference * scale.reshape(scale.shape + (1,) * (difference.ndim - scale.ndim))
+    return _arguments.deliver(work, result, out)
