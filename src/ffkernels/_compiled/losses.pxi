@@ -352,17 +352,22 @@ cdef object read_class_loss(ClassLoss *call, str name, object scores, object tar
     return checked
 
 
+cdef object plain_gradient(const ClassLoss *call, object out, object targets, object weight):
+    """What to compute a gradient into and return, or None where that needs a further look."""
+    cdef cnp.ndarray like = <cnp.ndarray>call.scores
+    if not call.plain or not is_out(out, like):
+        return None
+    if out is None:
+        return empty_like(like)
+    if apart(<cnp.ndarray>out, <cnp.ndarray>targets) and (weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight)):
+        return out
+    return None
+
+
 cdef tuple gradient_target(const ClassLoss *call, object checked, object out, tuple names, object scores,
                            object targets, object weight=None, object dloss=None):
     """What to compute a gradient into, and what to return."""
-    cdef cnp.ndarray like = <cnp.ndarray>call.scores
-    if call.plain and is_out(out, like):
-        if out is None:
-            out = empty_like(like)
-            return out, out
-        if apart(<cnp.ndarray>out, <cnp.ndarray>targets) and (
-                weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight)):
-            return out, out
+    like = <object>call.scores
     inputs = dict(zip(names, (scores, targets, weight, dloss)))
     return _arguments.gradient_output(out, like, like.dtype if checked is None else checked.dtype, inputs)
 
@@ -456,7 +461,9 @@ def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index,
     cdef ClassLoss call
     cdef bint soft
     checked = read_class_loss(&call, "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
-    work, result = gradient_target(&call, checked, out, FROM_LOGITS, logits, targets, weight)
+    work = result = plain_gradient(&call, out, targets, weight)
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_LOGITS, logits, targets, weight)
     soft = not call.indices or call.smoothing > 0
     loss = class_loss(&call, work, None, None, 0, &soft_kernels if soft else &index_kernels, soft)
     return loss, delivered(work, result, out)
@@ -466,7 +473,9 @@ def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_i
     cdef ClassLoss call
     checked = read_class_loss(&call, "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction)
     behind = loss_gradient(&call, dloss)
-    work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
+    work = result = plain_gradient(&call, out, targets, weight) if behind is dloss else None
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
     class_loss(&call, work, None, behind, 0, &probs_backward_kernels, True)
     return delivered(work, result, out)
 
@@ -483,7 +492,9 @@ def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
     cdef ClassLoss call
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
-    work, result = gradient_target(&call, checked, out, FROM_P, p, t)
+    work = result = plain_gradient(&call, out, t, None)
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_P, p, t)
     loss = class_loss(&call, work, None, None, eps, &cross_entropy_kernels, False)
     return loss, delivered(work, result, out)
 
@@ -493,7 +504,9 @@ def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
     behind = loss_gradient(&call, dloss)
-    work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
+    work = result = plain_gradient(&call, out, t, None) if behind is dloss else None
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
     class_loss(&call, work, None, behind, eps, &cross_entropy_kernels, False)
     return delivered(work, result, out)
 

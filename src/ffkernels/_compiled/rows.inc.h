@@ -85,15 +85,18 @@ static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n
 static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
     double rest = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES], leaders[FF_LANES];
+        real sum[FF_LANES];
+        bits_t leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
         FOLD(start, SEGMENT_END(start, n, SEGMENT),
             const real d = x[i] - m;
-            const real leader = d == 0 ? 1 : 0;
-            leaders[l] += leader;
-            sum[l] += FN(exp_nonpositive)(d) - leader;
+            const real e = FN(exp_nonpositive)(d);
+            sum[l] += d == 0 ? 0 : e;
+            leaders[l] += d == 0;
         );
-        rest = (rest + FN(lanes_total)(leaders)) + FN(lanes_total)(sum);
+        bits_t count = 0;
+        for (int l = 0; l < FF_LANES; l++) count += leaders[l];
+        rest = (rest + (double)count) + FN(lanes_total)(sum);
     }
     return rest;
 }
@@ -274,6 +277,10 @@ static inline void FN(tile_load)(const real *x, ptrdiff_t row_stride, ptrdiff_t 
         }
         return;
     }
+    if (row_stride == 1 && rows == FF_LANES) {
+        for (ptrdiff_t k = 0; k < n; k++) LANES(l) tile[k * FF_LANES + l] = x[k * step + l];
+        return;
+    }
     for (ptrdiff_t k = 0; k < n; k++)
         for (ptrdiff_t l = 0; l < FF_LANES; l++) tile[k * FF_LANES + l] = row[l][k * step];
 }
@@ -281,6 +288,10 @@ static inline void FN(tile_load)(const real *x, ptrdiff_t row_stride, ptrdiff_t 
 static inline void FN(tile_store)(const real *FF_RESTRICT tile, ptrdiff_t rows, ptrdiff_t n, real *x,
                                   ptrdiff_t row_stride, ptrdiff_t step) {
     ptrdiff_t first = 0;
+    if (row_stride == 1 && rows == FF_LANES) {
+        for (ptrdiff_t k = 0; k < n; k++) LANES(l) x[k * step + l] = tile[k * FF_LANES + l];
+        return;
+    }
     if (step == 1 && n >= FF_SQUARE) {
         for (; first + FF_SQUARE <= rows; first += FF_SQUARE) {
             real *row = x + first * row_stride;
@@ -311,18 +322,18 @@ static inline void FN(lanes_exp_sum)(const real *x, ptrdiff_t ld, const real *m,
     LANES(l) rest[l] = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
         const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES], leaders[FF_LANES];
+        real sum[FF_LANES];
+        bits_t leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
         for (ptrdiff_t k = start; k < stop; k++) {
             LANES(l) {
                 const real d = x[k * ld + l] - m[l], e = FN(exp_nonpositive)(d);
-                const real leader = d == 0 ? 1 : 0;
-                leaders[l] += leader;
-                sum[l] += e - leader;
+                sum[l] += d == 0 ? 0 : e;
+                leaders[l] += d == 0;
                 y[k * ld_y + l] = e;
             }
         }
-        LANES(l) rest[l] = (rest[l] + leaders[l]) + sum[l];
+        LANES(l) rest[l] = (rest[l] + (int)leaders[l]) + sum[l];
     }
 }
 
@@ -331,17 +342,17 @@ static inline void FN(lanes_sum_exp)(const real *x, ptrdiff_t ld, const real *m,
     LANES(l) rest[l] = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
         const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES], leaders[FF_LANES];
+        real sum[FF_LANES];
+        bits_t leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
         for (ptrdiff_t k = start; k < stop; k++) {
             LANES(l) {
                 const real d = x[k * ld + l] - m[l], e = FN(exp_nonpositive)(d);
-                const real leader = d == 0 ? 1 : 0;
-                leaders[l] += leader;
-                sum[l] += e - leader;
+                sum[l] += d == 0 ? 0 : e;
+                leaders[l] += d == 0;
             }
         }
-        LANES(l) rest[l] = (rest[l] + leaders[l]) + sum[l];
+        LANES(l) rest[l] = (rest[l] + (int)leaders[l]) + sum[l];
     }
 }
 
