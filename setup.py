@@ -17,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("src/ffkernels/_compiled")
+INCLUDE = Path("src/ffkernels/include")
 MSVC = sys.platform == "win32"
 
 # No flag here changes what a sum or a NaN is.  The two `-fno-` of gcc and clang only say that nobody
@@ -81,8 +82,8 @@ def extension(name: str, source: str, flags: list[str]) -> Extension:
     return Extension(
         f"ffkernels._compiled.{name}",
         [str(SOURCES / source)],
-        include_dirs=[str(SOURCES), np.get_include()],
-        depends=[str(path) for path in SOURCES.glob("*.h")],
+        include_dirs=[str(SOURCES), str(INCLUDE), np.get_include()],
+        depends=[str(path) for folder in (SOURCES, INCLUDE) for path in folder.glob("*.h")],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=COMMON + flags,
     )
