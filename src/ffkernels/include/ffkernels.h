@@ -89,11 +89,11 @@ typedef struct ffkernels_api {
    no compiled kernels, or has another ABI or an older API than this header. */
 static inline const ffkernels_api *ffkernels_import(void) {
     const ffkernels_api *api = NULL;
-    PyObject *capsule = NULL, *module = PyImport_ImportModule("ffkernels._capi");
-    if (module) capsule = PyObject_CallMethod(module, "capsule", NULL);
+    PyObject *capsule = NULL, *package = PyImport_ImportModule("ffkernels._capi");
+    if (package) capsule = PyObject_CallMethod(package, "capsule", NULL);
     if (capsule) api = (const ffkernels_api *)PyCapsule_GetPointer(capsule, "ffkernels_api");
     Py_XDECREF(capsule);
-    Py_XDECREF(module);
+    Py_XDECREF(package);
     if (api && (api->abi_version != FFKERNELS_ABI_VERSION || api->api_version < FFKERNELS_API_VERSION)) {
         PyErr_Format(PyExc_ImportError,
                      "ffkernels: expected C interface %d.%d, as this package was built with, or a later "
