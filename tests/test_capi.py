@@ -345,7 +345,8 @@ def test_from_many_threads(package):
 
 
 @pytest.mark.parametrize(
-    ("abi", "api", "accepted"), [(0, 0, True), (0, 1, True), (0, -1, False), (1, 0, False), (-1, 5, False)]
+    ("abi", "api", "accepted"),
+    [(0, 0, True), (0, 1, True), (0, -1, False), (1, 0, False), (-1, 5, False)],
 )
 def test_versions(package, monkeypatch, abi, api, accepted):
     """Steps from the version that the package was built with."""

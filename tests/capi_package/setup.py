@@ -1,8 +1,9 @@
 """A package of somebody else's that calls the kernels from Cython, from C and from C++."""
 
-import ffkernels
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+
+import ffkernels
 
 include_dirs = [ffkernels.get_include()]
 setup(
