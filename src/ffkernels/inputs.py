@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Finding", "InputLayer", "inspect"]
+from ._arguments import Array, _any_array
 
-Array = np.ndarray[Any, np.dtype[Any]]
+__all__ = ["Finding", "InputLayer", "inspect"]
 
 MISSING = ("zero", "mean", "median", "drop")
 SCALES = ("standard", "minmax", None)
@@ -34,8 +34,9 @@ def _table(x: Any, name: str = "x") -> Array:
                     f"{name}[{i}]: expected {len(parts[0])} rows like {name}[0], got {len(part)}"
                 )
         return np.concatenate(parts, axis=1)
+    array = _any_array(x, name)
     try:
-        array = np.asarray(x, np.float64)
+        array = np.asarray(array, np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected real numbers, got {error}") from None
     if array.ndim == 1:
@@ -144,7 +145,7 @@ class InputLayer:
         table = _table(x)
         if table.shape[1] != self.n_features_in_:
             raise ValueError(f"x: expected {self.n_features_in_} columns, got {table.shape[1]}")
-        targets = None if y is None else np.asarray(y)
+        targets = None if y is None else _any_array(y, "y")
         if targets is not None and len(targets) != len(table):
             raise ValueError(f"y: expected {len(table)} rows like x, got {len(targets)}")
         table = table[:, self.columns_]
@@ -253,7 +254,7 @@ def inspect(x: Any, y: Any = None, names: Sequence[str] | None = None) -> list[F
     names = [f"column {i}" for i in range(columns)] if names is None else list(names)
     if len(names) != columns:
         raise ValueError(f"names: expected {columns} names, got {len(names)}")
-    target = None if y is None else np.asarray(y)
+    target = None if y is None else _any_array(y, "y")
     if target is not None and target.shape != (len(table),):
         raise ValueError(f"y: expected shape ({len(table)},), got {target.shape}")
     if target is not None and target.dtype.kind not in "iufb":
