@@ -9,7 +9,7 @@
    at once on rows of their own.  Stack: at most 16 KiB.
 
    An output is exactly one of the inputs of its size, or apart from all of them; a logsumexp is
-   apart.  NaN stays in its row.  Sizes of 0 do nothing. */
+   apart.  NaN stays in its row.  Sizes may be 0. */
 #ifndef FFKERNELS_H
 #define FFKERNELS_H
 
