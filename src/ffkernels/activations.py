@@ -10,8 +10,8 @@ does.  Any strides will do.  ``out`` receives the result; it must have its shape
 exactly one of the inputs, but not overlap one otherwise.  NaN gives NaN.
 
 Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
-DLPack are read where they lie in main memory; the result is a NumPy array.  A PyTorch tensor's gradient
-does not follow it.  Masked arrays and ``np.matrix`` are refused, since their operators mean other things.
+DLPack are read where they lie in main memory; the result is a NumPy array, which carries no gradient
+of PyTorch's.  Masked arrays and ``np.matrix`` are refused.
 
 All raise TypeError for what is not an array of real numbers, and for an ``out`` of another type;
 ValueError for shapes that do not agree and for an ``out`` of another shape, read-only or
