@@ -13,23 +13,25 @@ cdef double c_rows(row_kernel by_row, lanes_kernel by_lanes, const Job *job, ptr
                    const real *a, const real *b, real *out, real *values) noexcept nogil:
     """Runs a kernel over rows, short ones sixteen at a time; returns the sum of its values.  Of the
     arrays, only `a` may not be NULL."""
-    cdef real tile[MAX_ARRAYS][FF_LANES * TILE_STEPS]
+    cdef double buffer[2 * FF_LANES * TILE_DOUBLES]
+    cdef real *tile = <real *>buffer
+    cdef real *second = tile + n * FF_LANES
     cdef double value[FF_LANES]
     cdef double sum = 0
     cdef ptrdiff_t row = 0, first
     cdef int i, count
-    cdef bint tiled = n <= TILE_STEPS and rows >= TILE_ROWS
+    cdef bint tiled = n * <ptrdiff_t>sizeof(real) <= TILE_DOUBLES * <ptrdiff_t>sizeof(double) and rows >= TILE_ROWS
     while row < rows:
         first = row * n
         if tiled:
             count = <int>min(rows - row, FF_LANES)
-            tile_load(a + first, n, 1, count, n, tile[0])
+            tile_load(a + first, n, 1, count, n, tile)
             if b != NULL:
-                tile_load(b + first, n, 1, count, n, tile[1])
-            by_lanes(job, row, count, tile[0], FF_LANES, tile[1], FF_LANES,
-                     tile[2] if out != NULL else NULL, FF_LANES, n, value)
+                tile_load(b + first, n, 1, count, n, second)
+            by_lanes(job, row, count, tile, FF_LANES, second, FF_LANES,
+                     tile if out != NULL else NULL, FF_LANES, n, value)
             if out != NULL:
-                tile_store(<real *>tile[2], count, n, out + first, n, 1)
+                tile_store(tile, count, n, out + first, n, 1)
         else:
             count = 1
             value[0] = by_row(job, row, a + first, b + first if b != NULL else NULL,

@@ -20,6 +20,7 @@
 #define EXP_FLUSH (-87.3365447f)         /* ln of the smallest normal number */
 #define EXP_LOWEST (-106.0f)             /* 4 e^x rounds to 0 from here on */
 #define EXP_HIGHEST 89.0f                /* e^x rounds to inf from here on */
+#define SHIFT_LIMIT 256.0f               /* n LN2_HI is exact for every |x| below this + 88 */
 #define SIGMOID_IS_ONE 40.0f             /* 1 + e^-x is 1 from here on */
 #define SIGMOID_SHIFT 64
 #define TANH_IS_ONE (-40.0f)             /* 1 - 2 e^z is 1 from here on */
@@ -35,6 +36,7 @@
 #define EXP_FLUSH (-708.39641853226410622)
 #define EXP_LOWEST (-748.0)
 #define EXP_HIGHEST 710.0
+#define SHIFT_LIMIT 4096.0
 #define SIGMOID_IS_ONE 40.0
 #define SIGMOID_SHIFT 512
 #define TANH_IS_ONE (-40.0)
@@ -65,16 +67,37 @@ static inline real FN(exp_tail)(real r) {
 #endif
 }
 
-/* e^d for d <= 0, the case of every softmax: results below the smallest normal number are 0,
-   exactly so for -inf.  The scale is multiplied in, not added to the exponent bits, because an
-   integer added to a NaN makes a number of it. */
-static inline real FN(exp_nonpositive)(real d) {
-    real shifted = MULADD(d, LOG2E, EXPONENT_MAGIC);
-    real n = shifted - EXPONENT_MAGIC;
-    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, d));
-    real p = MULADD(r * r, FN(exp_tail)(r), r) + 1;
-    real y = p * FN(power_of_two)(shifted);
-    return d < EXP_FLUSH ? 0 : y;
+/* What e^(x - m) takes of m.  Rounding the difference would cost half of *its* last place: 16 ulp
+   of the result at a difference of 20, 64 at 80.  So x is reduced by itself, x = n ln2 + r, which is
+   exact, and with m = k ln2 + rho the result is 2^(n - k) e^r / e^rho.  With e^r = 1 + t and
+   e^rho = 1 + tau the quotient is 1 + (t - tau) / (1 + tau): exactly 1 at the maximum.  Where m is so
+   large that n LN2_HI would be rounded, all x that count are within a factor of 2 of m, and x - m
+   is exact: `base` is taken off both. */
+typedef struct { real base, maximum, lowest, magic, tau, inverse; } FN(shift);
+
+static inline FN(shift) FN(shift_by)(real m) {
+    FN(shift) s;
+    s.base = FN(absolute)(m) < SHIFT_LIMIT ? 0 : m;
+    s.maximum = m - s.base;
+    s.lowest = s.maximum + EXP_FLUSH;
+    real k = MULADD(s.maximum, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
+    real rho = MULADD(k, -LN2_LO, MULADD(k, -LN2_HI, s.maximum));
+    s.magic = EXPONENT_MAGIC - k;
+    s.tau = MULADD(rho * rho, FN(exp_tail)(rho), rho);
+    s.inverse = 1 / (1 + s.tau);
+    return s;
+}
+
+/* e^(x - m) for x <= m, the case of every softmax, of z = x - base: results below the smallest normal
+   number are 0, exactly so for -inf.  The scale is multiplied in, not added to the exponent bits,
+   because an integer added to a NaN makes a number of it. */
+static inline real FN(exp_below)(real z, FN(shift) s) {
+    real shifted = MULADD(z, LOG2E, s.magic);
+    real n = shifted - s.magic;
+    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, z));
+    real t = MULADD(r * r, FN(exp_tail)(r), r);
+    real y = MULADD(t - s.tau, s.inverse, 1) * FN(power_of_two)(shifted);
+    return z < s.lowest ? 0 : y;
 }
 
 /* e^x for every x: the scale in two factors, so that subnormal results are rounded once and
@@ -84,7 +107,9 @@ static inline real FN(exp)(real x) {
     c = c > EXP_HIGHEST ? EXP_HIGHEST : c;
     real n = MULADD(c, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
     real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, c));
-    real p = MULADD(r * r, FN(exp_tail)(r), r) + 1;
+    /* 1 + r with what rounding it lost: 1 + (r + r^2 q) would come out 1.03 ulp off. */
+    real one_plus_r = 1 + r, lost = r - (one_plus_r - 1);
+    real p = one_plus_r + MULADD(r * r, FN(exp_tail)(r), lost);
     real first = n < EXPONENT_MIN ? EXPONENT_MIN : n;
     first = first > EXPONENT_MAX ? EXPONENT_MAX : first;
     real rest = n - first;
@@ -209,6 +234,7 @@ static inline real FN(tanh)(real x) {
 #undef EXP_FLUSH
 #undef EXP_LOWEST
 #undef EXP_HIGHEST
+#undef SHIFT_LIMIT
 #undef SIGMOID_IS_ONE
 #undef SIGMOID_SHIFT
 #undef TANH_IS_ONE

@@ -5,13 +5,15 @@
    lie in memory; short rows are copied into one (`tile_load`).  The two families mirror each
    other, so that a kernel reads the same in both.
 
-   Sums run in `real` for at most SEGMENT terms and go on in double, so that a row of a million
-   classes loses no more digits than one of a thousand.  A sum of exponentials leaves out its
-   leading term (terms at the maximum are ones; all but one of them are counted back in): the
-   kernels need log1p of the rest, and the rest is what 1 + rest would swallow. */
+   Sums run in `real` over sixteen blocks, sums of these in double over a SEGMENT, and the segments
+   are added up with their rounding errors carried along: a term passes through some twenty
+   roundings, in a row of a million classes as in one of a thousand.  A sum of exponentials leaves out its leading
+   term (terms at the maximum are ones; all but one of them are counted back in): the kernels need
+   log1p of the rest, and the rest is what 1 + rest would swallow. */
 
-#define SEGMENT (128 * FF_LANES)
-#define SEGMENT_END(start, n, size) ((n) - (start) < (size) ? (n) : (start) + (size))
+#define PART (16 * FF_LANES)
+#define SEGMENT (4 * PART)
+#define END(start, n, size) ((n) - (start) < (size) ? (n) : (start) + (size))
 
 /* ---- from one value in each lane to one value ------------------------------------------------- */
 
@@ -31,13 +33,19 @@ static inline real FN(lanes_largest)(const real *v) {
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-/* total += the sum over a row of `term`, an expression in i. */
-#define ADD_UP(total, n, term)                                                                   \
-    for (ptrdiff_t start_ = 0; start_ < (n); start_ += SEGMENT) {                                \
-        real sum[FF_LANES];                                                                      \
+/* Runs the statements, which add to part[l], for every i in [0, n); total is a long_sum. */
+#define ADD_UP(total, n, ...)                                                                    \
+    for (ptrdiff_t segment_ = 0; segment_ < (n); segment_ += SEGMENT) {                          \
+        const ptrdiff_t stop_ = END(segment_, n, SEGMENT);                                       \
+        double sum[FF_LANES];                                                                    \
         LANES(l) sum[l] = 0;                                                                     \
-        FOLD(start_, SEGMENT_END(start_, n, SEGMENT), sum[l] += term;);                          \
-        total += FN(lanes_total)(sum);                                                           \
+        for (ptrdiff_t from_ = segment_; from_ < stop_; from_ += PART) {                         \
+            real part[FF_LANES];                                                                 \
+            LANES(l) part[l] = 0;                                                                \
+            FOLD(from_, END(from_, stop_, PART), __VA_ARGS__);                                   \
+            LANES(l) sum[l] += part[l];                                                          \
+        }                                                                                        \
+        add_to(&total, lanes_total_f64(sum));                                                    \
     }
 
 static inline real FN(row_max)(const real *x, ptrdiff_t n) {
@@ -47,70 +55,72 @@ static inline real FN(row_max)(const real *x, ptrdiff_t n) {
     return FN(lanes_largest)(best);
 }
 
-/* The sum without its leading term of exponentials of differences from the maximum. */
+/* rest += how many leaders there are. */
+static inline void FN(count_in)(long_sum *rest, const bits_t *leaders) {
+    bits_t count = 0;
+    for (int l = 0; l < FF_LANES; l++) count += leaders[l];
+    add_to(rest, (double)count);
+}
+
+/* The sum without its leading term of what row_exp stored. */
 static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
-    double rest = -1;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES], leaders[FF_LANES];
-        LANES(l) sum[l] = leaders[l] = 0;
-        FOLD(start, SEGMENT_END(start, n, SEGMENT),
-            const real leader = e[i] == 1 ? 1 : 0;
-            leaders[l] += leader;
-            sum[l] += e[i] - leader;
-        );
-        rest = (rest + FN(lanes_total)(leaders)) + FN(lanes_total)(sum);
-    }
-    return rest;
+    long_sum rest = {-1, 0};
+    bits_t leaders[FF_LANES];
+    LANES(l) leaders[l] = 0;
+    ADD_UP(rest, n,
+        part[l] += e[i] == 1 ? 0 : e[i];
+        leaders[l] += e[i] == 1;
+    );
+    FN(count_in)(&rest, leaders);
+    return value_of(rest);
+}
+
+/* y = e^(x - m) and the sum of it; `base` is s.base, apart so that it can be a 0 that costs nothing. */
+static inline double FN(row_exp)(const real *x, real base, FN(shift) s, real *y, ptrdiff_t n) {
+    long_sum total = {0, 0};
+    ADD_UP(total, n,
+        const real e = FN(exp_below)(x[i] - base, s);
+        y[i] = e;
+        part[l] += e;
+    );
+    return value_of(total);
 }
 
 /* y = e^(x - m); returns the sum of y without its leading term.  Told apart in the loop, leaders
-   would cost a third more; taken off afterwards they cost digits only where they are most of the
+   would cost a sixth more; taken off afterwards they cost digits only where they are most of the
    sum, and there a second look at y finds them. */
 static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
-    double total = 0;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES];
-        LANES(l) sum[l] = 0;
-        FOLD(start, SEGMENT_END(start, n, SEGMENT),
-            const real e = FN(exp_nonpositive)(x[i] - m);
-            y[i] = e;
-            sum[l] += e;
-        );
-        total += FN(lanes_total)(sum);
-    }
+    const FN(shift) s = FN(shift_by)(m);
+    const double total = s.base == 0 ? FN(row_exp)(x, 0, s, y, n) : FN(row_exp)(x, s.base, s, y, n);
     return total < 2 ? FN(row_followers)(y, n) : total - 1;
 }
 
 /* The same sum with nothing stored to look back at. */
 static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
-    double rest = -1;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES];
-        bits_t leaders[FF_LANES];
-        LANES(l) sum[l] = leaders[l] = 0;
-        FOLD(start, SEGMENT_END(start, n, SEGMENT),
-            const real d = x[i] - m;
-            const real e = FN(exp_nonpositive)(d);
-            sum[l] += d == 0 ? 0 : e;
-            leaders[l] += d == 0;
-        );
-        bits_t count = 0;
-        for (int l = 0; l < FF_LANES; l++) count += leaders[l];
-        rest = (rest + (double)count) + FN(lanes_total)(sum);
-    }
-    return rest;
+    const FN(shift) s = FN(shift_by)(m);
+    long_sum rest = {-1, 0};
+    bits_t leaders[FF_LANES];
+    LANES(l) leaders[l] = 0;
+    ADD_UP(rest, n,
+        const real z = x[i] - s.base;
+        const real e = FN(exp_below)(z, s);
+        part[l] += z == s.maximum ? 0 : e;
+        leaders[l] += z == s.maximum;
+    );
+    FN(count_in)(&rest, leaders);
+    return value_of(rest);
 }
 
 static inline double FN(row_sum)(const real *x, ptrdiff_t n) {
-    double total = 0;
-    ADD_UP(total, n, x[i]);
-    return total;
+    long_sum total = {0, 0};
+    ADD_UP(total, n, part[l] += x[i];);
+    return value_of(total);
 }
 
 static inline double FN(row_dot)(const real *x, const real *y, ptrdiff_t n) {
-    double total = 0;
-    ADD_UP(total, n, x[i] * y[i]);
-    return total;
+    long_sum total = {0, 0};
+    ADD_UP(total, n, part[l] += x[i] * y[i];);
+    return value_of(total);
 }
 
 /* y = factor y */
@@ -153,9 +163,9 @@ static inline void FN(row_coefficients)(const real *t, const real *w, double smo
 /* sum of a (m - x), the loss less its log-sum term.  A coefficient of 0 counts for nothing even
    at x = -inf, a masked class. */
 static inline double FN(row_gap)(const real *x, real m, const real *a, ptrdiff_t n) {
-    double total = 0;
-    ADD_UP(total, n, a[i] == 0 ? 0 : a[i] * (m - x[i]));
-    return total;
+    long_sum total = {0, 0};
+    ADD_UP(total, n, part[l] += a[i] == 0 ? 0 : a[i] * (m - x[i]););
+    return value_of(total);
 }
 
 /* out = scale y - factor a */
@@ -317,66 +327,88 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
     LANES(l) m[l] = best[l];
 }
 
+/* Runs the statements, which add to part[l], for every k in [0, n); total[l] gets the sum. */
+#define ADD_UP_STEPS(total, n, ...)                                                              \
+    do {                                                                                         \
+        const ptrdiff_t n_ = (n), part_ = PART / FF_LANES;                                       \
+        double low[FF_LANES];                                                                    \
+        LANES(l) total[l] = low[l] = 0;                                                          \
+        for (ptrdiff_t from = 0; from < n_; from += part_) {                                     \
+            real part[FF_LANES];                                                                 \
+            LANES(l) part[l] = 0;                                                                \
+            for (ptrdiff_t k = from; k < END(from, n_, part_); k++) LANES(l) { __VA_ARGS__ }     \
+            if (n_ <= part_) {                                                                   \
+                LANES(l) total[l] = part[l];                                                     \
+                break;                                                                           \
+            }                                                                                    \
+            LANES(l) {                                                                           \
+                long_sum s = {total[l], low[l]};                                                 \
+                add_to(&s, part[l]);                                                             \
+                total[l] = s.high;                                                               \
+                low[l] = s.low;                                                                  \
+            }                                                                                    \
+        }                                                                                        \
+        if (n_ > part_) {                                                                        \
+            LANES(l) {                                                                           \
+                const long_sum s = {total[l], low[l]};                                           \
+                total[l] = value_of(s);                                                          \
+            }                                                                                    \
+        }                                                                                        \
+    } while (0)
+
+/* shift_by for a tile, an array for each member. */
+#define SHIFTS(m)                                                                                \
+    real base[FF_LANES], maximum[FF_LANES], lowest[FF_LANES];                                    \
+    real magic[FF_LANES], tau[FF_LANES], inverse[FF_LANES];                                      \
+    LANES(l) {                                                                                   \
+        const FN(shift) s = FN(shift_by)((m)[l]);                                                \
+        base[l] = s.base;                                                                        \
+        maximum[l] = s.maximum;                                                                  \
+        lowest[l] = s.lowest;                                                                    \
+        magic[l] = s.magic;                                                                      \
+        tau[l] = s.tau;                                                                          \
+        inverse[l] = s.inverse;                                                                  \
+    }
+#define SHIFT(l) {base[l], maximum[l], lowest[l], magic[l], tau[l], inverse[l]}
+
 static inline void FN(lanes_exp_sum)(const real *x, ptrdiff_t ld, const real *m, real *y,
                                      ptrdiff_t ld_y, ptrdiff_t n, double *rest) {
-    LANES(l) rest[l] = -1;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
-        const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES];
-        bits_t leaders[FF_LANES];
-        LANES(l) sum[l] = leaders[l] = 0;
-        for (ptrdiff_t k = start; k < stop; k++) {
-            LANES(l) {
-                const real d = x[k * ld + l] - m[l], e = FN(exp_nonpositive)(d);
-                sum[l] += d == 0 ? 0 : e;
-                leaders[l] += d == 0;
-                y[k * ld_y + l] = e;
-            }
-        }
-        LANES(l) rest[l] = (rest[l] + (int)leaders[l]) + sum[l];
-    }
+    bits_t leaders[FF_LANES];
+    SHIFTS(m)
+    LANES(l) leaders[l] = 0;
+    ADD_UP_STEPS(rest, n,
+        const FN(shift) s = SHIFT(l);
+        const real z = x[k * ld + l] - s.base;
+        const real e = FN(exp_below)(z, s);
+        part[l] += z == s.maximum ? 0 : e;
+        leaders[l] += z == s.maximum;
+        y[k * ld_y + l] = e;
+    );
+    LANES(l) rest[l] += (double)leaders[l] - 1;
 }
 
 static inline void FN(lanes_sum_exp)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n,
                                      double *rest) {
-    LANES(l) rest[l] = -1;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
-        const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES];
-        bits_t leaders[FF_LANES];
-        LANES(l) sum[l] = leaders[l] = 0;
-        for (ptrdiff_t k = start; k < stop; k++) {
-            LANES(l) {
-                const real d = x[k * ld + l] - m[l], e = FN(exp_nonpositive)(d);
-                sum[l] += d == 0 ? 0 : e;
-                leaders[l] += d == 0;
-            }
-        }
-        LANES(l) rest[l] = (rest[l] + (int)leaders[l]) + sum[l];
-    }
+    bits_t leaders[FF_LANES];
+    SHIFTS(m)
+    LANES(l) leaders[l] = 0;
+    ADD_UP_STEPS(rest, n,
+        const FN(shift) s = SHIFT(l);
+        const real z = x[k * ld + l] - s.base;
+        const real e = FN(exp_below)(z, s);
+        part[l] += z == s.maximum ? 0 : e;
+        leaders[l] += z == s.maximum;
+    );
+    LANES(l) rest[l] += (double)leaders[l] - 1;
 }
 
 static inline void FN(lanes_sum)(const real *x, ptrdiff_t ld, ptrdiff_t n, double *total) {
-    LANES(l) total[l] = 0;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
-        const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES];
-        LANES(l) sum[l] = 0;
-        for (ptrdiff_t k = start; k < stop; k++) LANES(l) sum[l] += x[k * ld + l];
-        LANES(l) total[l] += sum[l];
-    }
+    ADD_UP_STEPS(total, n, part[l] += x[k * ld + l];);
 }
 
 static inline void FN(lanes_dot)(const real *x, ptrdiff_t ld, const real *y, ptrdiff_t ld_y,
                                  ptrdiff_t n, double *total) {
-    LANES(l) total[l] = 0;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
-        const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES];
-        LANES(l) sum[l] = 0;
-        for (ptrdiff_t k = start; k < stop; k++) LANES(l) sum[l] += x[k * ld + l] * y[k * ld_y + l];
-        LANES(l) total[l] += sum[l];
-    }
+    ADD_UP_STEPS(total, n, part[l] += x[k * ld + l] * y[k * ld_y + l];);
 }
 
 static inline void FN(lanes_scale)(real *y, ptrdiff_t ld, const double *factor, ptrdiff_t n) {
@@ -412,5 +444,9 @@ static inline void FN(lanes_log_softmax_backward)(const real *dy, ptrdiff_t ld_d
 #undef STEPS
 #undef FF_SQUARE
 #undef ADD_UP
+#undef ADD_UP_STEPS
+#undef SHIFTS
+#undef SHIFT
+#undef PART
+#undef END
 #undef SEGMENT
-#undef SEGMENT_END

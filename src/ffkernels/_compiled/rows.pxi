@@ -13,7 +13,7 @@
 
 cdef enum:
     MAX_ARRAYS = 3               # two inputs, one output
-    TILE_STEPS = 32              # longest row that goes into a tile
+    TILE_DOUBLES = 128           # longest row that goes into a tile, or twice as many floats
     COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
@@ -161,7 +161,7 @@ cdef void choose_order(Rows *rows) noexcept:
             crowded = crowded or rows.step[slot] * (8 if rows.is_double else 4) % CROWDED == 0
     if rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1:
         rows.order = BY_TILE if crowded and rows.n <= COLUMN_STEPS else BY_COLUMN
-    elif rows.by_lanes != NULL and rows.n <= TILE_STEPS and rows.count >= TILE_ROWS:
+    elif rows.by_lanes != NULL and rows.n <= (TILE_DOUBLES if rows.is_double else 2 * TILE_DOUBLES) and rows.count >= TILE_ROWS:
         rows.order = BY_TILE
     elif steps:
         rows.order = BY_ROW
@@ -271,7 +271,7 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     cdef double total = 0
     cdef double sums_on_stack[64]
     cdef double *sums = sums_on_stack
-    cdef double scratch_on_stack[2 * FF_LANES * TILE_STEPS]
+    cdef double scratch_on_stack[2 * FF_LANES * TILE_DOUBLES]
     cdef char *scratch = <char *>scratch_on_stack
     cdef int n_threads
     rows.by_row = by_row

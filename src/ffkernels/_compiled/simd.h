@@ -85,6 +85,21 @@
         }                                                                                        \
     } while (0)
 
+/* A sum in double whose rounding errors are added up beside it. */
+typedef struct { double high, low; } long_sum;
+
+static inline void add_to(long_sum *s, double term) {
+    double high = s->high + term, part = high - s->high;
+    s->low += (s->high - (high - part)) + (term - part);
+    s->high = high;
+}
+
+/* An infinite sum has no rounding errors, but inf - inf beside it. */
+static inline double value_of(long_sum s) {
+    double sum = s.high + s.low;
+    return s.high - s.high == 0 ? sum : s.high;
+}
+
 /* Products that feed a sum: one rounding where the hardware has a fused multiply-add.  Without
    it `fma` is a library call that emulates one, far too slow for a loop. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || (defined(_MSC_VER) && defined(__AVX2__))

@@ -6,7 +6,7 @@
 
    An array over rows is `rows` rows of `n` values, one after the other.  Every call runs on the
    thread that makes it, allocates nothing and takes no lock, so that any number of threads may call
-   at once on rows of their own.  Stack: at most 16 KiB.
+   at once on rows of their own.  Stack: at most 40 KiB.
 
    An output is exactly one of the inputs of its size, or apart from all of them; a logsumexp is
    apart.  NaN stays in its row.  Sizes may be 0. */
