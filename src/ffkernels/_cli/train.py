@@ -142,7 +142,9 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
     """Draw the rows for each use, of every class its share."""
 
     def draw(rows: Any, share: float) -> Any:
-        wanted = max(math.ceil(share * len(rows)), len(target.classes or [""]))
+        # A row of each class; of a regression two, between which there is a variance.
+        least = 2 if target.classes is None else len(target.classes)
+        wanted = max(math.ceil(share * len(rows)), least)
         classes = None if target.classes is None else target.values[rows]
         return train_test_split(rows, test_size=wanted, stratify=classes, random_state=seed)
 
@@ -240,15 +242,17 @@ def _draw(
     count = f"{len(true)} held-out rows"
     if model.classes is None:
         path = options.output / "predicted.png"
-        figures.predicted(true, outputs, model.target, f"{model.target}, {count}", path)
+        explained = f"R² {r2_score(true, outputs):.3f} on {count}"
+        figures.predicted(true, outputs, model.target, explained, path)
         worst = np.argsort(-np.abs(outputs - true), kind="stable")
         heading = f"The largest errors among {count}"
-        captions = [f"{outputs[k]:.4g} predicted, {true[k]:.4g} true" for k in worst[:_CHARTS]]
+        captions = [f"true {true[k]:.4g}, predicted {outputs[k]:.4g}" for k in worst[:_CHARTS]]
     else:
         path = options.output / "confusion.png"
         guess, sure = outputs.argmax(axis=1), outputs.max(axis=1)
-        figures.confusion(true, guess, model.classes, f"{model.target}, {count}", path)
         wrong = np.flatnonzero(guess != true)
+        right = f"{model.target}: {len(true) - len(wrong)} of {count} right"
+        figures.confusion(true, guess, model.classes, right, path)
         if len(wrong):
             worst = wrong[np.argsort(-sure[wrong], kind="stable")]
             heading = f"Most confidently wrong, of {len(wrong)} mistakes among {count}"
@@ -256,7 +260,7 @@ def _draw(
             worst = np.argsort(sure, kind="stable")
             heading = f"No mistakes among {count}: the least confident"
         captions = [
-            f"{model.classes[guess[k]]} ({sure[k]:.0%}), true: {model.classes[true[k]]}"
+            f"true {model.classes[true[k]]},\npredicted {model.classes[guess[k]]} ({sure[k]:.0%})"
             for k in worst[:_IMAGES]
         ]
     if options.csv is None:
@@ -268,5 +272,6 @@ def _draw(
             f"row {table.index[k] + 1}: {caption}"
             for k, caption in zip(worst, captions, strict=False)
         ]
-        figures.rows(table, worst, numbered, heading, worst_path)
+        inputs = table[[column.name for column in model.columns]]
+        figures.rows(inputs, worst, numbered, heading, worst_path)
     return [path, worst_path]

@@ -151,7 +151,7 @@ def softmax_cross_entropy_backward(
         total = a.sum(axis=-1, keepdims=True, dtype=np.float64)
         dx = p * total - a
         if p.shape[-1]:
-            leader = p.argmax(axis=-1)[..., None]
+            leader = np.where(np.isnan(p), -np.inf, p).argmax(axis=-1)[..., None]
             exact = _without(a, leader) - total * _without(p, leader)
             value = np.where(
                 np.take_along_axis(p, leader, -1) > 0.5, exact, np.take_along_axis(dx, leader, -1)
