@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import confusion_matrix
 
 from .training import History
@@ -21,7 +21,7 @@ from .training import History
 Array = npt.NDArray[Any]
 
 _BLUE, _ORANGE, _GREY = "#1f6fb4", "#e8710a", "#9aa0a6"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": _GREY,
     "axes.grid": True,
@@ -57,8 +57,9 @@ def curves(history: History, score: str, path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     # What is learnt late is as much of the tale as the fall from the start.
     left.set_yscale("log")
-    left.yaxis.set_major_formatter(LogFormatter(minor_thresholds=(np.inf, 1.0)))
-    left.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
     if score == "accuracy":
         right.yaxis.set_major_formatter(PercentFormatter(1.0))
     # A net that starts from noise can be off by more than all the rest of the curve.
@@ -82,8 +83,8 @@ def confusion(
     # A scale of their own: a few mistakes are pale beside hundreds of rows that are right.
     most = max(0.2, shares[~on_diagonal].max(initial=0))
     for cells, colours, top in ((on_diagonal, "Blues", 1.0), (~on_diagonal, "Oranges", most)):
-        shown = np.ma.masked_where(~cells | (counts == 0), shares)
-        axes.imshow(shown, cmap=colours, vmin=0, vmax=1.3 * top)
+        filled = np.ma.masked_where(~cells | (counts == 0), shares)
+        axes.imshow(filled, cmap=colours, vmin=0, vmax=1.3 * top)
     if len(classes) <= 30:
         for (row, column), count in np.ndenumerate(counts):
             if count:
@@ -97,7 +98,7 @@ def confusion(
         recalls.spines[:].set_visible(False)
     shown = range(0, len(classes), 1 + len(classes) // 50)
     labels = [textwrap.shorten(classes[k], 18, placeholder="…") for k in shown]
-    upright = max(map(len, labels)) <= 3
+    upright = max(map(len, labels)) * len(labels) < 8 * side
     axes.set_xticks(shown, labels, rotation=0 if upright else 45, ha="center" if upright else "right")
     axes.set_yticks(shown, labels)
     axes.set(xlabel="predicted", ylabel="true", title=heading)
@@ -142,7 +143,7 @@ def images(pictures: Array, captions: Sequence[str], heading: str, path: Path) -
 
 @mpl.rc_context(_STYLE)
 def rows(
-    frame: pd.DataFrame, positions: Sequence[int], captions: Sequence[str], heading: str, path: Path
+    frame: pd.DataFrame, positions: Array, captions: Sequence[str], heading: str, path: Path
 ) -> None:
     """Draw rows of a table: the columns in which they are furthest from the others."""
     numbers = frame.select_dtypes(np.number)

@@ -118,7 +118,8 @@ def _say(label: str, *lines: str) -> None:
 def _read(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
     """Return the columns but the target's, and the target, of the rows that have one."""
     if options.csv is None:
-        title, name, frame, remarks = "scikit-learn's digits", "digit", tables.digits(), []
+        title, name, frame = "scikit-learn's digits", "digit", tables.digits()
+        remarks: list[str] = []
     else:
         title, (frame, remarks) = str(options.csv), tables.read_csv(options.csv)
         if options.target is None:
@@ -150,7 +151,8 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
 
     try:
         rest, test = draw(np.arange(len(target.rows)), test_size)
-        return Split(*draw(rest, _VALIDATION_SHARE), test)
+        training, validation = draw(rest, _VALIDATION_SHARE)
+        return Split(training, validation, test)
     except ValueError:
         raise CommandError(
             f"{len(target.rows)} rows are too few to train, to validate and to test with "
@@ -160,7 +162,8 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
 
 def _choose_inputs(table: pd.DataFrame, target: Target, training: Positions) -> list[Column]:
     """Return the columns that a net can learn from, of all that the table has."""
-    suspects, remarks = [], []
+    suspects: list[str] = []
+    remarks: list[str] = []
     # All rows, in their order: identifiers show in it.
     for finding in inspect(tables.codes(table), target.values, list(table.columns)):
         if "outlier" not in finding.reason:
