@@ -7,10 +7,9 @@ import pytest
 
 from ffkernels.__main__ import main
 
-for needed in ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm"):
+for needed in ("matplotlib", "sklearn", "threadpoolctl", "tqdm"):
     pytest.importorskip(needed)
-
-import pandas as pd
+pd = pytest.importorskip("pandas")
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
