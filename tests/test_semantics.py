@@ -108,6 +108,18 @@ def test_nothing_to_divide_by(backend):
     assert loss == 0 and grad.shape == (0, 2)
 
 
+def test_nan_in_what_was_saved(backend):
+    """From the output that a backward pass was given NaN comes through as from dy."""
+    y = np.array([[0.1, 0.9, NAN]])
+    for name in ("relu", "sigmoid", "tanh", "identity"):
+        dx = getattr(ff, f"{name}_backward")(np.ones((1, 3)), y)
+        assert np.isnan(dx).tolist() == [[False, False, True]]
+        assert np.isnan(getattr(ff, f"{name}_backward_bias")(np.ones((1, 3)), y)[1][2])
+    # The gradient of a sure class is minus the sum of the others, of which one is NaN.
+    dx = ff.softmax_cross_entropy_backward([[0.1, 0.9, NAN]], [1])
+    assert np.isnan(dx).tolist() == [[False, True, True]]
+
+
 def test_one_sample_and_dloss(backend):
     assert ff.softmax_cross_entropy([0.0, 0.0], 1) == pytest.approx(np.log(2))
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
