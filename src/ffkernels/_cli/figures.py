@@ -33,6 +33,7 @@ _STYLE: Any = {
     "font.size": 10,
     "grid.alpha": 0.3,
     "legend.frameon": False,
+    "savefig.bbox": "tight",
     "savefig.dpi": 144,
 }
 
@@ -57,7 +58,9 @@ def curves(history: History, score: str, path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     # What is learnt late is as much of the tale as the fall from the start.
     left.set_yscale("log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = left.get_ylim()
+    ticks = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
+    left.yaxis.set_major_locator(LogLocator(subs=ticks))
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter(NullFormatter())
     if score == "accuracy":
