@@ -1,6 +1,8 @@
 """The command line: `train` on the digits and on tables, `predict`, `info`, and what they refuse."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -172,6 +174,15 @@ def test_predict_names_the_columns_it_lacks(run):
     frame[["width", "colour"]].to_csv("less.csv", index=False)
     code, _, err = run("predict net.npz --csv less.csv")
     assert code == 2 and "lacks columns of the training: length" in err
+
+
+@pytest.mark.parametrize("name", ["pandas", "threadpoolctl"])
+def test_a_missing_extra_is_named(name):
+    program = f"import sys; sys.modules[{name!r}] = None; from ffkernels.__main__ import main; "
+    command = [sys.executable, "-c", program + "sys.exit(main(['train']))"]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert process.stderr.strip().endswith(f"{name} is not installed: pip install 'ffkernels[train]'")
 
 
 def test_info(run):
