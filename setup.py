@@ -17,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("src/ffkernels/_compiled")
+INCLUDE = Path("src/ffkernels/include")
 MSVC = sys.platform == "win32"
 
 # No flag here changes what a sum or a NaN is.  The two `-fno-` of gcc and clang only say that nobody
@@ -30,6 +31,9 @@ COMMON = (
         "-g0",  # Python's own flags ask for debug information: three quarters of a wheel
     ]
 )
+# gcc joins two turns of a loop over blocks and then keeps the accumulators of a row in memory: sums
+# took 0.18 ns an element instead of 0.05, maxima 0.10 instead of 0.03.
+GCC_ONLY = ("-fno-loop-unroll-and-jam",)
 ISAS: dict[str, list[str]] = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     ISAS |= (
@@ -47,25 +51,27 @@ if platform.machine().lower() in ("x86_64", "amd64"):
 
 
 class BuildKernels(build_ext):
-    """Adds OpenMP where the compiler has it."""
+    """Adds what only some compilers have: OpenMP, and flags of gcc alone."""
 
     def build_extensions(self) -> None:
         if not MSVC:
-            flag = next((f for f in ("-fopenmp", "-fopenmp-simd") if self._compiles(f)), None)
+            openmp = next((f for f in ("-fopenmp", "-fopenmp-simd") if self._compiles(f)), None)
+            flags = [flag for flag in GCC_ONLY if self._compiles(flag)] + ([openmp] if openmp else [])
             for extension in self.extensions:
-                if flag and not extension.name.endswith(".cpu"):
-                    extension.extra_compile_args.append(flag)
-                    if flag == "-fopenmp":
-                        extension.extra_link_args.append(flag)
+                if not extension.name.endswith(".cpu"):
+                    extension.extra_compile_args += flags
+                    if openmp == "-fopenmp":
+                        extension.extra_link_args.append(openmp)
         super().build_extensions()
 
     def _compiles(self, flag: str) -> bool:
-        """Whether a program using the flag compiles and links."""
+        """Whether a program using the flag compiles and links, without a warning."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")
             header = "#include <omp.h>\n" if flag == "-fopenmp" else ""
             source.write_text(header + "int main(void) { return 0; }\n")
-            command = [self.compiler.compiler[0], flag, str(source), "-o", str(Path(folder, "probe"))]
+            program = str(Path(folder, "probe"))
+            command = [self.compiler.compiler[0], "-Werror", flag, str(source), "-o", program]
             try:
                 return subprocess.run(command, capture_output=True, check=False).returncode == 0
             except OSError:
@@ -76,8 +82,8 @@ def extension(name: str, source: str, flags: list[str]) -> Extension:
     return Extension(
         f"ffkernels._compiled.{name}",
         [str(SOURCES / source)],
-        include_dirs=[str(SOURCES), np.get_include()],
-        depends=[str(path) for path in SOURCES.glob("*.h")],
+        include_dirs=[str(SOURCES), str(INCLUDE), np.get_include()],
+        depends=[str(path) for folder in (SOURCES, INCLUDE) for path in folder.glob("*.h")],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=COMMON + flags,
     )

@@ -3,6 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from . import inputs, layers, optimizers
+from ._capi import get_include
 from .activations import (
     bias_identity,
     bias_relu,
@@ -74,6 +75,7 @@ __all__ = [
     "cross_entropy_backward",
     "cross_entropy_with_grad",
     "get_backend",
+    "get_include",
     "get_isa",
     "get_num_threads",
     "identity",

@@ -19,6 +19,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 REDUCTIONS = ("none", "mean", "sum")
 NONE, MEAN, SUM = range(3)
 
+# Devices, by DLPack's numbers, whose memory the processor reads: its own, and what CUDA and ROCm pin
+# there or manage for both.
+_HOST_DEVICES = (1, 3, 11, 13)
+
 # Bound on the exact overlap search, far above what layouts met in practice need.
 _OVERLAP_WORK = 10_000
 
@@ -36,13 +40,52 @@ def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if _is_half(dtype) else dtype
 
 
-def _any_array(value: Any, name: str) -> Array:
-    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
-        raise TypeError(f"{name}: expected a plain array, got {type(value).__name__}")
+def _is_on_host(value: Any) -> bool:
+    """Whether a tensor of another library is where NumPy can read it."""
     try:
+        kind = value.__dlpack_device__()[0]
+    except Exception:  # no device DLPack knows, or several: whether there is a way, np.asarray says
+        return True
+    return kind in _HOST_DEVICES
+
+
+def _exports_only_dlpack(value: Any) -> bool:
+    if not hasattr(value, "__dlpack__") or hasattr(value, "__array__"):
+        return False
+    try:
+        memoryview(value)
+    except TypeError:
+        return True
+    return False
+
+
+def _any_array(value: Any, name: str) -> Array:
+    """What the caller passed as an array, in the caller's own memory where its layout allows."""
+    if isinstance(value, np.ndarray):
+        if isinstance(value, (np.ma.MaskedArray, np.matrix)):
+            raise TypeError(f"{name}: expected a plain array, got {type(value).__name__}")
         return np.asarray(value)
+    if hasattr(value, "__dlpack_device__"):
+        if not _is_on_host(value):
+            where = getattr(value, "device", value.__dlpack_device__())
+            raise TypeError(f"{name}: expected an array in main memory, got one on {where}")
+        if getattr(value, "requires_grad", False):
+            value = value.detach()  # PyTorch hands out no other; what we return has no graph anyway
+    try:
+        return np.from_dlpack(value) if _exports_only_dlpack(value) else np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name}: expected an array, got {error}") from None
+    except (BufferError, RuntimeError, TypeError) as error:  # by which libraries refuse
+        raise TypeError(
+            f"{name}: expected an array that NumPy can read, got {type(value).__name__}: {error}"
+        ) from error
+
+
+def _dtype_of(array: Array) -> str:
+    """The dtype as messages name it: objects with their types, NAType for pandas' missing values."""
+    if array.dtype != object:
+        return str(array.dtype)
+    return f"object ({', '.join(sorted({type(item).__name__ for item in array.flat}))})"
 
 
 def _as(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -59,7 +102,7 @@ def real_array(value: Any, name: str) -> Array:
     if not is_real(dtype):
         raise TypeError(
             f"{name}: expected real numbers (float16, bfloat16, float32, float64, integers or "
-            f"bools), got dtype {array.dtype}"
+            f"bools), got dtype {_dtype_of(array)}"
         )
     return _as(array, dtype)
 
@@ -140,9 +183,10 @@ def check_out(
     if _overlaps_itself(out):
         raise ValueError(f"{name}: expected distinct elements, got an array that overlaps itself")
     for input_name, value in inputs.items():
-        if not isinstance(value, np.ndarray) or not _share_memory(out, value):
+        if value is None:
             continue
-        if not (in_place and _identical(out, value)):
+        array = _any_array(value, input_name)  # a tensor or a buffer may lie in the memory of `out`
+        if _share_memory(out, array) and not (in_place and _identical(out, array)):
             raise ValueError(
                 f"{name}: expected memory apart from {input_name}"
                 f"{', or exactly the same array' if in_place else ''}, got one that overlaps it"
@@ -358,7 +402,7 @@ def _class_targets(
     if array.size == 0 and not isinstance(targets, np.ndarray):
         array = array.astype(np.intp)  # an empty list, which NumPy makes float64
     if array.dtype.kind not in "iu":
-        raise TypeError(f"targets: expected integers as class indices, got dtype {array.dtype}")
+        raise TypeError(f"targets: expected integers as class indices, got dtype {_dtype_of(array)}")
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.intp).max:
         array = np.minimum(array, np.iinfo(np.intp).max)  # out of range as it was, not wrapped
     return np.require(array, np.intp, ["C", "A"]), None

@@ -9,6 +9,10 @@ returned in their own type; integers and bools become float64; several inputs ar
 does.  Any strides will do.  ``out`` receives the result; it must have its shape and type and may be
 exactly one of the inputs, but not overlap one otherwise.  NaN gives NaN.
 
+Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
+DLPack are read where they lie in main memory; the result is a NumPy array, which carries no gradient
+of PyTorch's.  Masked arrays and ``np.matrix`` are refused.
+
 All raise TypeError for what is not an array of real numbers, and for an ``out`` of another type;
 ValueError for shapes that do not agree and for an ``out`` of another shape, read-only or
 overlapping; AxisError for an axis there is none of.  Nothing is written when a call is refused.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, is_real, real_number
+from ._arguments import Array, _any_array, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
 
@@ -36,11 +36,12 @@ def _table(x: Any, name: str = "x") -> Array:
                     f"{name}[{i}]: expected {len(parts[0])} rows like {name}[0], got {len(part)}"
                 )
         return np.concatenate(parts, axis=1)
+    of_pandas = hasattr(x, "to_numpy") and hasattr(x, "isna")  # whose NA NumPy cannot read
+    array = x if of_pandas else _any_array(x, name)
     try:
-        if hasattr(x, "to_numpy") and hasattr(x, "isna"):  # of pandas, whose NA NumPy cannot read
-            x = x.to_numpy(np.float64, na_value=np.nan)
-        array = np.asarray(x)
-        if array.dtype not in (np.float32, np.float64):
+        if of_pandas:
+            array = x.to_numpy(np.float64, na_value=np.nan)
+        elif array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected real numbers, got {error}") from None
@@ -175,7 +176,7 @@ class InputLayer:
         names = _names(x)
         if None not in (names, self.feature_names_in_) and names != self.feature_names_in_:
             raise ValueError(f"x: expected columns {self.feature_names_in_}, got {names}")
-        targets = None if y is None else np.asarray(y)
+        targets = None if y is None else _any_array(y, "y")
         if targets is not None and len(targets) != len(table):
             raise ValueError(f"y: expected {len(table)} rows like x, got {len(targets)}")
         if self.missing == "drop":
@@ -304,7 +305,7 @@ def inspect(x: Any, y: Any = None, names: Sequence[str] | None = None) -> list[F
         names = _names(x) or [f"column {i}" for i in range(columns)]
     if len(names) != columns:
         raise ValueError(f"names: expected {columns} names, got {len(names)}")
-    target = None if y is None else np.asarray(y)
+    target = None if y is None else _any_array(y, "y")
     if target is not None and target.shape != (len(table),):
         raise ValueError(f"y: expected shape ({len(table)},), got {target.shape}")
     if target is not None and target.dtype.kind not in "iufb":

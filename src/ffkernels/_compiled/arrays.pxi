@@ -163,21 +163,21 @@ cdef inline cnp.ndarray zeros_without(cnp.ndarray x, int axis):
 
 cdef inline int plain_axis(object axis, cnp.ndarray x) noexcept:
     """The axis from 0 up where it is an int in range, else -1."""
-    cdef int ndim = cnp.PyArray_NDIM(x)
+    cdef int ndim = cnp.PyArray_NDIM(x), overflow = 0
     cdef long index
-    if type(axis) is not int or not -ndim <= axis < ndim:
+    if type(axis) is not int:
         return -1
-    index = axis
+    index = PyLong_AsLongAndOverflow(axis, &overflow)
+    if overflow or not -ndim <= index < ndim:
+        return -1
     return <int>(index + ndim if index < 0 else index)
 
 
 cdef inline object scalar(double value, int typenum):
     """A NumPy scalar of the compute type."""
-    cdef float single = <float>value
-    cdef cnp.dtype dtype = cnp.PyArray_DescrFromType(typenum)
     if typenum == cnp.NPY_FLOAT:
-        return PyArray_Scalar(&single, dtype, None)
-    return PyArray_Scalar(&value, dtype, None)
+        return new_float32(<float>value)
+    return new_float64(value)
 
 
 cdef inline object delivered(cnp.ndarray target, object result, object out):

@@ -20,6 +20,9 @@
 #define EXP_FLUSH (-87.3365447f)         /* ln of the smallest normal number */
 #define EXP_LOWEST (-106.0f)             /* 4 e^x rounds to 0 from here on */
 #define EXP_HIGHEST 89.0f                /* e^x rounds to inf from here on */
+#define SIGMOID_IS_ONE 40.0f             /* 1 + e^-x is 1 from here on */
+#define SIGMOID_SHIFT 64
+#define TANH_IS_ONE (-40.0f)             /* 1 - 2 e^z is 1 from here on */
 #else
 #define MULADD(a, b, c) FF_MULADD_F64(a, b, c)
 #define LOG2E 1.44269504088896340736
@@ -32,6 +35,9 @@
 #define EXP_FLUSH (-708.39641853226410622)
 #define EXP_LOWEST (-748.0)
 #define EXP_HIGHEST 710.0
+#define SIGMOID_IS_ONE 40.0
+#define SIGMOID_SHIFT 512
+#define TANH_IS_ONE (-40.0)
 #endif
 
 /* 2^n for an integral n in [EXPONENT_MIN, EXPONENT_MAX], given n + EXPONENT_MAGIC. */
@@ -96,6 +102,15 @@ static inline FN(pair) FN(fast_sum)(real a, real b) {
     return s;
 }
 
+/* a + b (Knuth 1969). */
+static inline FN(pair) FN(sum)(real a, real b) {
+    FN(pair) s;
+    s.hi = a + b;
+    real b_in = s.hi - a;
+    s.lo = (a - (s.hi - b_in)) + (b - b_in);
+    return s;
+}
+
 /* e^z = 2^n (1 + p) for z <= 0, p as a pair, n >= EXPONENT_MIN and the rest of the exponent,
    which only subnormal results have, apart. */
 typedef struct { FN(pair) p; real scale, subnormal_scale; } FN(split_exp);
@@ -128,16 +143,24 @@ static inline FN(pair) FN(one_plus_exp)(FN(split_exp) e, FN(pair) one_plus_p) {
     return d;
 }
 
-/* 1 / (1 + e^-x): with e = e^-|x| it is 1/(1+e) on the right and e/(1+e) on the left. */
+/* 1 / (1 + e^-x), all of it 2^SIGMOID_SHIFT times as large until the end: so e^-x does not overflow
+   where the result is subnormal, and that is rounded once.  Far out the exponent bits run over;
+   what they make is not used. */
 static inline real FN(sigmoid)(real x) {
-    FN(split_exp) e = FN(exp_split)(-FN(absolute)(x));
-    FN(pair) one_plus_p = FN(fast_sum)(1, e.p.hi);
-    one_plus_p.lo += e.p.lo;
-    FN(pair) numerator;
-    numerator.hi = x < 0 ? one_plus_p.hi : 1;
-    numerator.lo = x < 0 ? one_plus_p.lo : 0;
-    real q = FN(quotient)(numerator, FN(one_plus_exp)(e, one_plus_p));
-    return x < 0 ? q * e.scale * e.subnormal_scale : q;
+    const real one = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
+    real shifted = MULADD(x, -LOG2E, EXPONENT_MAGIC - SIGMOID_SHIFT);
+    real n = shifted - (EXPONENT_MAGIC - SIGMOID_SHIFT);
+    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, -x));
+    real p = MULADD(r * r, FN(exp_tail)(r), r), scale = FN(power_of_two)(shifted);
+    FN(pair) e, d;
+    e.hi = MULADD(scale, p, scale);
+    e.lo = MULADD(scale, p, scale - e.hi);
+    d = FN(sum)(one, e.hi);
+    d.lo += e.lo;
+    real q = 1 / d.hi;
+    q = MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q) * one;
+    q = x > SIGMOID_IS_ONE ? 1 : q;
+    return x < EXP_LOWEST ? 0 : q;
 }
 
 /* factor * e / (1+e)^2 with e = e^-|x|: s(x) s(-x), which s (1 - s) gets wrong where s rounds
@@ -157,15 +180,22 @@ static inline real FN(sigmoid_grad)(real x) { return FN(scaled_sigmoid_grad)(x, 
 /* sech^2 x = 4 s(2x) s(-2x). */
 static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(2 * x, 4); }
 
-/* tanh |x| = -E / (2 + E) with E = expm1(-2|x|) = (2^n - 1) + 2^n p; odd by construction. */
+/* tanh |x| = -E / (2 + E) with E = expm1(-2|x|) = (2^n - 1) + 2^n p; odd by construction.  Far out
+   the exponent bits run over; what they make is not used. */
 static inline real FN(tanh)(real x) {
-    FN(split_exp) e = FN(exp_split)(-2 * FN(absolute)(x));
-    FN(pair) power = FN(fast_sum)(-1, e.scale);
-    FN(pair) E = FN(fast_sum)(power.hi, e.scale * e.p.hi);
-    E.lo += power.lo + e.scale * e.p.lo;
+    real z = -2 * FN(absolute)(x);
+    real shifted = MULADD(z, LOG2E, EXPONENT_MAGIC), n = shifted - EXPONENT_MAGIC;
+    real high = MULADD(n, -LN2_HI, z), low = n * LN2_LO, r = high - low;
+    real scale = FN(power_of_two)(shifted);
+    FN(pair) p = FN(fast_sum)(r, r * r * FN(exp_tail)(r));
+    p.lo += (high - r) - low; /* what rounding r lost */
+    FN(pair) power = FN(fast_sum)(-1, scale);
+    FN(pair) E = FN(fast_sum)(power.hi, scale * p.hi);
+    E.lo += power.lo + scale * p.lo;
     FN(pair) denominator = FN(fast_sum)(2, E.hi);
     denominator.lo += E.lo;
-    return FN(with_sign)(FN(quotient)(E, denominator), x);
+    real y = FN(quotient)(E, denominator);
+    return FN(with_sign)(z < TANH_IS_ONE ? 1 : y, x);
 }
 
 #undef MULADD
@@ -179,3 +209,6 @@ static inline real FN(tanh)(real x) {
 #undef EXP_FLUSH
 #undef EXP_LOWEST
 #undef EXP_HIGHEST
+#undef SIGMOID_IS_ONE
+#undef SIGMOID_SHIFT
+#undef TANH_IS_ONE

@@ -6,6 +6,7 @@
     walk.pxi         elementwise functions: strides, chunks, threads
     rows.pxi         functions along an axis: which rows, in which order, by row or by tile
     activations.pxi  losses.pxi  optimizers.pxi     the kernels themselves, one below the other
+    capi.pxi         the kernels as C functions, for other compiled packages
 
 A kernel over rows is a pair of functions of the same few lines, `..._row` for one contiguous row
 and `..._lanes` for sixteen rows side by side; both compose the primitives of `rows.inc.h`.
@@ -38,3 +39,5 @@ include "optimizers.pxi"
 isa = __name__.rpartition(".")[2]
 openmp = bool(FF_OPENMP)
 compiler = FF_COMPILER.decode()
+
+include "capi.pxi"

@@ -8,29 +8,34 @@ cdef inline bint ignored(const Job *job, ptrdiff_t row) noexcept nogil:
     return job.has_ignore_index and job.targets[row] == job.ignore_index
 
 
+cdef inline double others(double rest, real at_target) noexcept nogil:
+    """What a row of exponentials, of sum 1 + rest, holds besides its target.  Not 1 + rest minus it
+    where the target leads, which would round away what a confident row has left."""
+    return rest if at_target == 1 else (1 + rest) - at_target
+
+
 cdef double softmax_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const void *_,
                                       real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t t = job.targets[row], i
-    cdef real m, at_target, w
-    cdef double rest, scale, others
+    cdef real m, w
+    cdef double rest, scale, at_others, gap
     if ignored(job, row):
         if dx != NULL:
             for i in range(n):
                 dx[i] = 0
         return 0
     w = class_weight(job, t, x)
-    at_target = x[t]                 # before the gradient overwrites it
     m = <real>row_max(x, n)
+    gap = <double>m - x[t]           # before the gradient overwrites it
     if dx == NULL:
         rest = row_sum_exp(x, m, n)
     else:
         rest = row_exp_sum(x, m, dx, n)
         scale = w * job.factor / (1 + rest)
-        # Minus the sum of the others, not p - 1: exact where p rounds to 1.
-        others = rest if at_target == m else (1 + rest) - dx[t]
+        at_others = others(rest, dx[t])
         row_scale(dx, scale, n)
-        dx[t] = <real>(-others * scale)
-    return row_loss(w, <double>m - at_target, rest)
+        dx[t] = <real>(-at_others * scale)
+    return row_loss(w, gap, rest)
 
 
 cdef inline double row_loss(double w, double gap, double rest) noexcept nogil:
@@ -44,46 +49,45 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
                                       ptrdiff_t ld, const void *_, ptrdiff_t ld_, real *dx,
                                       ptrdiff_t ld_dx, ptrdiff_t n, double *value) noexcept nogil:
     cdef real m[FF_LANES]
-    cdef real at_target[FF_LANES]
+    cdef double gap[FF_LANES]
     cdef double rest[FF_LANES]
     cdef double log_sum[FF_LANES]
     cdef double scale[FF_LANES]
-    cdef double others
-    cdef ptrdiff_t t, k
+    cdef ptrdiff_t target[FF_LANES]
+    cdef real at_target
+    cdef ptrdiff_t k
     cdef int l
     lanes_max(x, ld, n, m)
     for l in range(rows):
-        if not ignored(job, row + l):
-            at_target[l] = x[job.targets[row + l] * ld + l]
+        target[l] = 0 if ignored(job, row + l) else job.targets[row + l]
+        gap[l] = <double>m[l] - x[target[l] * ld + l]   # before the gradient overwrites it
     if dx == NULL:
         lanes_sum_exp(x, ld, m, n, rest)
     else:
         lanes_exp_sum(x, ld, m, dx, ld_dx, n, rest)
     lanes_log1p(rest, log_sum)
-    for l in range(FF_LANES):
-        scale[l] = job.factor / (1 + rest[l])
-    if job.weight != NULL:
-        for l in range(rows):
-            if not ignored(job, row + l):
-                scale[l] *= class_weight(job, job.targets[row + l], x)
     if dx != NULL:
+        for l in range(FF_LANES):
+            scale[l] = job.factor / (1 + rest[l])
+        if job.weight != NULL:
+            for l in range(rows):
+                scale[l] *= class_weight(job, target[l], x)
         for l in range(rows):
-            if not ignored(job, row + l):
-                t = job.targets[row + l]
-                others = rest[l] if at_target[l] == m[l] else (1 + rest[l]) - dx[t * ld_dx + l]
-                dx[t * ld_dx + l] = <real>(-others)
+            at_target = dx[target[l] * ld_dx + l]
+            dx[target[l] * ld_dx + l] = <real>-others(rest[l], at_target)
         lanes_scale(dx, ld_dx, scale, n)
     for l in range(rows):
-        if ignored(job, row + l):
-            value[l] = 0
-            if dx != NULL:
-                for k in range(n):
-                    dx[k * ld_dx + l] = 0
-        elif job.weight == NULL:
-            value[l] = (<double>m[l] - at_target[l]) + log_sum[l]
-        else:
-            value[l] = row_loss(class_weight(job, job.targets[row + l], x),
-                                <double>m[l] - at_target[l], rest[l])
+        value[l] = gap[l] + log_sum[l]
+    if job.weight != NULL:
+        for l in range(rows):
+            value[l] = row_loss(class_weight(job, target[l], x), gap[l], rest[l])
+    if job.has_ignore_index:
+        for l in range(rows):
+            if ignored(job, row + l):
+                value[l] = 0
+                if dx != NULL:
+                    for k in range(n):
+                        dx[k * ld_dx + l] = 0
 
 
 # ---- cross-entropy from logits, any coefficients ------------------------------------------------------
@@ -348,17 +352,22 @@ cdef object read_class_loss(ClassLoss *call, str name, object scores, object tar
     return checked
 
 
+cdef object plain_gradient(const ClassLoss *call, object out, object targets, object weight):
+    """What to compute a gradient into and return, or None where that needs a further look."""
+    cdef cnp.ndarray like = <cnp.ndarray>call.scores
+    if not call.plain or not is_out(out, like):
+        return None
+    if out is None:
+        return empty_like(like)
+    if apart(<cnp.ndarray>out, <cnp.ndarray>targets) and (weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight)):
+        return out
+    return None
+
+
 cdef tuple gradient_target(const ClassLoss *call, object checked, object out, tuple names, object scores,
                            object targets, object weight=None, object dloss=None):
     """What to compute a gradient into, and what to return."""
-    cdef cnp.ndarray like = <cnp.ndarray>call.scores
-    if call.plain and is_out(out, like):
-        if out is None:
-            out = empty_like(like)
-            return out, out
-        if apart(<cnp.ndarray>out, <cnp.ndarray>targets) and (
-                weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight)):
-            return out, out
+    like = <object>call.scores
     inputs = dict(zip(names, (scores, targets, weight, dloss)))
     return _arguments.gradient_output(out, like, like.dtype if checked is None else checked.dtype, inputs)
 
@@ -452,7 +461,9 @@ def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index,
     cdef ClassLoss call
     cdef bint soft
     checked = read_class_loss(&call, "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
-    work, result = gradient_target(&call, checked, out, FROM_LOGITS, logits, targets, weight)
+    work = result = plain_gradient(&call, out, targets, weight)
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_LOGITS, logits, targets, weight)
     soft = not call.indices or call.smoothing > 0
     loss = class_loss(&call, work, None, None, 0, &soft_kernels if soft else &index_kernels, soft)
     return loss, delivered(work, result, out)
@@ -462,7 +473,9 @@ def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_i
     cdef ClassLoss call
     checked = read_class_loss(&call, "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction)
     behind = loss_gradient(&call, dloss)
-    work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
+    work = result = plain_gradient(&call, out, targets, weight) if behind is dloss else None
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
     class_loss(&call, work, None, behind, 0, &probs_backward_kernels, True)
     return delivered(work, result, out)
 
@@ -479,7 +492,9 @@ def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
     cdef ClassLoss call
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
-    work, result = gradient_target(&call, checked, out, FROM_P, p, t)
+    work = result = plain_gradient(&call, out, t, None)
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_P, p, t)
     loss = class_loss(&call, work, None, None, eps, &cross_entropy_kernels, False)
     return loss, delivered(work, result, out)
 
@@ -489,7 +504,9 @@ def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
     behind = loss_gradient(&call, dloss)
-    work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
+    work = result = plain_gradient(&call, out, t, None) if behind is dloss else None
+    if work is None:
+        work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
     class_loss(&call, work, None, behind, eps, &cross_entropy_kernels, False)
     return delivered(work, result, out)
 

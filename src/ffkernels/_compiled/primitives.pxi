@@ -70,8 +70,14 @@ cdef extern from "real.h" nogil:
     void lanes_log1p(const double *rest, double *log_sum)
 
 cdef extern from "numpy/arrayobject.h":
-    object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil
     int PyArray_ISNOTSWAPPED(cnp.ndarray a) nogil
     bint PyArray_CheckExact(object a)
     object PyArray_NewLikeArray(cnp.ndarray like, cnp.NPY_ORDER order, cnp.PyArray_Descr *descr, int subok)
+
+cdef extern from "scalars.h":
+    object new_float32(float value)
+    object new_float64(double value)
+
+cdef extern from "Python.h":
+    long PyLong_AsLongAndOverflow(object number, int *overflow)

@@ -13,112 +13,130 @@
 #define SEGMENT (128 * FF_LANES)
 #define SEGMENT_END(start, n, size) ((n) - (start) < (size) ? (n) : (start) + (size))
 
-/* ---- from one value in each lane to one value: halving, so log2(FF_LANES) vector steps -------- */
+/* ---- from one value in each lane to one value ------------------------------------------------- */
 
-static inline real FN(lanes_total)(real *v) {
-    for (int half = FF_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) v[l] += v[l + half];
-    return v[0];
+static inline real FN(lanes_total)(const real *v) {
+    real total = 0;
+    FF_PRAGMA(omp simd reduction(+ : total))
+    for (int l = 0; l < FF_LANES; l++) total += v[l];
+    return total;
 }
 
-static inline real FN(lanes_largest)(real *v) {
-    for (int half = FF_LANES / 2; half; half /= 2)
-        for (int l = 0; l < half; l++) v[l] = v[l + half] > v[l] ? v[l + half] : v[l];
-    return v[0];
+static inline real FN(lanes_largest)(const real *v) {
+    real largest = -(real)INFINITY;
+    FF_PRAGMA(omp simd reduction(max : largest))
+    for (int l = 0; l < FF_LANES; l++) largest = v[l] > largest ? v[l] : largest;
+    return largest;
 }
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
+/* total += the sum over a row of `term`, an expression in i. */
+#define ADD_UP(total, n, term)                                                                   \
+    for (ptrdiff_t start_ = 0; start_ < (n); start_ += SEGMENT) {                                \
+        real sum[FF_LANES];                                                                      \
+        LANES(l) sum[l] = 0;                                                                     \
+        FOLD(start_, SEGMENT_END(start_, n, SEGMENT), sum[l] += term;);                          \
+        total += FN(lanes_total)(sum);                                                           \
+    }
+
 static inline real FN(row_max)(const real *x, ptrdiff_t n) {
     real best[FF_LANES];
     LANES(l) best[l] = -(real)INFINITY;
-    EACH(0, n, best[l] = x[i] > best[l] ? x[i] : best[l];);
+    FOLD(0, n, best[l] = x[i] > best[l] ? x[i] : best[l];);
     return FN(lanes_largest)(best);
 }
 
-/* y = e^(x - m); returns the sum of y without its leading term. */
-static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
+/* The sum without its leading term of exponentials of differences from the maximum. */
+static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
     double rest = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
         real sum[FF_LANES], leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
-        EACH(start, SEGMENT_END(start, n, SEGMENT),
-            real d = x[i] - m;
-            real e = FN(exp_nonpositive)(d);
-            real follower = d == 0 ? 0 : e;
-            sum[l] += follower;
-            leaders[l] += e - follower;
-            y[i] = e;
+        FOLD(start, SEGMENT_END(start, n, SEGMENT),
+            const real leader = e[i] == 1 ? 1 : 0;
+            leaders[l] += leader;
+            sum[l] += e[i] - leader;
         );
         rest = (rest + FN(lanes_total)(leaders)) + FN(lanes_total)(sum);
     }
     return rest;
 }
 
-/* The same sum with nothing stored. */
+/* y = e^(x - m); returns the sum of y without its leading term.  Told apart in the loop, leaders
+   would cost a third more; taken off afterwards they cost digits only where they are most of the
+   sum, and there a second look at y finds them. */
+static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
+    double total = 0;
+    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
+        real sum[FF_LANES];
+        LANES(l) sum[l] = 0;
+        FOLD(start, SEGMENT_END(start, n, SEGMENT),
+            const real e = FN(exp_nonpositive)(x[i] - m);
+            y[i] = e;
+            sum[l] += e;
+        );
+        total += FN(lanes_total)(sum);
+    }
+    return total < 2 ? FN(row_followers)(y, n) : total - 1;
+}
+
+/* The same sum with nothing stored to look back at. */
 static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
     double rest = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES], leaders[FF_LANES];
+        real sum[FF_LANES];
+        bits_t leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
-        EACH(start, SEGMENT_END(start, n, SEGMENT),
-            real d = x[i] - m;
-            real e = FN(exp_nonpositive)(d);
-            real follower = d == 0 ? 0 : e;
-            sum[l] += follower;
-            leaders[l] += e - follower;
+        FOLD(start, SEGMENT_END(start, n, SEGMENT),
+            const real d = x[i] - m;
+            const real e = FN(exp_nonpositive)(d);
+            sum[l] += d == 0 ? 0 : e;
+            leaders[l] += d == 0;
         );
-        rest = (rest + FN(lanes_total)(leaders)) + FN(lanes_total)(sum);
+        bits_t count = 0;
+        for (int l = 0; l < FF_LANES; l++) count += leaders[l];
+        rest = (rest + (double)count) + FN(lanes_total)(sum);
     }
     return rest;
 }
 
 static inline double FN(row_sum)(const real *x, ptrdiff_t n) {
     double total = 0;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES];
-        LANES(l) sum[l] = 0;
-        EACH(start, SEGMENT_END(start, n, SEGMENT), sum[l] += x[i];);
-        total += FN(lanes_total)(sum);
-    }
+    ADD_UP(total, n, x[i]);
     return total;
 }
 
 static inline double FN(row_dot)(const real *x, const real *y, ptrdiff_t n) {
     double total = 0;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES];
-        LANES(l) sum[l] = 0;
-        EACH(start, SEGMENT_END(start, n, SEGMENT), sum[l] += x[i] * y[i];);
-        total += FN(lanes_total)(sum);
-    }
+    ADD_UP(total, n, x[i] * y[i]);
     return total;
 }
 
 /* y = factor y */
 static inline void FN(row_scale)(real *y, double factor, ptrdiff_t n) {
     const real c = (real)factor;
-    EACH(0, n, y[i] *= c;);
+    EACH(y, n, y[i] *= c;);
 }
 
 /* y = (x - m) - log_sum: two subtractions, because m + log_sum would round away a small log_sum. */
 static inline void FN(row_log_softmax)(const real *x, real m, double log_sum, real *y, ptrdiff_t n) {
     const real s = (real)log_sum;
-    EACH(0, n, y[i] = (x[i] - m) - s;);
+    EACH(y, n, y[i] = (x[i] - m) - s;);
 }
 
 /* out = y (dy - dot) */
 static inline void FN(row_softmax_backward)(const real *dy, const real *y, double dot, real *out,
                                             ptrdiff_t n) {
     const real c = (real)dot;
-    EACH(0, n, out[i] = y[i] * (dy[i] - c););
+    EACH(out, n, out[i] = y[i] * (dy[i] - c););
 }
 
 /* out = dy - e^y sum */
 static inline void FN(row_log_softmax_backward)(const real *dy, const real *y, double sum,
                                                 real *out, ptrdiff_t n) {
     const real c = (real)sum;
-    EACH(0, n, out[i] = dy[i] - FN(exp)(y[i]) * c;);
+    EACH(out, n, out[i] = dy[i] - FN(exp)(y[i]) * c;);
 }
 
 /* Coefficients of a cross-entropy row, the smoothed and weighted targets:
@@ -127,24 +145,16 @@ static inline void FN(row_coefficients)(const real *t, const real *w, double smo
                                         ptrdiff_t n) {
     const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)n);
     if (w)
-        EACH(0, n, a[i] = w[i] * (keep * t[i] + spread););
+        EACH(a, n, a[i] = w[i] * (keep * t[i] + spread););
     else
-        EACH(0, n, a[i] = keep * t[i] + spread;);
+        EACH(a, n, a[i] = keep * t[i] + spread;);
 }
 
 /* sum of a (m - x), the loss less its log-sum term.  A coefficient of 0 counts for nothing even
    at x = -inf, a masked class. */
 static inline double FN(row_gap)(const real *x, real m, const real *a, ptrdiff_t n) {
     double total = 0;
-    for (ptrdiff_t start = 0; start < n; start += SEGMENT) {
-        real sum[FF_LANES];
-        LANES(l) sum[l] = 0;
-        EACH(start, SEGMENT_END(start, n, SEGMENT),
-            real term = a[i] * (m - x[i]);
-            sum[l] += a[i] == 0 ? 0 : term;
-        );
-        total += FN(lanes_total)(sum);
-    }
+    ADD_UP(total, n, a[i] == 0 ? 0 : a[i] * (m - x[i]));
     return total;
 }
 
@@ -152,7 +162,7 @@ static inline double FN(row_gap)(const real *x, real m, const real *a, ptrdiff_t
 static inline void FN(row_gradient)(const real *y, double scale, const real *a, double factor,
                                     real *out, ptrdiff_t n) {
     const real c = (real)scale, f = (real)factor;
-    EACH(0, n, out[i] = c * y[i] - f * a[i];);
+    EACH(out, n, out[i] = c * y[i] - f * a[i];);
 }
 
 /* -sum of t log max(p, eps); a term with t == 0 is 0 whatever p is. */
@@ -160,10 +170,10 @@ static inline double FN(row_cross_entropy)(const real *p, const real *t, double 
     const real least = (real)eps;
     double sum[FF_LANES];
     LANES(l) sum[l] = 0;
-    EACH(0, n,
-        real q = p[i] < least ? least : p[i];
-        double term = (double)t[i] * log_f64((double)q);
-        sum[l] -= t[i] == 0 ? 0 : term;
+    FOLD(0, n,
+        const real q = p[i] < least ? least : p[i];
+        const double term = (double)t[i] * log_f64((double)q);
+        sum[l] += t[i] == 0 ? 0 : -term;
     );
     return lanes_total_f64(sum);
 }
@@ -172,7 +182,7 @@ static inline double FN(row_cross_entropy)(const real *p, const real *t, double 
 static inline void FN(row_cross_entropy_grad)(const real *p, const real *t, double eps,
                                               double factor, real *out, ptrdiff_t n) {
     const real least = (real)eps, f = (real)factor;
-    EACH(0, n,
+    EACH(out, n,
         real q = p[i] < least ? least : p[i];
         real g = f * (t[i] / q);
         out[i] = t[i] == 0 ? 0 : g;
@@ -183,8 +193,8 @@ static inline void FN(row_cross_entropy_grad)(const real *p, const real *t, doub
 static inline double FN(row_squared_error)(const real *y, const real *t, ptrdiff_t n) {
     double sum[FF_LANES];
     LANES(l) sum[l] = 0;
-    EACH(0, n,
-        double d = (double)(y[i] - t[i]);
+    FOLD(0, n,
+        const double d = (double)(y[i] - t[i]);
         sum[l] += d * d;
     );
     return lanes_total_f64(sum);
@@ -194,33 +204,105 @@ static inline double FN(row_squared_error)(const real *y, const real *t, ptrdiff
 static inline void FN(row_difference)(const real *y, const real *t, double factor, real *out,
                                       ptrdiff_t n) {
     const real f = (real)factor;
-    EACH(0, n, out[i] = f * (y[i] - t[i]););
+    EACH(out, n, out[i] = f * (y[i] - t[i]););
 }
 
 /* sums += x, in double once a block of rows, in `real` within it. */
 static inline void FN(row_add)(const real *x, real *sums, ptrdiff_t n) {
-    EACH(0, n, sums[i] += x[i];);
+    EACH(sums, n, sums[i] += x[i];);
 }
 
 static inline void FN(row_flush)(real *sums, double *totals, ptrdiff_t n) {
-    EACH(0, n, totals[i] += sums[i]; sums[i] = 0;);
+    EACH(totals, n, totals[i] += sums[i]; sums[i] = 0;);
 }
 
 /* ---- tiles: one row in each lane ---------------------------------------------------------------- */
 
+/* A square of rows and columns turned about, between rows in memory and a tile.  The one place with
+   intrinsics: the plain loops of the last branch take three times as long to load, twice to store. */
+#if FF_HAS_SSE && FF_IS_F32
+#define FF_SQUARE 4
+static inline void square_load_f32(const float *const *row, ptrdiff_t k, float *tile) {
+    __m128 a = _mm_loadu_ps(row[0] + k), b = _mm_loadu_ps(row[1] + k);
+    __m128 c = _mm_loadu_ps(row[2] + k), d = _mm_loadu_ps(row[3] + k);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(tile, a);
+    _mm_storeu_ps(tile + FF_LANES, b);
+    _mm_storeu_ps(tile + 2 * FF_LANES, c);
+    _mm_storeu_ps(tile + 3 * FF_LANES, d);
+}
+
+static inline void square_store_f32(const float *tile, float *x, ptrdiff_t row_stride) {
+    __m128 a = _mm_loadu_ps(tile), b = _mm_loadu_ps(tile + FF_LANES);
+    __m128 c = _mm_loadu_ps(tile + 2 * FF_LANES), d = _mm_loadu_ps(tile + 3 * FF_LANES);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(x, a);
+    _mm_storeu_ps(x + row_stride, b);
+    _mm_storeu_ps(x + 2 * row_stride, c);
+    _mm_storeu_ps(x + 3 * row_stride, d);
+}
+#elif FF_HAS_SSE
+#define FF_SQUARE 2
+static inline void square_load_f64(const double *const *row, ptrdiff_t k, double *tile) {
+    __m128d a = _mm_loadu_pd(row[0] + k), b = _mm_loadu_pd(row[1] + k);
+    _mm_storeu_pd(tile, _mm_unpacklo_pd(a, b));
+    _mm_storeu_pd(tile + FF_LANES, _mm_unpackhi_pd(a, b));
+}
+
+static inline void square_store_f64(const double *tile, double *x, ptrdiff_t row_stride) {
+    __m128d a = _mm_loadu_pd(tile), b = _mm_loadu_pd(tile + FF_LANES);
+    _mm_storeu_pd(x, _mm_unpacklo_pd(a, b));
+    _mm_storeu_pd(x + row_stride, _mm_unpackhi_pd(a, b));
+}
+#else
+#define FF_SQUARE 1
+static inline void FN(square_load)(const real *const *row, ptrdiff_t k, real *tile) { tile[0] = row[0][k]; }
+static inline void FN(square_store)(const real *tile, real *x, ptrdiff_t row_stride) { x[0] = tile[0]; }
+#endif
+
 /* Copies `rows` (at most FF_LANES) rows of n values, `row_stride` apart and `step` between
-   neighbours (both in values), into a tile; lanes beyond `rows` repeat the last row. */
+   neighbours (both in values), into a tile; lanes beyond `rows` repeat the last row.  Contiguous
+   rows are turned a square at a time; the last square of a row overlaps the one before it. */
 static inline void FN(tile_load)(const real *x, ptrdiff_t row_stride, ptrdiff_t step, ptrdiff_t rows,
                                  ptrdiff_t n, real *FF_RESTRICT tile) {
-    for (ptrdiff_t l = 0; l < FF_LANES; l++) {
-        const real *row = x + (l < rows ? l : rows - 1) * row_stride;
-        for (ptrdiff_t k = 0; k < n; k++) tile[k * FF_LANES + l] = row[k * step];
+    const real *row[FF_LANES];
+    for (ptrdiff_t l = 0; l < FF_LANES; l++) row[l] = x + (l < rows ? l : rows - 1) * row_stride;
+    if (step == 1 && n >= FF_SQUARE) {
+        for (ptrdiff_t l = 0; l < FF_LANES; l += FF_SQUARE) {
+            ptrdiff_t k = 0;
+            for (; k + FF_SQUARE < n; k += FF_SQUARE)
+                FN(square_load)(row + l, k, tile + k * FF_LANES + l);
+            k = n - FF_SQUARE;
+            FN(square_load)(row + l, k, tile + k * FF_LANES + l);
+        }
+        return;
     }
+    if (row_stride == 1 && rows == FF_LANES) {
+        for (ptrdiff_t k = 0; k < n; k++) LANES(l) tile[k * FF_LANES + l] = x[k * step + l];
+        return;
+    }
+    for (ptrdiff_t k = 0; k < n; k++)
+        for (ptrdiff_t l = 0; l < FF_LANES; l++) tile[k * FF_LANES + l] = row[l][k * step];
 }
 
 static inline void FN(tile_store)(const real *FF_RESTRICT tile, ptrdiff_t rows, ptrdiff_t n, real *x,
                                   ptrdiff_t row_stride, ptrdiff_t step) {
-    for (ptrdiff_t l = 0; l < rows; l++) {
+    ptrdiff_t first = 0;
+    if (row_stride == 1 && rows == FF_LANES) {
+        for (ptrdiff_t k = 0; k < n; k++) LANES(l) x[k * step + l] = tile[k * FF_LANES + l];
+        return;
+    }
+    if (step == 1 && n >= FF_SQUARE) {
+        for (; first + FF_SQUARE <= rows; first += FF_SQUARE) {
+            real *row = x + first * row_stride;
+            ptrdiff_t k = 0;
+            for (; k + FF_SQUARE < n; k += FF_SQUARE)
+                FN(square_store)(tile + k * FF_LANES + first, row + k, row_stride);
+            k = n - FF_SQUARE;
+            FN(square_store)(tile + k * FF_LANES + first, row + k, row_stride);
+        }
+    }
+    for (ptrdiff_t l = first; l < rows; l++) {
         real *row = x + l * row_stride;
         for (ptrdiff_t k = 0; k < n; k++) row[k * step] = tile[k * FF_LANES + l];
     }
@@ -240,19 +322,18 @@ static inline void FN(lanes_exp_sum)(const real *x, ptrdiff_t ld, const real *m,
     LANES(l) rest[l] = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
         const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES], leaders[FF_LANES];
+        real sum[FF_LANES];
+        bits_t leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
         for (ptrdiff_t k = start; k < stop; k++) {
             LANES(l) {
-                real d = x[k * ld + l] - m[l];
-                real e = FN(exp_nonpositive)(d);
-                real follower = d == 0 ? 0 : e;
-                sum[l] += follower;
-                leaders[l] += e - follower;
+                const real d = x[k * ld + l] - m[l], e = FN(exp_nonpositive)(d);
+                sum[l] += d == 0 ? 0 : e;
+                leaders[l] += d == 0;
                 y[k * ld_y + l] = e;
             }
         }
-        LANES(l) rest[l] = (rest[l] + leaders[l]) + sum[l];
+        LANES(l) rest[l] = (rest[l] + (int)leaders[l]) + sum[l];
     }
 }
 
@@ -261,18 +342,17 @@ static inline void FN(lanes_sum_exp)(const real *x, ptrdiff_t ld, const real *m,
     LANES(l) rest[l] = -1;
     for (ptrdiff_t start = 0; start < n; start += SEGMENT / FF_LANES) {
         const ptrdiff_t stop = SEGMENT_END(start, n, SEGMENT / FF_LANES);
-        real sum[FF_LANES], leaders[FF_LANES];
+        real sum[FF_LANES];
+        bits_t leaders[FF_LANES];
         LANES(l) sum[l] = leaders[l] = 0;
         for (ptrdiff_t k = start; k < stop; k++) {
             LANES(l) {
-                real d = x[k * ld + l] - m[l];
-                real e = FN(exp_nonpositive)(d);
-                real follower = d == 0 ? 0 : e;
-                sum[l] += follower;
-                leaders[l] += e - follower;
+                const real d = x[k * ld + l] - m[l], e = FN(exp_nonpositive)(d);
+                sum[l] += d == 0 ? 0 : e;
+                leaders[l] += d == 0;
             }
         }
-        LANES(l) rest[l] = (rest[l] + leaders[l]) + sum[l];
+        LANES(l) rest[l] = (rest[l] + (int)leaders[l]) + sum[l];
     }
 }
 
@@ -329,7 +409,8 @@ static inline void FN(lanes_log_softmax_backward)(const real *dy, ptrdiff_t ld_d
     STEPS(n) out[k * ld_out + l] = dy[k * ld_dy + l] - FN(exp)(y[k * ld_y + l]) * c[l];
 }
 
-
 #undef STEPS
+#undef FF_SQUARE
+#undef ADD_UP
 #undef SEGMENT
 #undef SEGMENT_END

@@ -7,15 +7,19 @@
 #     BY_ROW      rows lie contiguously: one after the other, straight from the arrays
 #     BY_COLUMN   neighbouring rows lie side by side (axis 0 of a C-ordered matrix): sixteen at a
 #                 time, one in each lane, straight from the arrays
-#     BY_TILE     few elements a row: sixteen rows copied into a tile on the stack, and back
+#     BY_TILE     few elements a row, or side by side with a step that sends all of them to a few sets
+#                 of the cache: sixteen rows copied into a tile in scratch memory, and back
 #     BY_COPY     anything else: a row copied into scratch memory, and back
 
 cdef enum:
     MAX_ARRAYS = 3               # two inputs, one output
     TILE_STEPS = 32              # longest row that goes into a tile
+    COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
+    CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
     BLOCK_ELEMENTS = 1 << 14
     GRAIN_ROWS = 1 << 15         # elements a thread must have
+    GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
 
 cdef enum Order:
     BY_ROW, BY_COLUMN, BY_TILE, BY_COPY
@@ -149,13 +153,14 @@ cdef void join_rows(Rows *rows) noexcept:
 
 cdef void choose_order(Rows *rows) noexcept:
     cdef int slot
-    cdef bint steps = True, strides = True
+    cdef bint steps = True, strides = True, crowded = False
     for slot in range(MAX_ARRAYS):
         if rows.present[slot]:
             steps = steps and rows.step[slot] == 1
             strides = strides and rows.stride[slot] == 1
+            crowded = crowded or rows.step[slot] * (8 if rows.is_double else 4) % CROWDED == 0
     if rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1:
-        rows.order = BY_COLUMN
+        rows.order = BY_TILE if crowded and rows.n <= COLUMN_STEPS else BY_COLUMN
     elif rows.by_lanes != NULL and rows.n <= TILE_STEPS and rows.count >= TILE_ROWS:
         rows.order = BY_TILE
     elif steps:
@@ -195,20 +200,18 @@ cdef double copied_row(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offse
 
 
 cdef void tile_rows(const Rows *rows, real type, ptrdiff_t index, const ptrdiff_t *offset,
-                    ptrdiff_t row, int count, double *value) noexcept nogil:
-    """At most sixteen rows of a few elements, in a tile on the stack."""
-    cdef real tile[MAX_ARRAYS][FF_LANES * TILE_STEPS]
+                    ptrdiff_t row, int count, real *tile, double *value) noexcept nogil:
+    """At most sixteen rows, in a tile for each input; the output takes the place of the first."""
     cdef real *x
-    cdef int slot
-    for slot in range(2):
-        if rows.present[slot]:
-            x = <real *>row_at(rows, slot, offset[slot], row)
-            tile_load(x, rows.stride[slot], rows.step[slot], count, rows.n, tile[slot])
-    rows.by_lanes(&rows.job, index, count, tile[0], FF_LANES, tile[1], FF_LANES,
-                  tile[2] if rows.present[2] else NULL, FF_LANES, rows.n, value)
+    cdef real *second = tile + rows.n * FF_LANES
+    tile_load(<real *>row_at(rows, 0, offset[0], row), rows.stride[0], rows.step[0], count, rows.n, tile)
+    if rows.present[1]:
+        tile_load(<real *>row_at(rows, 1, offset[1], row), rows.stride[1], rows.step[1], count, rows.n, second)
+    rows.by_lanes(&rows.job, index, count, tile, FF_LANES, second, FF_LANES,
+                  tile if rows.present[2] else NULL, FF_LANES, rows.n, value)
     if rows.present[2]:
         x = <real *>row_at(rows, 2, offset[2], row)
-        tile_store(<real *>tile[2], count, rows.n, x, rows.stride[2], rows.step[2])
+        tile_store(tile, count, rows.n, x, rows.stride[2], rows.step[2])
 
 
 cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil:
@@ -245,9 +248,9 @@ cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil
         elif rows.order == BY_TILE:
             count = <int>min(stop - row, FF_LANES)
             if rows.is_double:
-                tile_rows(rows, <double>0, position, offset, row, count, value)
+                tile_rows(rows, <double>0, position, offset, row, count, <double *>scratch, value)
             else:
-                tile_rows(rows, <float>0, position, offset, row, count, value)
+                tile_rows(rows, <float>0, position, offset, row, count, <float *>scratch, value)
         else:
             value[0] = copied_row(rows, position, offset, row, scratch)
         for i in range(count):
@@ -268,7 +271,8 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     cdef double total = 0
     cdef double sums_on_stack[64]
     cdef double *sums = sums_on_stack
-    cdef char *scratch = NULL
+    cdef double scratch_on_stack[2 * FF_LANES * TILE_STEPS]
+    cdef char *scratch = <char *>scratch_on_stack
     cdef int n_threads
     rows.by_row = by_row
     rows.by_lanes = by_lanes
@@ -281,13 +285,15 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     blocks = rows.runs * rows.blocks_a_run
     n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, GRAIN_ROWS), blocks)
     rows.n_threads = n_threads
-    rows.scratch_size = 0
+    rows.scratch_size = 0        # in rows of doubles, then in bytes
     if rows.order == BY_COPY or rows.order == BY_COLUMN:
-        rows.scratch_size = 4
+        rows.scratch_size = 1 + MAX_ARRAYS
+    elif rows.order == BY_TILE:
+        rows.scratch_size = (1 + rows.present[1]) * lanes
     elif rows.job.coefficients:
         rows.scratch_size = 1
     rows.scratch_size *= rows.n * sizeof(double)
-    if rows.scratch_size:
+    if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):
         scratch = <char *>malloc(rows.scratch_size * n_threads)
         if scratch == NULL:
             raise MemoryError
@@ -295,10 +301,14 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     if blocks > 64:
         sums = <double *>malloc(blocks * sizeof(double))
         if sums == NULL:
-            free(scratch)
+            if scratch != <char *>scratch_on_stack:
+                free(scratch)
             raise MemoryError
     rows.sums = sums
-    if n_threads == 1:
+    if rows.runs * rows.count * rows.n < GIL_ELEMENTS:
+        for block in range(blocks):
+            do_block(rows, block, 0)
+    elif n_threads == 1:
         with nogil:
             for block in range(blocks):
                 do_block(rows, block, 0)
@@ -309,5 +319,6 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
         total += sums[block]
     if sums != sums_on_stack:
         free(sums)
-    free(scratch)
+    if scratch != <char *>scratch_on_stack:
+        free(scratch)
     return total

@@ -6,7 +6,7 @@
         const real *xs = (const real *)operand[0];                                               \
         real *out = (real *)operand[1];                                                          \
         (void)scalar;                                                                            \
-        EACH(0, n, real x = xs[i]; out[i] = formula;);                                           \
+        EACH(out, n, real x = xs[i]; out[i] = formula;);                                           \
     }
 
 #define SPAN2(name, first, second, formula)                                                      \
@@ -14,7 +14,7 @@
         const real *firsts = (const real *)operand[0], *seconds = (const real *)operand[1];      \
         real *out = (real *)operand[2];                                                          \
         (void)scalar;                                                                            \
-        EACH(0, n, real first = firsts[i]; real second = seconds[i]; out[i] = formula;);         \
+        EACH(out, n, real first = firsts[i]; real second = seconds[i]; out[i] = formula;);         \
     }
 
 /* Comparisons are written so that a NaN falls through to itself. */
@@ -47,14 +47,14 @@ static void FN(sgd_span)(char *const *operand, const double *scalar, ptrdiff_t n
     real *param = (real *)operand[0];
     const real *grad = (const real *)operand[1];
     const real lr = (real)scalar[0], weight_decay = (real)scalar[1];
-    EACH(0, n, param[i] -= lr * (grad[i] + weight_decay * param[i]););
+    EACH(param, n, param[i] -= lr * (grad[i] + weight_decay * param[i]););
 }
 
 static void FN(momentum_span)(char *const *operand, const double *scalar, ptrdiff_t n) {
     real *param = (real *)operand[0], *velocity = (real *)operand[2];
     const real *grad = (const real *)operand[1];
     const real lr = (real)scalar[0], momentum = (real)scalar[1], weight_decay = (real)scalar[2];
-    EACH(0, n,
+    EACH(param, n,
         real v = momentum * velocity[i] + (grad[i] + weight_decay * param[i]);
         velocity[i] = v;
         param[i] -= lr * v;
@@ -70,7 +70,7 @@ static void FN(adam_span)(char *const *operand, const double *scalar, ptrdiff_t 
        in float. */
     const real rest1 = (real)(1 - scalar[1]), rest2 = (real)(1 - scalar[2]);
     const real unbias1 = (real)scalar[5], unbias2 = (real)scalar[6];
-    EACH(0, n,
+    EACH(param, n,
         real g = grad[i] + weight_decay * param[i];
         real m = beta1 * mean[i] + rest1 * g;
         real v = beta2 * square[i] + rest2 * (g * g);

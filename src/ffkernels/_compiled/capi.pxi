@@ -1,0 +1,166 @@
+# The kernels as C functions over rows of contiguous values: the table behind `ffkernels.h`.
+#
+# Nothing here needs the GIL or allocates; what a call may be given is said in the header, and only
+# class indices, which would lead outside the arrays, are checked.
+
+from cpython.pycapsule cimport PyCapsule_New
+from libc.math cimport pow
+
+from ffkernels cimport ABI_VERSION, API, API_VERSION
+
+
+cdef double c_rows(row_kernel by_row, lanes_kernel by_lanes, const Job *job, ptrdiff_t rows, ptrdiff_t n,
+                   const real *a, const real *b, real *out, real *values) noexcept nogil:
+    """Runs a kernel over rows, short ones sixteen at a time; returns the sum of its values.  Of the
+    arrays, only `a` may not be NULL."""
+    cdef real tile[MAX_ARRAYS][FF_LANES * TILE_STEPS]
+    cdef double value[FF_LANES]
+    cdef double sum = 0
+    cdef ptrdiff_t row = 0, first
+    cdef int i, count
+    cdef bint tiled = n <= TILE_STEPS and rows >= TILE_ROWS
+    while row < rows:
+        first = row * n
+        if tiled:
+            count = <int>min(rows - row, FF_LANES)
+            tile_load(a + first, n, 1, count, n, tile[0])
+            if b != NULL:
+                tile_load(b + first, n, 1, count, n, tile[1])
+            by_lanes(job, row, count, tile[0], FF_LANES, tile[1], FF_LANES,
+                     tile[2] if out != NULL else NULL, FF_LANES, n, value)
+            if out != NULL:
+                tile_store(<real *>tile[2], count, n, out + first, n, 1)
+        else:
+            count = 1
+            value[0] = by_row(job, row, a + first, b + first if b != NULL else NULL,
+                              out + first if out != NULL else NULL, NULL, n)
+        for i in range(count):
+            sum += value[i]
+            if values != NULL:
+                values[row + i] = <real>value[i]
+        row += count
+    return sum
+
+
+cdef void c_softmax(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
+    c_rows(<row_kernel>softmax_row[real], <lanes_kernel>softmax_lanes[real], NULL, rows, n, x,
+           <const real *>NULL, y, <real *>NULL)
+
+
+cdef void c_log_softmax(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
+    c_rows(<row_kernel>log_softmax_row[real], <lanes_kernel>log_softmax_lanes[real], NULL, rows, n, x,
+           <const real *>NULL, y, <real *>NULL)
+
+
+cdef void c_logsumexp(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
+    c_rows(<row_kernel>logsumexp_row[real], <lanes_kernel>logsumexp_lanes[real], NULL, rows, n, x,
+           <const real *>NULL, <real *>NULL, y)
+
+
+cdef void c_softmax_backward(ptrdiff_t rows, ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    c_rows(<row_kernel>softmax_backward_row[real], <lanes_kernel>softmax_backward_lanes[real], NULL, rows, n,
+           dy, y, dx, <real *>NULL)
+
+
+cdef void c_log_softmax_backward(ptrdiff_t rows, ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    c_rows(<row_kernel>log_softmax_backward_row[real], <lanes_kernel>log_softmax_backward_lanes[real], NULL,
+           rows, n, dy, y, dx, <real *>NULL)
+
+
+cdef ptrdiff_t c_softmax_cross_entropy(
+        ptrdiff_t rows, ptrdiff_t n, const real *logits, const ptrdiff_t *targets, const real *weight,
+        double factor, double *loss, real *grad) noexcept nogil:
+    cdef Job job
+    cdef ptrdiff_t row
+    for row in range(rows):
+        if not 0 <= targets[row] < n:
+            return row
+    memset(&job, 0, sizeof(job))
+    job.targets = <const cnp.npy_intp *>targets
+    job.weight = weight
+    job.factor = factor
+    loss[0] = c_rows(<row_kernel>softmax_cross_entropy_row[real],
+                     <lanes_kernel>softmax_cross_entropy_lanes[real], &job, rows, n, logits,
+                     <const real *>NULL, grad, <real *>NULL)
+    return -1
+
+
+# ---- elementwise ---------------------------------------------------------------------------------
+
+cdef inline void c_span(const span_function *spans, const double *scalar, ptrdiff_t n, const real *a,
+                        const real *b, const real *c, const real *d) noexcept nogil:
+    """Calls a span; its operands come one after the other, those it does not have as NULL."""
+    cdef char *operand[MAX_OPERANDS]
+    operand[0], operand[1], operand[2], operand[3] = <char *>a, <char *>b, <char *>c, <char *>d
+    spans[sizeof(real) == sizeof(double)](operand, scalar, n)
+
+
+cdef void c_relu(ptrdiff_t n, const real *x, real *y) noexcept nogil:
+    c_span(relu_spans, NULL, n, x, y, <const real *>NULL, <const real *>NULL)
+
+
+cdef void c_relu_backward(ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    c_span(relu_backward_spans, NULL, n, dy, y, dx, <const real *>NULL)
+
+
+cdef void c_sigmoid(ptrdiff_t n, const real *x, real *y) noexcept nogil:
+    c_span(sigmoid_spans, NULL, n, x, y, <const real *>NULL, <const real *>NULL)
+
+
+cdef void c_sigmoid_backward(ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    c_span(sigmoid_backward_spans, NULL, n, dy, y, dx, <const real *>NULL)
+
+
+cdef void c_tanh(ptrdiff_t n, const real *x, real *y) noexcept nogil:
+    c_span(tanh_spans, NULL, n, x, y, <const real *>NULL, <const real *>NULL)
+
+
+cdef void c_tanh_backward(ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    c_span(tanh_backward_spans, NULL, n, dy, y, dx, <const real *>NULL)
+
+
+cdef void c_sgd_update(ptrdiff_t n, real *param, const real *grad, double lr, double weight_decay) noexcept nogil:
+    cdef double[2] numbers = [lr, weight_decay]
+    c_span(sgd_spans, numbers, n, param, grad, <const real *>NULL, <const real *>NULL)
+
+
+cdef void c_momentum_update(ptrdiff_t n, real *param, const real *grad, real *velocity, double lr,
+                            double momentum, double weight_decay) noexcept nogil:
+    cdef double[3] numbers = [lr, momentum, weight_decay]
+    c_span(momentum_spans, numbers, n, param, grad, velocity, <const real *>NULL)
+
+
+cdef void c_adam_update(ptrdiff_t n, real *param, const real *grad, real *m, real *v, ptrdiff_t step, double lr,
+                        double beta1, double beta2, double eps, double weight_decay) noexcept nogil:
+    cdef double[7] numbers = [
+        lr, beta1, beta2, eps, weight_decay,
+        1 / (1 - pow(beta1, <double>step)), 1 / (1 - pow(beta2, <double>step)),
+    ]
+    c_span(adam_spans, numbers, n, param, grad, m, v)
+
+
+# ---- the table -------------------------------------------------------------------------------------
+
+cdef bytes isa_name = isa.encode()
+
+cdef API table
+table.abi_version, table.api_version, table.isa = ABI_VERSION, API_VERSION, isa_name
+table.relu_f32, table.relu_f64 = c_relu[float], c_relu[double]
+table.relu_backward_f32, table.relu_backward_f64 = c_relu_backward[float], c_relu_backward[double]
+table.sigmoid_f32, table.sigmoid_f64 = c_sigmoid[float], c_sigmoid[double]
+table.sigmoid_backward_f32, table.sigmoid_backward_f64 = c_sigmoid_backward[float], c_sigmoid_backward[double]
+table.tanh_f32, table.tanh_f64 = c_tanh[float], c_tanh[double]
+table.tanh_backward_f32, table.tanh_backward_f64 = c_tanh_backward[float], c_tanh_backward[double]
+table.logsumexp_f32, table.logsumexp_f64 = c_logsumexp[float], c_logsumexp[double]
+table.softmax_f32, table.softmax_f64 = c_softmax[float], c_softmax[double]
+table.softmax_backward_f32, table.softmax_backward_f64 = c_softmax_backward[float], c_softmax_backward[double]
+table.log_softmax_f32, table.log_softmax_f64 = c_log_softmax[float], c_log_softmax[double]
+table.log_softmax_backward_f32 = c_log_softmax_backward[float]
+table.log_softmax_backward_f64 = c_log_softmax_backward[double]
+table.softmax_cross_entropy_f32 = c_softmax_cross_entropy[float]
+table.softmax_cross_entropy_f64 = c_softmax_cross_entropy[double]
+table.sgd_update_f32, table.sgd_update_f64 = c_sgd_update[float], c_sgd_update[double]
+table.momentum_update_f32, table.momentum_update_f64 = c_momentum_update[float], c_momentum_update[double]
+table.adam_update_f32, table.adam_update_f64 = c_adam_update[float], c_adam_update[double]
+
+c_functions = PyCapsule_New(&table, "ffkernels_api", NULL)
