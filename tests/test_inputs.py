@@ -69,8 +69,44 @@ def test_refusals():
         InputLayer().transform(X)
     with pytest.raises(ValueError, match="expected 4 columns, got 3"):
         InputLayer().fit(X).transform(X[:, :3])
+    with pytest.raises(ValueError, match="got int32"):
+        InputLayer(dtype=np.int32).fit(X)
+    with pytest.raises(ValueError, match="range of float64"):
+        InputLayer(scale="minmax").fit([[1e308], [-1e308]])
     with pytest.raises(ValueError, match="missing"):
         InputLayer(missing="guess").fit(X)
+
+
+def test_data_frames():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    layer = InputLayer(missing="mean").fit(frame)
+    np.testing.assert_array_equal(layer.transform(frame), InputLayer(missing="mean").fit_transform(X))
+    assert layer.transform(X).shape == (50, 4)
+    with pytest.raises(ValueError, match=r"expected columns \['a', 'b', 'c', 'd'\], got \['b'"):
+        layer.transform(frame[list("bacd")])
+    gaps = frame.convert_dtypes()
+    gaps.iloc[3, 1] = pandas.NA
+    assert layer.transform(gaps)[3, 1] == pytest.approx(0, abs=1e-6)
+    assert InputLayer().fit_transform([frame, frame["a"]]).shape == (50, 5)
+    frame["b"] = 2.0
+    assert [str(f) for f in inspect(frame)] == ["b: constant (2)"]
+    frame["b"] = "text"
+    with pytest.raises(TypeError, match="x: expected real numbers"):
+        InputLayer().fit(frame)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_blocks_of_rows(dtype):
+    """More rows than are taken at a time, in every type; the caller's array stays as it was."""
+    table = np.random.default_rng(1).normal(3, 2, (40_000, 3)).astype(dtype)
+    table[::7, 1] = np.nan
+    before = table.copy()
+    got = InputLayer(missing="median", dtype=np.float64).fit_transform(table)
+    wide = table.astype(np.float64)
+    wide[::7, 1] = np.nanmedian(wide[:, 1])
+    np.testing.assert_allclose(got, (wide - wide.mean(0)) / wide.std(0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(table, before)
 
 
 def test_inspection_finds_what_was_planted():
@@ -88,6 +124,32 @@ def test_inspection_finds_what_was_planted():
         1: "mostly missing", 2: "constant", 3: "a copy or transform of the target",
         4: "identifier-like", 5: "identifier-like", 6: "gross outliers",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reason", "plant"),
+    [
+        ("a copy or transform of the target", lambda t, rng: (t - 1.0) ** 2),
+        ("a copy or transform of the target", lambda t, rng: np.array([2.0, 0.0, 1.0])[t]),
+        ("a copy or transform of the target", lambda t, rng: t + 0.01 * rng.normal(size=t.size)),
+        ("identifier-like", lambda t, rng: rng.permutation(t.size) + 1e6),
+        ("gross outliers", lambda t, rng: (rng.random(t.size) < 0.1) + 1e5 * (np.arange(t.size) == 7)),
+    ],
+)
+def test_inspection_beside_classes(reason, plant):
+    rng = np.random.default_rng(3)
+    target = np.arange(120) % 3
+    rng.shuffle(target)
+    (found,) = inspect(plant(target, rng)[:, None], target)
+    assert found.reason.split(":")[0] == reason
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "diabetes", "digits"])
+def test_inspection_of_ordinary_tables(name):
+    datasets = pytest.importorskip("sklearn.datasets")
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    found = {finding.column for finding in inspect(x, y)}
+    assert found == set(np.flatnonzero(np.ptp(x, axis=0) == 0))
 
 
 def test_inspection_is_silent_about_ordinary_columns():

@@ -108,6 +108,18 @@ def test_nothing_to_divide_by(backend):
     assert loss == 0 and grad.shape == (0, 2)
 
 
+def test_nan_in_what_was_saved(backend):
+    """From the output that a backward pass was given NaN comes through as from dy."""
+    y = np.array([[0.1, 0.9, NAN]])
+    for name in ("relu", "sigmoid", "tanh", "identity"):
+        dx = getattr(ff, f"{name}_backward")(np.ones((1, 3)), y)
+        assert np.isnan(dx).tolist() == [[False, False, True]]
+        assert np.isnan(getattr(ff, f"{name}_backward_bias")(np.ones((1, 3)), y)[1][2])
+    # The gradient of a sure class is minus the sum of the others, of which one is NaN.
+    dx = ff.softmax_cross_entropy_backward([[0.1, 0.9, NAN]], [1])
+    assert np.isnan(dx).tolist() == [[False, True, True]]
+
+
 def test_one_sample_and_dloss(backend):
     assert ff.softmax_cross_entropy([0.0, 0.0], 1) == pytest.approx(np.log(2))
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
@@ -126,6 +138,9 @@ R = np.ones((3, 4), np.float32)
 READ_ONLY = np.ones((3, 4), np.float32)
 READ_ONLY.flags.writeable = False
 SHARED = np.ones((5, 4), np.float32)
+OVERLAPPING = np.lib.stride_tricks.as_strided(np.ones(6, np.float32), (3, 4), (4, 4))
+UNALIGNED = np.zeros(49, np.uint8)[1:].view(np.float32).reshape(3, 4)
+STATE = np.ones((3, 4), np.float32)
 REFUSED = [
     (ff.relu, ("x",), {}, TypeError, "x: expected real numbers"),
     (ff.relu, (1j,), {}, TypeError, "complex128"),
@@ -150,6 +165,43 @@ REFUSED = [
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1]}, ValueError, "weight: expected"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"label_smoothing": 2}, ValueError, "label_smoothing"),
     (ff.cross_entropy, (R, [0, 1, 2]), {"eps": -1}, ValueError, "eps: expected 0 to 1"),
+    (ff.cross_entropy, (R, [0, 1, 2]), {"eps": "x"}, TypeError, "eps: expected"),
+    (ff.relu, ([[1.0], [1.0, 2.0]],), {}, ValueError, "x: expected an array, got"),
+    (ff.relu, (R,), {"out": OVERLAPPING}, ValueError, "out: expected distinct elements"),
+    (ff.relu, (R,), {"out": R[::-1]}, ValueError, "memory apart from x, or exactly the same array"),
+    (ff.bias_relu, (1.0, [1.0]), {}, ValueError, "x: expected at least one dimension, got none"),
+    (ff.bias_relu, (R, R[0]), {"out": R}, ValueError, "out: expected memory apart from b, got"),
+    (ff.relu_backward_bias, (1.0, 1.0), {}, ValueError, "dy: expected at least one dimension"),
+    (ff.relu_backward_bias, (R, R), {"out_bias": R[0, :3]}, ValueError, "out_bias: expected shape"),
+    (ff.relu_backward_bias, (R, R), {"out_bias": R[0]}, ValueError, "out_bias: expected memory apart"),
+    (ff.logsumexp, (R,), {"out": R}, ValueError, r"out: expected shape \(3,\), got \(3, 4\)"),
+    (ff.logsumexp, (R,), {"out": R[:, 0]}, ValueError, "out: expected memory apart from x, got"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1, 1, -1]}, ValueError, "at least 0"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1, 1, INF]}, ValueError, "finite numbers"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"ignore_index": 1.5}, TypeError, "an integer or None"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"label_smoothing": [0]}, TypeError, "expected a number"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"out": R[0]}, ValueError, r"out: expected shape \(\)"),
+    (ff.softmax_cross_entropy, (1.0, 0), {}, np.exceptions.AxisError, "out of bounds"),
+    (ff.softmax_cross_entropy_backward, (R, [0, 1, 2], [1, 1, 1]), {}, ValueError, "dloss: expected"),
+    (ff.softmax_cross_entropy_backward, (R, [0, 1, 2], [1, 1]), {"reduction": "none"}, ValueError,
+     r"dloss: expected a number or an array of shape \(3,\), got an array of shape \(2,\)"),
+    (ff.sum_squared_error, (1.0, 1.0), {}, ValueError, "y: expected at least one dimension"),
+    (ff.sgd_update, ([1.0], [1.0], 0.1), {}, TypeError, "param: expected a NumPy array, got list"),
+    (ff.sgd_update, (np.ones(3, np.float16), [1.0], 0.1), {}, TypeError, "param: expected dtype"),
+    (ff.sgd_update, (UNALIGNED, R, 0.1), {}, ValueError, "param: expected an aligned array"),
+    (ff.sgd_update, (READ_ONLY, R, 0.1), {}, ValueError, "param: expected a writeable array"),
+    (ff.sgd_update, (STATE, R[0], 0.1), {}, ValueError, "grad: expected the shape of param"),
+    (ff.sgd_update, (STATE, STATE, 0.1), {}, ValueError, "param: expected memory apart from grad"),
+    (ff.sgd_update, (STATE, R, "fast"), {}, TypeError, "lr: expected"),
+    (ff.momentum_update, (STATE, R, R[0], 0.1, 0.9), {}, ValueError, "velocity: expected shape"),
+    (ff.momentum_update, (STATE, R, np.ones((3, 4)), 0.1, 0.9), {}, TypeError, "velocity: expected"),
+    (ff.adam_update, (STATE, R, STATE.copy(), STATE.copy(), 0), {}, ValueError, "step: expected"),
+    (ff.adam_update, (STATE, R, STATE.copy(), STATE.copy(), 1.0), {}, TypeError, "step: expected"),
+    (ff.adam_update, (STATE, R, STATE.copy(), STATE.copy(), 1), {"beta1": 1}, ValueError,
+     "beta1: expected at least 0 and below 1, got 1"),
+    (ff.set_isa, ("mmx",), {}, (ValueError, ImportError), "isa: expected one of|not available"),
+    (ff.set_num_threads, (1.5,), {}, TypeError, "n: expected an integer, got float"),
+    (ff.show_config, ("json",), {}, ValueError, "mode: expected"),
 ]  # fmt: skip
 
 
@@ -158,7 +210,7 @@ def test_refusals(backend, case):
     function, arguments, options, error, message = REFUSED[case]
     with pytest.raises(error, match=message):
         function(*arguments, **options)
-    assert (R == 1).all() and (SHARED == 1).all()
+    assert (R == 1).all() and (SHARED == 1).all() and (STATE == 1).all()
 
 
 def test_a_refused_call_writes_nothing(backend):

@@ -12,7 +12,7 @@ from . import show_config
 from ._cli import CommandError
 
 # What the extra ``train`` brings, under the names by which it is imported.
-_EXTRA = ("matplotlib", "pandas", "sklearn", "tqdm")
+_EXTRA = ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm")
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ def _is_half(dtype: np.dtype[Any]) -> bool:
     return dtype == np.float16 or dtype.name == "bfloat16"
 
 
-def _is_real(dtype: np.dtype[Any]) -> bool:
+def is_real(dtype: np.dtype[Any]) -> bool:
     return dtype in (np.float32, np.float64) or _is_half(dtype)
 
 
@@ -99,7 +99,7 @@ def real_array(value: Any, name: str) -> Array:
     if array.dtype.kind in "iub":
         return array.astype(np.float64)
     dtype = array.dtype.newbyteorder("=")
-    if not _is_real(dtype):
+    if not is_real(dtype):
         raise TypeError(
             f"{name}: expected real numbers (float16, bfloat16, float32, float64, integers or "
             f"bools), got dtype {_dtype_of(array)}"

@@ -74,6 +74,8 @@ def read_csv(path: Path, as_text: Collection[str] = ()) -> tuple[pd.DataFrame, l
         raise CommandError(f"{path}: {error.strerror or error}") from None
     except (csv.Error, ValueError) as error:  # of which pandas' parser errors are
         raise CommandError(f"{path}: {' '.join(str(error).split())}") from None
+    if frame.empty:
+        raise CommandError(f"{path}: no rows below the names")
     remarks: list[str] = []
     columns = {}
     for name, column in frame.items():
@@ -119,9 +121,9 @@ def _layout(path: Path, encoding: str) -> tuple[str, list[str] | None]:
 
 
 def _begins_with_names(records: list[list[str]]) -> bool:
-    is_number = pd.DataFrame(records).apply(pd.to_numeric, errors="coerce").notna()
-    first, below = is_number.iloc[0], is_number.iloc[1:].any()
-    is_word = ~first & [cell.strip() not in ("", "NA", *_MISSING) for cell in records[0]]
+    is_number = pd.DataFrame(records).apply(pd.to_numeric, errors="coerce").notna().to_numpy()
+    first, below = is_number[0], is_number[1:].any(axis=0)
+    is_word = ~first & np.array([cell.strip() not in ("", "NA", *_MISSING) for cell in records[0]])
     # Tables without names are often written with 0, 1, 2, ... in their place.
     numbers = np.array(records[0])[first].astype(float)
     counts_up = len(numbers) > 1 and bool((np.diff(numbers) == 1).all())

@@ -15,10 +15,10 @@ from ..layers import FeedForward
 from . import textbook
 from .training import Rows, blas_threads
 
-# Seconds for all contenders together, and for one turn: so short that what else the machine is
-# doing meets them alike.
+# Seconds for all contenders together, and for one turn: shorter than the slices in which a busy
+# machine hands out its processors, or most turns would hold a wait for the next one.
 _BUDGET = 1.5
-_TURN = 0.003
+_TURN = 0.001
 _BATCHES = 32
 
 
@@ -57,13 +57,15 @@ def step_times(
     plain = textbook.Net(net.params, net.activation, loss)
     steps["textbook"] = train(plain, optimizer(textbook))
 
+    rng = np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + _BUDGET
     with blas_threads(net, batch_size):
         while time.perf_counter() < end or len(times["textbook"]) < 5:
-            for name, step in steps.items():
+            # In a fixed order, the ends of those slices would meet the same contender each time.
+            for name in rng.permutation(list(steps)):
                 with backend.use_backend("compiled" if name == "compiled" else "numpy"):
-                    times[name].append(_turn(step))
+                    times[name].append(_turn(steps[name]))
     return {name: float(np.median(turns)) for name, turns in times.items()}
 
 

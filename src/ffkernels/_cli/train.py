@@ -118,7 +118,8 @@ def _say(label: str, *lines: str) -> None:
 def _read(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
     """Return the columns but the target's, and the target, of the rows that have one."""
     if options.csv is None:
-        title, name, frame, remarks = "scikit-learn's digits", "digit", tables.digits(), []
+        title, name, frame = "scikit-learn's digits", "digit", tables.digits()
+        remarks: list[str] = []
     else:
         title, (frame, remarks) = str(options.csv), tables.read_csv(options.csv)
         if options.target is None:
@@ -142,13 +143,16 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
     """Draw the rows for each use, of every class its share."""
 
     def draw(rows: Any, share: float) -> Any:
-        wanted = max(math.ceil(share * len(rows)), len(target.classes or [""]))
+        # A row of each class; of a regression two, between which there is a variance.
+        least = 2 if target.classes is None else len(target.classes)
+        wanted = max(math.ceil(share * len(rows)), least)
         classes = None if target.classes is None else target.values[rows]
         return train_test_split(rows, test_size=wanted, stratify=classes, random_state=seed)
 
     try:
         rest, test = draw(np.arange(len(target.rows)), test_size)
-        return Split(*draw(rest, _VALIDATION_SHARE), test)
+        training, validation = draw(rest, _VALIDATION_SHARE)
+        return Split(training, validation, test)
     except ValueError:
         raise CommandError(
             f"{len(target.rows)} rows are too few to train, to validate and to test with "
@@ -158,7 +162,8 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
 
 def _choose_inputs(table: pd.DataFrame, target: Target, training: Positions) -> list[Column]:
     """Return the columns that a net can learn from, of all that the table has."""
-    suspects, remarks = [], []
+    suspects: list[str] = []
+    remarks: list[str] = []
     # All rows, in their order: identifiers show in it.
     for finding in inspect(tables.codes(table), target.values, list(table.columns)):
         if "outlier" not in finding.reason:
@@ -240,15 +245,17 @@ def _draw(
     count = f"{len(true)} held-out rows"
     if model.classes is None:
         path = options.output / "predicted.png"
-        figures.predicted(true, outputs, model.target, f"{model.target}, {count}", path)
+        explained = f"R² {r2_score(true, outputs):.3f} on {count}"
+        figures.predicted(true, outputs, model.target, explained, path)
         worst = np.argsort(-np.abs(outputs - true), kind="stable")
         heading = f"The largest errors among {count}"
-        captions = [f"{outputs[k]:.4g} predicted, {true[k]:.4g} true" for k in worst[:_CHARTS]]
+        captions = [f"true {true[k]:.4g}, predicted {outputs[k]:.4g}" for k in worst[:_CHARTS]]
     else:
         path = options.output / "confusion.png"
         guess, sure = outputs.argmax(axis=1), outputs.max(axis=1)
-        figures.confusion(true, guess, model.classes, f"{model.target}, {count}", path)
         wrong = np.flatnonzero(guess != true)
+        right = f"{model.target}: {len(true) - len(wrong)} of {count} right"
+        figures.confusion(true, guess, model.classes, right, path)
         if len(wrong):
             worst = wrong[np.argsort(-sure[wrong], kind="stable")]
             heading = f"Most confidently wrong, of {len(wrong)} mistakes among {count}"
@@ -256,7 +263,7 @@ def _draw(
             worst = np.argsort(sure, kind="stable")
             heading = f"No mistakes among {count}: the least confident"
         captions = [
-            f"{model.classes[guess[k]]} ({sure[k]:.0%}), true: {model.classes[true[k]]}"
+            f"true {model.classes[true[k]]},\npredicted {model.classes[guess[k]]} ({sure[k]:.0%})"
             for k in worst[:_IMAGES]
         ]
     if options.csv is None:
@@ -268,5 +275,6 @@ def _draw(
             f"row {table.index[k] + 1}: {caption}"
             for k, caption in zip(worst, captions, strict=False)
         ]
-        figures.rows(table, worst, numbered, heading, worst_path)
+        inputs = table[[column.name for column in model.columns]]
+        figures.rows(inputs, worst, numbered, heading, worst_path)
     return [path, worst_path]

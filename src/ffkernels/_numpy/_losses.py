@@ -41,16 +41,17 @@ def _coefficients(call: _arguments.Loss, shape: tuple[int, ...]) -> tuple[Array,
     """Weighted, smoothed targets for rows along the last axis, and which rows count."""
     classes = shape[-1]
     counted = np.ones(shape[:-1], bool)
-    if call.indices is None:
+    if call.probabilities is not None:
         t = np.moveaxis(call.probabilities, call.axis, -1)
     else:
+        indices = np.asarray(call.indices)
         if call.ignore_index is not None:
-            counted = call.indices != call.ignore_index
+            counted = np.not_equal(indices, call.ignore_index)
         t = np.zeros(shape, call.scores.dtype)
-        known = np.where(counted, call.indices, 0)
+        known = np.where(counted, indices, 0)
         if classes:
             np.put_along_axis(t, known[..., None], 1, -1)
-    weight = 1 if call.weight is None else call.weight
+    weight: Any = 1 if call.weight is None else call.weight
     a = weight * ((1 - call.label_smoothing) * t + call.label_smoothing / max(classes, 1))
     return a.astype(call.scores.dtype, copy=False), counted
 
@@ -76,6 +77,7 @@ def _without(a: Array, position: Array) -> Array:
 
 
 def _softmax_cross_entropy(
+    with_grad: bool,
     logits: Any,
     targets: Any,
     axis: Any,
@@ -84,7 +86,6 @@ def _softmax_cross_entropy(
     label_smoothing: Any,
     reduction: Any,
     out: Any,
-    with_grad: bool,
 ) -> Any:
     call = _arguments.class_loss(
         "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
@@ -120,11 +121,11 @@ def _softmax_cross_entropy(
 
 
 def softmax_cross_entropy(*arguments: Any) -> Any:
-    return _softmax_cross_entropy(*arguments, with_grad=False)
+    return _softmax_cross_entropy(False, *arguments)
 
 
 def softmax_cross_entropy_with_grad(*arguments: Any) -> Any:
-    return _softmax_cross_entropy(*arguments, with_grad=True)
+    return _softmax_cross_entropy(True, *arguments)
 
 
 def softmax_cross_entropy_backward(
@@ -151,7 +152,7 @@ def softmax_cross_entropy_backward(
         total = a.sum(axis=-1, keepdims=True, dtype=np.float64)
         dx = p * total - a
         if p.shape[-1]:
-            leader = p.argmax(axis=-1)[..., None]
+            leader = np.where(np.isnan(p), -np.inf, p).argmax(axis=-1)[..., None]
             exact = _without(a, leader) - total * _without(p, leader)
             value = np.where(
                 np.take_along_axis(p, leader, -1) > 0.5, exact, np.take_along_axis(dx, leader, -1)
