@@ -16,28 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix
 
+from .style import BLUE, GREY, ORANGE, STYLE
 from .training import History
 
 Array = npt.NDArray[Any]
 
-_BLUE, _ORANGE, _GREY = "#1f6fb4", "#e8710a", "#9aa0a6"
-_STYLE: dict[str, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": _GREY,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": "medium",
-    "figure.constrained_layout.use": True,
-    "figure.titlesize": "large",
-    "font.size": 10,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "savefig.dpi": 144,
-}
 
-
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def curves(history: History, score: str, path: Path) -> None:
     """Draw loss and score epoch by epoch."""
     figure = Figure(figsize=(9, 3.6))
@@ -49,10 +34,10 @@ def curves(history: History, score: str, path: Path) -> None:
     for axes, (name, (training, validation)) in zip(
         figure.subplots(1, 2), panels.items(), strict=True
     ):
-        axes.plot(epochs, training, color=_BLUE, label="training rows")
-        axes.plot(epochs, validation, color=_ORANGE, label="validation rows")
+        axes.plot(epochs, training, color=BLUE, label="training rows")
+        axes.plot(epochs, validation, color=ORANGE, label="validation rows")
         kept = validation[history.best_epoch - 1]
-        axes.plot(history.best_epoch, kept, "o", color=_ORANGE, label="kept")
+        axes.plot(history.best_epoch, kept, "o", color=ORANGE, label="kept")
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     # A net that starts from noise can be off by more than all the rest of the curve.
@@ -61,7 +46,7 @@ def curves(history: History, score: str, path: Path) -> None:
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def confusion(
     true: Array, predicted: Array, classes: Sequence[str], heading: str, path: Path
 ) -> None:
@@ -89,21 +74,21 @@ def confusion(
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def predicted(true: Array, values: Array, name: str, heading: str, path: Path) -> None:
     """Draw predicted against true values."""
     figure = Figure(figsize=(5.6, 5.4))
     axes = figure.subplots()
     ends = [min(true.min(), values.min()), max(true.max(), values.max())]
-    axes.plot(ends, ends, color=_GREY, linestyle="--", label="predicted = true")
+    axes.plot(ends, ends, color=GREY, linestyle="--", label="predicted = true")
     size = float(np.clip(3000 / len(true), 4, 30))
-    axes.scatter(true, values, s=size, color=_BLUE, alpha=0.6, linewidths=0)
+    axes.scatter(true, values, s=size, color=BLUE, alpha=0.6, linewidths=0)
     axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title=heading)
     axes.legend(loc="upper left")
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def images(pictures: Array, captions: Sequence[str], heading: str, path: Path) -> None:
     """Draw images with their captions."""
     figure, panels = _panels(len(pictures), 4, (1.9, 2.2), heading)
@@ -114,7 +99,7 @@ def images(pictures: Array, captions: Sequence[str], heading: str, path: Path) -
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def rows(
     frame: pd.DataFrame, positions: Sequence[int], captions: Sequence[str], heading: str, path: Path
 ) -> None:
@@ -127,10 +112,10 @@ def rows(
         names = list(row.abs().sort_values(ascending=False, kind="stable").index[:_SHOWN])
         names += [name for name in frame.columns if name not in numbers][: _SHOWN - len(names)]
         lengths = row.reindex(names).fillna(0.0)
-        axes.barh(range(len(names)), lengths, color=[_BLUE if z < 0 else _ORANGE for z in lengths])
+        axes.barh(range(len(names)), lengths, color=[BLUE if z < 0 else ORANGE for z in lengths])
         axes.set_yticks(range(len(names)), [_cell(n, frame[n].iloc[position]) for n in names])
         axes.invert_yaxis()
-        axes.axvline(0, color=_GREY, linewidth=1)
+        axes.axvline(0, color=GREY, linewidth=1)
         axes.set_xlim(-1.05 * (reach := max(2.0, lengths.abs().max())), 1.05 * reach)
         axes.set_title(caption)
         axes.set_xlabel("standard deviations from the mean")
