@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
     unknown = [name for name in wanted if name not in peers.PEERS]
     if unknown:
         raise CommandError(f"--peers: expected names out of {', '.join(peers.PEERS)}, got {unknown[0]}")
-    if not cases.cases(options.only, options.quick):
+    if not cases.cases(options.only, options.quick, threads=1):
         raise CommandError(f"--only: no case has a name like {options.only}")
     if options.save:
         try:
@@ -91,7 +91,7 @@ def _in_a_process_of_its_own(options: argparse.Namespace, names: list[str], thre
 def _measure(only: str | None, quick: bool, names: list[str], threads: int) -> dict[str, Any]:
     ffkernels.set_num_threads(threads)
     loaded = {name: peers.PEERS[name](threads) for name in names}
-    chosen = cases.cases(only, quick)
+    chosen = cases.cases(only, quick, threads)
     results = []
     # A log takes a line where a terminal draws over the last.
     interval = 0.1 if sys.stderr.isatty() else 10.0

@@ -57,8 +57,8 @@ _STREAMS: dict[str, tuple[int, int] | None] = {
     "cross_entropy_backward": (0, 1),
 }
 
-# Elements below which no operation here uses a second thread.
-_THREADS_FROM = 2**13
+# Elements below which neither we nor a peer use a second thread.
+_THREADS_FROM = 2**14
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Case:
 
     @property
     def pause(self) -> float:
-        """Seconds after which a peer's idle threads are asleep: OpenMP's, for a step those of BLAS."""
-        return 0.03 if self.group == "steps" else 0.005 * (self.elements >= _THREADS_FROM)
+        """Seconds after which a contender's idle threads sleep: OpenMP's, for a step those of BLAS."""
+        return 0.03 if self.group == "steps" else 0.003
 
     def limits(self, threads: int) -> AbstractContextManager[Any]:
         """Return the context to measure in."""
@@ -96,23 +96,27 @@ class Case:
         return blas if self.group == "steps" else nullcontext()
 
 
-def cases(only: str | None = None, quick: bool = False) -> list[Case]:
-    """Return the cases whose name matches a pattern, all without one; smaller ones first."""
-    made = _quick() if quick else _all()
+def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
+    """Return the cases whose name matches a pattern, all without one; smaller ones first.
+
+    Those in which nobody uses a second thread are measured with one only.
+    """
     pattern = "*" if only is None else f"*{only}*"
-    return [case for case in made if fnmatch.fnmatchcase(case.name, pattern)]
+    return [
+        case
+        for case in (_quick() if quick else _all())
+        if fnmatch.fnmatchcase(case.name, pattern)
+        and (threads == 1 or case.group == "steps" or case.elements >= _THREADS_FROM)
+    ]
 
 
 def _all() -> Iterator[Case]:
-    for size in SIZES:
-        for operation in OPERATIONS:
-            yield _function(operation, _shape(operation, size), "float32")
-    for size in _SIZES_OF_DOUBLE:
-        for operation in OPERATIONS:
-            yield _function(operation, _shape(operation, size), "float64")
-    for shape in _CROSS_ENTROPY_SHAPES:
-        yield _cross_entropy(shape, "float32")
-        yield _cross_entropy(shape, "float64")
+    for dtype, sizes in (("float32", SIZES), ("float64", _SIZES_OF_DOUBLE)):
+        for size in sizes:
+            for operation in OPERATIONS:
+                yield _function(operation, _shape(operation, size), dtype)
+        for shape in _CROSS_ENTROPY_SHAPES:
+            yield _cross_entropy(shape, dtype)
     for operation in ("softmax", "log_softmax"):
         for shape, axis, order in _LAYOUTS:
             yield _layout(operation, shape, axis, order)
@@ -126,8 +130,7 @@ def _quick() -> Iterator[Case]:
             yield _function(operation, _shape(operation, size), "float32")
     for shape in _QUICK_SHAPES:
         yield _cross_entropy(shape, "float32")
-    for shape, axis, order in _LAYOUTS[:1]:
-        yield _layout("softmax", shape, axis, order)
+    yield _layout("softmax", *_LAYOUTS[0])
     for batch in _QUICK_BATCHES:
         yield _step(batch)
 
@@ -151,8 +154,8 @@ def _draw(draw: Any, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
         parts = 1
     part = (shape[0] // parts, *shape[1:])
     return tuple(
-        # A bias has no rows to repeat.
-        np.concatenate([array] * parts) if array.shape[:1] == part[:1] else array
+        # All but a bias, which has no rows.
+        np.concatenate([array] * parts) if array.shape == part or array.dtype.kind == "i" else array
         for array in draw(rng, part, np.dtype(dtype))
     )
 

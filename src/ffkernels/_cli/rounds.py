@@ -29,7 +29,7 @@ class Effort(NamedTuple):
     turn: float = 1e-3  # seconds of one turn, at least
 
 
-DEFAULT = Effort(rounds=15, least=5, seconds=1.0)
+DEFAULT = Effort(rounds=15, least=3, seconds=1.0)
 QUICK = Effort(rounds=7, least=3, seconds=0.1)
 
 
