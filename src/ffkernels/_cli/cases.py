@@ -185,7 +185,9 @@ def _function(operation: Operation, shape: tuple[int, ...], dtype: str, group: s
         calls = _of_ours(ours, threads)
         for name, peer in peers.items():
             calls[name] = peer.call(operation.name, arguments, out)
-        calls |= rooflines(*_streams(operation, arguments, out), arguments[0], threads)
+        streams = _streams(operation, arguments, out)
+        in_place = operation.kind == "update"
+        calls |= rooflines(*streams, arguments[0], threads, in_place=in_place)
         return _there(calls)
 
     return Case(operation.name, group, shape, dtype, contenders)
@@ -297,21 +299,29 @@ def _streams(operation: Operation, arguments: Sequence[Any], out: Any) -> tuple[
     return reads, int(out is not None and out.shape == arguments[0].shape)
 
 
-def rooflines(reads: int, writes: int, like: Array, threads: int) -> dict[str, Call | None]:
-    """Return the fastest known way to move the same bytes through the processor, as contenders.
+def rooflines(
+    reads: int, writes: int, like: Array, threads: int, *, in_place: bool = False
+) -> dict[str, Call | None]:
+    """Return the fastest plain way to move the same bytes through the processor, as contenders.
 
     NumPy's own loops, each a single pass: `fill` for an array that is only written, `max` for one
     that is only read, `copyto` for one in and one out, which the C library streams past the cache
-    where it is large, and `add` for two in and one out. More arrays than that are taken as several
-    of these. They let go of the interpreter's lock, so that with more threads each takes a part of
-    the arrays; since waking a thread costs more than a small array, the roofline is the faster of
-    one thread and all of them.
+    where it is large, `add` for two in and one out; for more arrays several of these, for an update
+    in place. `add` does not stream: before it writes a large array it reads that, so that a kernel
+    that streams can be faster.
+
+    The loops let go of the interpreter's lock, so that with more threads each takes its part of the
+    arrays. Waking them costs more than a small array: the roofline is the faster one of one thread
+    and all.
     """
-    passes = []
-    while reads or writes:
-        read, written = (min(reads, 2), 1) if writes else (1, 0)
-        passes.append(_PASSES[read, written])
-        reads, writes = reads - read, writes - written
+    passes: list[Callable[[Array, Array, Array], Call]] = []
+    if in_place:
+        passes = [lambda a, b, c: Call(np.add, (a, b, a))]
+        passes += [lambda a, b, c: Call(np.negative, (c, c))] * (writes - 1)
+    elif writes:
+        passes = [_PASSES[reads]]
+    else:
+        passes = [lambda a, b, c: Call(np.max, (a,))] * reads
     if not passes:
         return {}
 
@@ -320,6 +330,7 @@ def rooflines(reads: int, writes: int, like: Array, threads: int) -> dict[str, C
         return made[0] if len(made) == 1 else Call(_in_turn, made)
 
     arrays = [np.ones(like.size, like.dtype) for _ in range(3)]
+    arrays[1].fill(0)
     calls: dict[str, Call | None] = {ROOFLINE: call(arrays)}
     if threads > 1 and like.size >= _THREADS_FROM:
         split = [np.array_split(array, threads) for array in arrays]
@@ -328,13 +339,12 @@ def rooflines(reads: int, writes: int, like: Array, threads: int) -> dict[str, C
     return calls
 
 
-# By the arrays that are read and written.
-_PASSES: dict[tuple[int, int], Callable[[Array, Array, Array], Call]] = {
-    (0, 1): lambda a, b, c: Call(a.fill, (1,)),
-    (1, 0): lambda a, b, c: Call(np.max, (a,)),
-    (1, 1): lambda a, b, c: Call(np.copyto, (b, a)),
-    (2, 1): lambda a, b, c: Call(np.add, (a, b, c)),
-}
+# By the arrays that are read, for one that is written.
+_PASSES: tuple[Callable[[Array, Array, Array], Call], ...] = (
+    lambda a, b, c: Call(a.fill, (1,)),
+    lambda a, b, c: Call(np.copyto, (b, a)),
+    lambda a, b, c: Call(np.add, (a, b, c)),
+)
 
 
 def _in_turn(*calls: Call) -> None:

@@ -374,9 +374,16 @@ class JAX(Peer):
 
 def _finished(compiled: Callable[..., Any], arrays: Sequence[Any]) -> Callable[..., Any]:
     """Return what calls a compiled function and waits; all its results are ready together."""
-    if isinstance(compiled(*arrays), tuple):
-        return lambda *arrays: compiled(*arrays)[-1].block_until_ready()
-    return lambda *arrays: compiled(*arrays).block_until_ready()
+
+    def one(*arrays: Any) -> Any:
+        return compiled(*arrays).block_until_ready()
+
+    def several(*arrays: Any) -> Any:
+        results = compiled(*arrays)
+        results[-1].block_until_ready()
+        return results
+
+    return several if isinstance(compiled(*arrays), tuple) else one
 
 
 def _adam(jnp: Any) -> Callable[..., Any]:
