@@ -1,6 +1,7 @@
 """Every operation of the table, at a few sizes."""
 
 import pytest
+
 from conftest import selected
 
 

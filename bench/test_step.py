@@ -1,6 +1,7 @@
 """A training step of a net for images of 28 x 28, beside its matrix products alone."""
 
 import pytest
+
 from conftest import selected
 
 

@@ -99,11 +99,14 @@ def _measure(only: str | None, quick: bool, names: list[str], threads: int) -> d
         for case in bar:
             bar.set_postfix_str(case.name, refresh=False)
             results.append(_result(case, loaded, threads, quick))
-    memory = {str(case.shape[0]): cases.step_memory(case.shape[0]) for case in chosen if case.group == "steps"}
+    batches = [case.shape[0] for case in chosen if case.group == "steps"]
+    memory = {str(batch): cases.step_memory(batch) for batch in batches}
     return {"results": results, "memory of a training step": memory}
 
 
-def _result(case: cases.Case, loaded: dict[str, peers.Peer], threads: int, quick: bool) -> dict[str, Any]:
+def _result(
+    case: cases.Case, loaded: dict[str, peers.Peer], threads: int, quick: bool
+) -> dict[str, Any]:
     before = {cases.OURS: lambda: ffkernels.set_num_threads(threads)}
     before[cases.ONE_THREAD] = lambda: ffkernels.set_num_threads(1)
     with case.limits(threads):

@@ -171,7 +171,9 @@ def _with_out(function: Any, arguments: Sequence[Any]) -> tuple[Any, dict[str, A
     return (arrays[0] if arrays else None), outs
 
 
-def _function(operation: Operation, shape: tuple[int, ...], dtype: str, group: str = "functions") -> Case:
+def _function(
+    operation: Operation, shape: tuple[int, ...], dtype: str, group: str = "functions"
+) -> Case:
     def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
         arguments = _draw(operation.draw, shape, dtype)
         function = getattr(ffkernels, operation.name)

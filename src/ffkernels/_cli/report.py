@@ -86,9 +86,10 @@ def _batch(*sizes: int) -> Callable[[Result], bool]:
 
 
 def _cross_entropy(shape: str, *figures: tuple[str, Measure, float, bool, int | None]) -> list[Goal]:
+    work = f"softmax cross-entropy with gradient {shape}"
     case = _case(f"softmax_cross_entropy_with_grad {shape}")
     return [
-        Goal(f"softmax cross-entropy with gradient {shape}", figure, measure, bound, at_most, case, threads)
+        Goal(work, figure, measure, bound, at_most, case, threads)
         for figure, measure, bound, at_most, threads in figures
     ]
 
@@ -149,7 +150,9 @@ GOALS: tuple[Goal, ...] = (
         "other axes and orders", "times the contiguous case", _contiguous, 1.5, True,
         lambda result: result["group"] == "layouts",
     ),
-    Goal("several threads, less noise", "one thread takes, times as long", _one_thread, _NOISE, False, _any),
+    Goal(
+        "several threads, less noise", _TIMES.format("one thread"), _one_thread, _NOISE, False, _any
+    ),
 )  # fmt: skip
 
 # Bytes a step may take for its Python objects; an array of a number a row has 8192 at batch 1024.
@@ -157,7 +160,7 @@ _STEP_BYTES = 8000
 
 
 def judge(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return for each goal that has been measured what was wanted, what came, and whether that is met."""
+    """Return what was wanted, what came and whether that is met, for each goal that was measured."""
     rows = []
     for goal in GOALS:
         for threads in measured["threads"]:
