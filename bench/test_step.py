@@ -5,7 +5,7 @@ import pytest
 from conftest import selected
 
 
-@pytest.mark.benchmark(max_time=1.0, min_rounds=15, warmup=True, warmup_iterations=2)
+@pytest.mark.benchmark(max_time=1.0, min_rounds=5, warmup=True, warmup_iterations=2)
 @pytest.mark.parametrize("case", selected(steps=True))
 def test_step(run, case):
     run(case)

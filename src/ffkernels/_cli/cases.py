@@ -99,15 +99,20 @@ class Case:
 def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
     """Return the cases whose name matches a pattern, all without one; smaller ones first.
 
-    Those in which nobody uses a second thread are measured with one only.
+    Measured with one thread only are those in which nobody uses a second, and, to save time,
+    functions of float64.
     """
     pattern = "*" if only is None else f"*{only}*"
-    return [
-        case
-        for case in (_quick() if quick else _all())
-        if fnmatch.fnmatchcase(case.name, pattern)
-        and (threads == 1 or case.group == "steps" or case.elements >= _THREADS_FROM)
-    ]
+    made = [case for case in (_quick() if quick else _all()) if fnmatch.fnmatchcase(case.name, pattern)]
+    if threads > 1:
+        made = [
+            case
+            for case in made
+            if case.group == "steps"
+            or case.elements >= _THREADS_FROM
+            and not (case.group == "functions" and case.dtype == "float64")
+        ]
+    return made
 
 
 def _all() -> Iterator[Case]:
