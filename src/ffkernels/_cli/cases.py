@@ -103,16 +103,17 @@ def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
     functions of float64.
     """
     pattern = "*" if only is None else f"*{only}*"
-    made = [case for case in (_quick() if quick else _all()) if fnmatch.fnmatchcase(case.name, pattern)]
-    if threads > 1:
-        made = [
-            case
-            for case in made
-            if case.group == "steps"
-            or case.elements >= _THREADS_FROM
-            and not (case.group == "functions" and case.dtype == "float64")
-        ]
-    return made
+    return [
+        case
+        for case in (_quick() if quick else _all())
+        if fnmatch.fnmatchcase(case.name, pattern) and (threads == 1 or _worth_threads(case))
+    ]
+
+
+def _worth_threads(case: Case) -> bool:
+    if case.group == "functions" and case.dtype == "float64":
+        return False
+    return case.group == "steps" or case.elements >= _THREADS_FROM
 
 
 def _all() -> Iterator[Case]:
