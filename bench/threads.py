@@ -4,7 +4,7 @@
 
 Below the sizes built in (GRAIN_MEMORY and GRAIN_MATHS in walk.pxi, GRAIN_ROWS in rows.pxi) one
 thread does the work however many there are: to find the sizes themselves, build with grains of 1.
-Results are written whole, so that the fastest round can be read where the machine was not quiet.
+The fastest rounds tell more than the medians where the machine is not quiet.
 """
 
 import statistics

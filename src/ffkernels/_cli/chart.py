@@ -16,11 +16,11 @@ from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
 
 _COLOURS = {"numpy": BLUE, "torch": ORANGE, "jax": GREEN, "scipy": PURPLE}
 
-# Panels, the first of which have been measured are drawn.
+# Drawn first; other operations fill the panels of those that were not measured.
 _PANELS = (
     "softmax_cross_entropy_with_grad", "softmax", "sigmoid", "tanh", "relu_backward", "adam_update",
 )  # fmt: skip
-_MOST, _ACROSS = 8, 4
+_ACROSS = 4
 _STEP = "train_step"
 
 
@@ -38,7 +38,7 @@ def speed_up(measured: dict[str, Any], titles: dict[str, str], path: Path) -> No
             series.setdefault(result["case"], []).append(result)
     functions = [name for name in (*_PANELS, *series) if name in series and name != _STEP]
     steps = [_STEP] if _STEP in series else []
-    panels = list(dict.fromkeys(functions))[: max(len(_PANELS), 1)] + steps
+    panels = list(dict.fromkeys(functions))[: len(_PANELS)] + steps
     across = min(_ACROSS, len(panels))
     down = -(-len(panels) // across)
     figure = Figure(figsize=(max(3.1 * across, 5.5), 2.7 * down + 1.0))
@@ -69,7 +69,7 @@ def _where(measured: dict[str, Any], threads: int) -> str:
 
 def _panel(axes: Axes, name: str, results: Sequence[dict[str, Any]], peers: Sequence[str]) -> None:
     steps = name == _STEP
-    # The nearest a line could come to the roofline is 1; below it the faster one is not ffkernels.
+    # A line below 1 is of something faster than ffkernels; a peer's should not be there.
     for peer in peers:
         points = [
             (r["shape"][0] if steps else r["elements"], r["times as long"][peer])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import chart
-from .cases import CONTIGUOUS, ONE_THREAD
+from .cases import CONTIGUOUS, NET, ONE_THREAD
 from .peers import PEERS
 
 Result = dict[str, Any]
@@ -198,7 +198,7 @@ def judge(measured: dict[str, Any]) -> list[dict[str, Any]]:
                 "threads": max(measured["threads"]),
                 "wanted": f"<= {_STEP_BYTES}",
                 "measured": count,
-                "worst": f"train_step batch {batch}",
+                "worst": f"train_step {batch}x{NET[0]}",
                 "cases": 1,
                 "missed": int(count > _STEP_BYTES),
                 "met": count <= _STEP_BYTES,
