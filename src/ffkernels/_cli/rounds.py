@@ -30,7 +30,7 @@ class Effort(NamedTuple):
 
 
 DEFAULT = Effort(rounds=15, least=3, seconds=1.0)
-QUICK = Effort(rounds=7, least=3, seconds=0.1)
+QUICK = Effort(rounds=5, least=3, seconds=0.1)
 
 
 def measure(
