@@ -1,4 +1,4 @@
-"""The command line: ``python -m ffkernels info``, ``train``, ``predict``."""
+"""The command line: ``python -m ffkernels info``, ``train``, ``predict``, ``bench``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from . import show_config
 from ._cli import CommandError
 
-# What the extra ``train`` brings, under the names by which it is imported.
+# What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
 _EXTRA = ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm")
 
 
@@ -29,6 +29,12 @@ def _predict(options: argparse.Namespace) -> None:
     from ._cli import predict
 
     predict.run(options)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from ._cli import bench
+
+    bench.run(options)
 
 
 def _count(text: str) -> int:
@@ -55,6 +61,14 @@ def _share(text: str) -> float:
     return float(text)
 
 
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(filter(None, text.split(","))))
+
+
+def _counts(text: str) -> list[int]:
+    return sorted({_count(part) for part in text.split(",")})
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ffkernels")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -70,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         may be empty, NA, nan, ? and the like. Text with few different values becomes inputs of 0
         and 1, other text is left out.""",
     )
-    command.set_defaults(run=_train)
+    command.set_defaults(run=_train, extra="train")
     add = command.add_argument
     add("--csv", type=Path, metavar="FILE", help="table to learn from, instead of the digits")
     add("--target", metavar="COLUMN", help="what to predict: a name, or a position from 0")
@@ -131,9 +145,38 @@ def _parser() -> argparse.ArgumentParser:
         description="""Print a prediction for each row of a table as CSV, for classes with their
         probability. The table needs the columns of the training; others are ignored.""",
     )
-    command.set_defaults(run=_predict)
+    command.set_defaults(run=_predict, extra="train")
     command.add_argument("model", type=Path, metavar="MODEL", help="from train --save")
     command.add_argument("--csv", type=Path, metavar="FILE", required=True)
+
+    command = commands.add_parser(
+        "bench",
+        help="time every function beside NumPy, PyTorch, JAX and SciPy",
+        description="""Time every function and a training step in alternating rounds with NumPy,
+        PyTorch, JAX and SciPy, as far as they are installed, and with the roofline: a copy or a sum
+        of arrays of the same bytes. Close other programs first.""",
+    )
+    command.set_defaults(run=_bench, extra="bench")
+    add = command.add_argument
+    add("--peers", type=_names, metavar="NAMES", help="out of numpy,torch,jax,scipy (default: all)")
+    add(
+        "--threads",
+        type=_counts,
+        metavar="N,N",
+        help="how many to use, one after the other (default: 1 and all)",
+    )
+    add(
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="write bench.json, bench.md and bench.png to a folder",
+    )
+    add(
+        "--only",
+        metavar="PATTERN",
+        help="cases whose name has this in it; * and ? stand for anything: sigmoid*100000",
+    )
+    add("--quick", action="store_true", help="fewer sizes and rounds")
     return parser
 
 
@@ -148,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
-        message = f"{error.name} is not installed: pip install 'ffkernels[train]'"
+        message = f"{error.name} is not installed: pip install 'ffkernels[{options.extra}]'"
     else:
         return 0
     print(f"{parser.prog}: {message}", file=sys.stderr)

@@ -9,6 +9,15 @@
 - `figures`: the pictures.
 
 They need more than NumPy: the extra ``train``.
+
+``bench`` runs through these:
+
+- `cases`: what is measured, drawn from the table of operations, and what nothing can be faster than;
+- `peers`: how NumPy, PyTorch, JAX and SciPy spell each operation;
+- `rounds`: contenders in turns, and the clock;
+- `report` and `chart`: what was wanted and what came, as tables and as a picture.
+
+They need the extra ``bench``, and measure those peers that are installed.
 """
 
 

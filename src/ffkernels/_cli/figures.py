@@ -16,29 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import confusion_matrix
 
+from .style import BLUE, GREY, ORANGE, STYLE
 from .training import History
 
 Array = npt.NDArray[Any]
 
-_BLUE, _ORANGE, _GREY = "#1f6fb4", "#e8710a", "#9aa0a6"
-_STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": _GREY,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": "medium",
-    "figure.constrained_layout.use": True,
-    "figure.titlesize": "large",
-    "font.size": 10,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "savefig.bbox": "tight",
-    "savefig.dpi": 144,
-}
 
-
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def curves(history: History, score: str, path: Path) -> None:
     """Draw loss and score epoch by epoch."""
     figure = Figure(figsize=(9, 3.8))
@@ -48,12 +32,12 @@ def curves(history: History, score: str, path: Path) -> None:
         (left, "loss", history.training_loss, history.validation_loss),
         (right, score, history.training_score, history.validation_score),
     ):
-        axes.axvline(history.best_epoch, color=_GREY, linestyle=":", linewidth=1)
-        axes.plot(epochs, training, color=_BLUE, label="training rows")
-        axes.plot(epochs, validation, color=_ORANGE, label="validation rows")
+        axes.axvline(history.best_epoch, color=GREY, linestyle=":", linewidth=1)
+        axes.plot(epochs, training, color=BLUE, label="training rows")
+        axes.plot(epochs, validation, color=ORANGE, label="validation rows")
         kept = validation[history.best_epoch - 1]
         label = f"kept: epoch {history.best_epoch}"
-        axes.plot(history.best_epoch, kept, "o", color=_ORANGE, linestyle=":", label=label)
+        axes.plot(history.best_epoch, kept, "o", color=ORANGE, linestyle=":", label=label)
         axes.set(xlabel="epoch", title=name, xlim=(0, history.epochs + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     # What is learnt late is as much of the tale as the fall from the start.
@@ -72,7 +56,7 @@ def curves(history: History, score: str, path: Path) -> None:
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def confusion(
     true: Array, predicted: Array, classes: Sequence[str], heading: str, path: Path
 ) -> None:
@@ -115,15 +99,15 @@ def confusion(
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def predicted(true: Array, values: Array, name: str, heading: str, path: Path) -> None:
     """Draw predicted against true values."""
     figure = Figure(figsize=(5.6, 5.6))
     axes = figure.subplots()
     ends = np.array([min(true.min(), values.min()), max(true.max(), values.max())])
-    axes.plot(ends, ends, color=_GREY, linestyle="--", label="predicted = true")
+    axes.plot(ends, ends, color=GREY, linestyle="--", label="predicted = true")
     size = float(np.clip(3000 / len(true), 4, 30))
-    axes.scatter(true, values, s=size, color=_BLUE, alpha=0.6, linewidths=0)
+    axes.scatter(true, values, s=size, color=BLUE, alpha=0.6, linewidths=0)
     margin = 0.03 * (ends[1] - ends[0])
     limits = (ends[0] - margin, ends[1] + margin)
     axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title=heading)
@@ -132,7 +116,7 @@ def predicted(true: Array, values: Array, name: str, heading: str, path: Path) -
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def images(pictures: Array, captions: Sequence[str], heading: str, path: Path) -> None:
     """Draw images with their captions."""
     figure, panels = _panels(len(pictures), 6, (1.6, 2.0), heading)
@@ -144,7 +128,7 @@ def images(pictures: Array, captions: Sequence[str], heading: str, path: Path) -
     figure.savefig(path)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def rows(
     frame: pd.DataFrame, positions: Array, captions: Sequence[str], heading: str, path: Path
 ) -> None:
@@ -159,11 +143,11 @@ def rows(
         names = list(row.abs().sort_values(ascending=False, kind="stable").index[:_SHOWN])
         names += [name for name in frame.columns if name not in numbers][: _SHOWN - len(names)]
         lengths = row.reindex(names).fillna(0.0)
-        axes.barh(range(len(names)), lengths, color=[_BLUE if z < 0 else _ORANGE for z in lengths])
+        axes.barh(range(len(names)), lengths, color=[BLUE if z < 0 else ORANGE for z in lengths])
         axes.set_yticks(range(len(names)), [_cell(n, frame[n].iloc[position]) for n in names])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
-        axes.axvline(0, color=_GREY, linewidth=1)
+        axes.axvline(0, color=GREY, linewidth=1)
         axes.set(xlim=(-reach, reach), title=caption)
     figure.supxlabel("standard deviations from the mean of the held-out rows", fontsize="medium")
     figure.savefig(path)

@@ -1,0 +1,146 @@
+"""``python -m ffkernels bench``: every operation beside its peers and beside the roofline."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import ffkernels
+
+from . import CommandError, cases, peers, report
+from .rounds import DEFAULT, QUICK, measure, medians
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    wanted = list(peers.PEERS) if options.peers is None else options.peers
+    unknown = [name for name in wanted if name not in peers.PEERS]
+    if unknown:
+        raise CommandError(f"--peers: expected names out of {', '.join(peers.PEERS)}, got {unknown[0]}")
+    if not cases.cases(options.only, options.quick, threads=1):
+        raise CommandError(f"--only: no case has a name like {options.only}")
+    if options.save:
+        try:
+            options.save.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"{options.save}: {error.strerror or error}") from None
+    found = peers.installed(wanted)
+    missing = [name for name in wanted if name not in found]
+    for name in missing:
+        print(f"{name} is not installed: left out", file=sys.stderr)
+    threads = options.threads or sorted({1, ffkernels.get_num_threads()})
+    measured: dict[str, Any] = {
+        "machine": _machine(),
+        "peers": found,
+        "not installed": missing,
+        "threads": threads,
+        "results": [],
+        "memory of a training step": {},
+    }
+    for count in threads:
+        part = _in_a_process_of_its_own(options, list(found), count)
+        measured["results"] += part["results"]
+        measured["memory of a training step"] |= part["memory of a training step"]
+    measured["wanted"] = report.judge(measured)
+    print(report.markdown(measured))
+    if options.save:
+        for path in report.save(measured, options.save):
+            print(path)
+
+
+def _machine() -> dict[str, Any]:
+    config = ffkernels.show_config("dicts") or {}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": _processor(),
+        "processors": ffkernels.get_num_threads(),
+        **{name: value for name, value in config.items() if name != "threads"},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _in_a_process_of_its_own(options: argparse.Namespace, names: list[str], threads: int) -> Any:
+    """Measure with so many threads; some peers learn their number only when they start."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "results.json")
+        asked = {"only": options.only, "quick": options.quick, "peers": names, "threads": threads}
+        command = [sys.executable, "-m", __name__, json.dumps(asked), str(path)]
+        code = subprocess.run(command, env=peers.environment(threads), check=False).returncode
+        if code:
+            raise CommandError(f"the measurement with {threads} thread(s) ended with code {code}")
+        return json.loads(path.read_text())
+
+
+def _measure(only: str | None, quick: bool, names: list[str], threads: int) -> dict[str, Any]:
+    ffkernels.set_num_threads(threads)
+    loaded = {name: peers.PEERS[name](threads) for name in names}
+    chosen = cases.cases(only, quick, threads)
+    results = []
+    # A log takes a line where a terminal draws over the last.
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    with tqdm(chosen, desc=f"{threads} thread(s)", unit=" cases", mininterval=interval) as bar:
+        for case in bar:
+            bar.set_postfix_str(case.name, refresh=False)
+            results.append(_result(case, loaded, threads, quick))
+    batches = [case.shape[0] for case in chosen if case.group == "steps"]
+    memory = {str(batch): cases.step_memory(batch) for batch in batches}
+    return {"results": results, "memory of a training step": memory}
+
+
+def _result(
+    case: cases.Case, loaded: dict[str, peers.Peer], threads: int, quick: bool
+) -> dict[str, Any]:
+    before = {cases.OURS: lambda: ffkernels.set_num_threads(threads)}
+    before[cases.ONE_THREAD] = lambda: ffkernels.set_num_threads(1)
+    with case.limits(threads):
+        turns = measure(
+            case.contenders(loaded, threads),
+            QUICK if quick else DEFAULT,
+            threads=threads,
+            pause=case.pause if threads > 1 else 0.0,
+            before=before,
+        )
+    seconds = medians(turns)
+    rooflines = [seconds.pop(name) for name in list(seconds) if name.startswith(cases.ROOFLINE)]
+    ours = seconds[cases.OURS]
+    return {
+        "case": case.name,
+        "operation": case.operation,
+        "group": case.group,
+        "shape": case.shape,
+        "dtype": case.dtype,
+        "elements": case.elements,
+        "threads": threads,
+        "rounds": len(turns[cases.OURS]),
+        "seconds": seconds | ({cases.ROOFLINE: min(rooflines)} if rooflines else {}),
+        "ns an element": 1e9 * ours / case.elements,
+        "us a call": 1e6 * ours,
+        "times as long": {name: s / ours for name, s in seconds.items() if name != cases.OURS},
+        "of the roofline": ours / min(rooflines) if rooflines else None,
+    }
+
+
+if __name__ == "__main__":
+    arguments = json.loads(sys.argv[1])
+    Path(sys.argv[2]).write_text(
+        json.dumps(
+            _measure(arguments["only"], arguments["quick"], arguments["peers"], arguments["threads"])
+        )
+    )

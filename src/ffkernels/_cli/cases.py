@@ -1,0 +1,372 @@
+"""What is measured: the operations of the table, and a training step, as contenders by name."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import gc
+import inspect
+import math
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+import ffkernels
+
+from .._operations import OPERATIONS, UPDATE_NUMBERS, Operation
+from ..layers import FeedForward
+from ..optimizers import SGD
+from .peers import LEARNING_RATE, Peer
+from .rounds import Call
+
+Array = npt.NDArray[Any]
+Contenders = dict[str, Call]
+
+#: Ourselves, on one thread where others may use more, and what nothing can be faster than.
+OURS, ONE_THREAD, ROOFLINE = "ffkernels", "ffkernels, 1 thread", "roofline"
+#: The same function along the last axis of a C-ordered array with rows of the same number and length.
+CONTIGUOUS = "contiguous"
+
+SIZES = (10, 100, 1000, 10**4, 10**5, 10**6, 16 * 10**6)
+_SIZES_OF_DOUBLE = (1000, 10**5, 10**6)
+_CROSS_ENTROPY_SHAPES = (
+    (64, 10), (1000, 2), (1000, 32), (512, 1000), (64, 50257), (512, 32000),
+)  # fmt: skip
+_BATCHES = (16, 100, 1024)
+NET = (784, 256, 256, 10)
+
+# What the quick run leaves out takes the most time and tells the least about the rest.
+_QUICK_SIZES = (10, 1000, 10**5)
+_QUICK_SHAPES = ((64, 10), (512, 1000))
+_QUICK_BATCHES = (100,)
+
+# The arrays an operation has to read and write, where its arguments do not say it.
+_STREAMS: dict[str, tuple[int, int] | None] = {
+    "identity_grad": (0, 1),
+    "identity_backward": (1, 1),
+    "identity_backward_bias": (1, 1),
+    "cross_entropy": None,  # reads one element of a row
+    "cross_entropy_with_grad": (0, 1),
+    "cross_entropy_backward": (0, 1),
+}
+
+# Elements below which neither we nor a peer use a second thread.
+_THREADS_FROM = 2**14
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to measure; `contenders` makes its arrays and the calls on them."""
+
+    operation: str
+    group: str  # "functions", "cross-entropy", "layouts" or "steps"
+    shape: tuple[int, ...]
+    dtype: str
+    contenders: Callable[[dict[str, Peer], int], Contenders] = field(compare=False, repr=False)
+    layout: str = ""
+
+    @property
+    def name(self) -> str:
+        """The operation, its shape and layout, and its dtype where that is not float32."""
+        parts = [self.operation, "x".join(map(str, self.shape)), self.layout]
+        if self.dtype != "float32":
+            parts.append(self.dtype)
+        return " ".join(filter(None, parts))
+
+    @property
+    def elements(self) -> int:
+        """Of one array; for a step, of the batch of inputs."""
+        return math.prod(self.shape)
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which a contender's idle threads sleep: OpenMP's, for a step those of BLAS."""
+        return 0.03 if self.group == "steps" else 0.003
+
+    def limits(self, threads: int) -> AbstractContextManager[Any]:
+        """Return the context to measure in."""
+        blas = threadpool_limits(threads, user_api="blas")
+        return blas if self.group == "steps" else nullcontext()
+
+
+def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
+    """Return the cases whose name matches a pattern, all without one; smaller ones first.
+
+    Measured with one thread only are those in which nobody uses a second, and, to save time,
+    functions of float64.
+    """
+    pattern = "*" if only is None else f"*{only}*"
+    return [
+        case
+        for case in (_quick() if quick else _all())
+        if fnmatch.fnmatchcase(case.name, pattern) and (threads == 1 or _worth_threads(case))
+    ]
+
+
+def _worth_threads(case: Case) -> bool:
+    if case.group == "functions" and case.dtype == "float64":
+        return False
+    return case.group == "steps" or case.elements >= _THREADS_FROM
+
+
+def _all() -> Iterator[Case]:
+    for dtype, sizes in (("float32", SIZES), ("float64", _SIZES_OF_DOUBLE)):
+        for size in sizes:
+            for operation in OPERATIONS:
+                yield _function(operation, _shape(operation, size), dtype)
+        for shape in _CROSS_ENTROPY_SHAPES:
+            yield _cross_entropy(shape, dtype)
+    for operation in ("softmax", "log_softmax"):
+        for shape, axis, order in _LAYOUTS:
+            yield _layout(operation, shape, axis, order)
+    for batch in _BATCHES:
+        yield _step(batch)
+
+
+def _quick() -> Iterator[Case]:
+    for size in _QUICK_SIZES:
+        for operation in OPERATIONS:
+            yield _function(operation, _shape(operation, size), "float32")
+    for shape in _QUICK_SHAPES:
+        yield _cross_entropy(shape, "float32")
+    yield _layout("softmax", *_LAYOUTS[0])
+    for batch in _QUICK_BATCHES:
+        yield _step(batch)
+
+
+def _shape(operation: Operation, size: int) -> tuple[int, ...]:
+    """Return a shape of so many elements; rows grow with it, from ten classes to a vocabulary."""
+    if operation.kind in ("elementwise", "update"):
+        return (size,)
+    columns = 10 if size <= 1000 else 100 if size <= 10**5 else 1000
+    if size > 10**6 and operation.kind != "bias":
+        columns = 32000
+    return size // columns, columns
+
+
+@functools.lru_cache(maxsize=4)
+def _draw(draw: Any, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
+    """Return arguments from the table; large ones repeat a million elements, which are drawn fast."""
+    rng = np.random.default_rng(0)
+    parts = max(1, math.prod(shape) // 10**6)
+    if shape[0] % parts:
+        parts = 1
+    part = (shape[0] // parts, *shape[1:])
+    return tuple(
+        # All but a bias, which has no rows.
+        np.concatenate([array] * parts) if array.shape == part or array.dtype.kind == "i" else array
+        for array in draw(rng, part, np.dtype(dtype))
+    )
+
+
+def _with_out(function: Any, arguments: Sequence[Any]) -> tuple[Any, dict[str, Array]]:
+    """Return an array that the function gives, None if it gives none, and `out` arguments for all."""
+    result = function(*arguments)
+    names = [name for name in inspect.signature(function).parameters if name.startswith("out")]
+    values = result if isinstance(result, tuple) else (result,)
+    arrays = [value for value in values if isinstance(value, np.ndarray) and value.ndim]
+    # strict=False: `out` of a loss is for the values of the rows, of which there are none here.
+    outs = {name: np.empty_like(array) for name, array in zip(names, arrays, strict=False)}
+    return (arrays[0] if arrays else None), outs
+
+
+def _function(
+    operation: Operation, shape: tuple[int, ...], dtype: str, group: str = "functions"
+) -> Case:
+    def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
+        arguments = _draw(operation.draw, shape, dtype)
+        function = getattr(ffkernels, operation.name)
+        out: Any = None
+        if operation.kind == "update":
+            own = [*(a.copy() for a in arguments), *UPDATE_NUMBERS[operation.name]]
+            ours = Call(function, own)
+        else:
+            out, outs = _with_out(function, arguments)
+            ours = Call(function, arguments, outs)
+        calls = _of_ours(ours, threads)
+        for name, peer in peers.items():
+            calls[name] = peer.call(operation.name, arguments, out)
+        streams = _streams(operation, arguments, out)
+        in_place = operation.kind == "update"
+        calls |= rooflines(*streams, arguments[0], threads, in_place=in_place)
+        return _there(calls)
+
+    return Case(operation.name, group, shape, dtype, contenders)
+
+
+def _cross_entropy(shape: tuple[int, int], dtype: str) -> Case:
+    by_name = {operation.name: operation for operation in OPERATIONS}
+    return _function(by_name["softmax_cross_entropy_with_grad"], shape, dtype, "cross-entropy")
+
+
+# Shape, axis, order; the contiguous case of each has rows of the same number and length.
+_LAYOUTS: tuple[tuple[tuple[int, ...], int, str], ...] = (
+    ((1000, 1000), 0, "C"),
+    ((1000, 1000), -1, "F"),
+    ((100, 100, 100), 1, "C"),
+    ((10, 10000), 0, "C"),
+)
+
+
+def _layout(operation: str, shape: tuple[int, ...], axis: int, order: str) -> Case:
+    function = getattr(ffkernels, operation)
+
+    def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
+        rng = np.random.default_rng(0)
+        c_ordered = (3 * rng.standard_normal(shape)).astype(np.float32)
+        x = np.asarray(c_ordered, order=order)  # type: ignore[call-overload]
+        length = shape[axis]
+        rows = np.ascontiguousarray(np.moveaxis(x, axis, -1)).reshape(-1, length)
+        calls = _of_ours(Call(function, (x, axis), {"out": np.empty_like(x)}), threads)
+        calls[CONTIGUOUS] = Call(function, (rows, -1), {"out": np.empty_like(rows)})
+        for name, peer in peers.items():
+            calls[name] = peer.call(operation, (x,), np.empty_like(x), axis)
+        return _there(calls | rooflines(1, 1, rows, threads))
+
+    layout = f"axis {axis}" if order == "C" else "Fortran order"
+    return Case(operation, "layouts", shape, "float32", contenders, layout)
+
+
+def _step(batch: int) -> Case:
+    def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
+        net, x, t = step_arguments(batch)
+        calls = _of_ours(Call(net.train_step, (x, t, SGD(LEARNING_RATE))), threads)
+        for name, peer in peers.items():
+            calls[name] = peer.step(net.params, x, t)
+        calls[ROOFLINE] = Call(matrix_products(net, x))
+        return _there(calls)
+
+    return Case("train_step", "steps", (batch, NET[0]), "float32", contenders)
+
+
+def step_arguments(batch: int) -> tuple[FeedForward, Array, Array]:
+    """Return a net and a batch for it."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, NET[0])).astype(np.float32)
+    return FeedForward(NET, seed=0), x, rng.integers(0, NET[-1], batch)
+
+
+def matrix_products(net: FeedForward, x: Array) -> Callable[[], None]:
+    """Return the products of a training step alone, into arrays that are there."""
+    weights = [param for name, param in net.params.items() if name.startswith("W")]
+    layers = [x, *(np.ones((len(x), W.shape[1]), W.dtype) for W in weights)]
+    douts = [layer.copy() for layer in layers]
+    grads = [np.empty_like(W) for W in weights]
+
+    def products() -> None:
+        for W, before, after in zip(weights, layers, layers[1:], strict=False):
+            np.matmul(before, W, out=after)
+        for k in reversed(range(len(weights))):
+            np.matmul(layers[k].T, douts[k + 1], out=grads[k])
+            if k:
+                np.matmul(douts[k + 1], weights[k].T, out=douts[k])
+
+    return products
+
+
+def step_memory(batch: int) -> int:
+    """Return the bytes a training step takes at its peak, from the second one on."""
+    net, x, t = step_arguments(batch)
+    optimizer = SGD(LEARNING_RATE)
+    net.train_step(x, t, optimizer)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        net.train_step(x, t, optimizer)
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        net.train_step(x, t, optimizer)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - before
+
+
+def _of_ours(call: Call, threads: int) -> dict[str, Call | None]:
+    return {OURS: call} | ({ONE_THREAD: call} if threads > 1 else {})
+
+
+def _there(calls: dict[str, Call | None]) -> Contenders:
+    return {name: call for name, call in calls.items() if call is not None}
+
+
+def _streams(operation: Operation, arguments: Sequence[Any], out: Any) -> tuple[int, int]:
+    """Return how many arrays of the first argument's size are read and written; 0, 0 if not all."""
+    if operation.name in _STREAMS:
+        return _STREAMS[operation.name] or (0, 0)
+    reads = sum(a.shape == arguments[0].shape for a in arguments)
+    if operation.kind == "update":
+        return reads, reads - 1  # all but the gradient
+    return reads, int(out is not None and out.shape == arguments[0].shape)
+
+
+def rooflines(
+    reads: int, writes: int, like: Array, threads: int, *, in_place: bool = False
+) -> dict[str, Call | None]:
+    """Return the fastest plain way to move the same bytes through the processor, as contenders.
+
+    NumPy's own loops, each a single pass: `fill` for an array that is only written, `max` for one
+    that is only read, `copyto` for one in and one out, which the C library streams past the cache
+    where it is large, `add` for two in and one out; for more arrays several of these, for an update
+    in place. `add` does not stream: before it writes a large array it reads that, so that a kernel
+    that streams can be faster.
+
+    The loops let go of the interpreter's lock, so that with more threads each takes its part of the
+    arrays. Waking them costs more than a small array: the roofline is the faster one of one thread
+    and all.
+    """
+    passes: list[Callable[[Array, Array, Array], Call]] = []
+    if in_place:
+        passes = [lambda a, b, c: Call(np.add, (a, b, a))]
+        passes += [lambda a, b, c: Call(np.negative, (c, c))] * (writes - 1)
+    elif writes:
+        passes = [_PASSES[reads]]
+    else:
+        passes = [lambda a, b, c: Call(np.max, (a,))] * reads
+    if not passes:
+        return {}
+
+    def call(arrays: Sequence[Array]) -> Call:
+        made = [one_pass(*arrays) for one_pass in passes]
+        return made[0] if len(made) == 1 else Call(_in_turn, made)
+
+    arrays = [np.ones(like.size, like.dtype) for _ in range(3)]
+    arrays[1].fill(0)
+    calls: dict[str, Call | None] = {ROOFLINE: call(arrays)}
+    if threads > 1 and like.size >= _THREADS_FROM:
+        split = [np.array_split(array, threads) for array in arrays]
+        parts = [call(part) for part in zip(*split, strict=True)]
+        calls[f"{ROOFLINE}, {threads} threads"] = Call(_at_once, parts)
+    return calls
+
+
+# By the arrays that are read, for one that is written.
+_PASSES: tuple[Callable[[Array, Array, Array], Call], ...] = (
+    lambda a, b, c: Call(a.fill, (1,)),
+    lambda a, b, c: Call(np.copyto, (b, a)),
+    lambda a, b, c: Call(np.add, (a, b, c)),
+)
+
+
+def _in_turn(*calls: Call) -> None:
+    for call in calls:
+        call()
+
+
+def _at_once(*calls: Call) -> None:
+    others = [_pool().submit(call) for call in calls[1:]]
+    calls[0]()
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor()
