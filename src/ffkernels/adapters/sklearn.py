@@ -1,7 +1,7 @@
 """scikit-learn's MLPClassifier and MLPRegressor on these kernels.
 
 `patch` puts ffkernels into the tables from which scikit-learn's nets draw their activations,
-derivatives and losses, and under their Adam; `unpatch` takes it out again; `patched` is a context.
+derivatives and losses, and under their optimisers; `unpatch` takes it out again; `patched` is a context.
 Estimators, their parameters and what they validate, warn of and store stay scikit-learn's.
 
 Each replacement covers plain arrays of float32 or float64, all of one type, and hands anything else
@@ -31,6 +31,8 @@ __all__ = ["patch", "patched", "unpatch"]
 KNOWN = ("1.8", "1.9")
 
 Array = npt.NDArray[Any]
+
+_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 def patch() -> None:
@@ -111,8 +113,8 @@ def _replacements() -> list[_Replacement]:
     # Imported here, since an unknown release may have moved them.
     from sklearn.neural_network import _base, _multilayer_perceptron
 
-    # The nets look these up at every pass, or for Adam at every fit.  What is not named has nothing to
-    # gain (identity does nothing) or no kernel (exp, the Poisson loss, momentum in SGD).
+    # The nets look these up at every pass, the optimisers at every fit.  What is not named has nothing
+    # to gain (identity does nothing) or no kernel (exp, the Poisson loss).
     table: list[tuple[MutableMapping[str, Any], str, Callable[..., Any], Callable[..., Any]]] = [
         (_base.ACTIVATIONS, "relu", _activation, activations.relu),
         (_base.ACTIVATIONS, "logistic", _activation, activations.sigmoid),
@@ -124,8 +126,9 @@ def _replacements() -> list[_Replacement]:
         (_base.LOSS_FUNCTIONS, "squared_error", _loss_of_numbers, _squared_error),
         (_base.LOSS_FUNCTIONS, "log_loss", _loss_of_classes, _log_loss),
         (_base.LOSS_FUNCTIONS, "binary_log_loss", _loss_of_classes, _binary_log_loss),
-        # The name under which the nets find Adam; the class itself stays as it is.
-        (vars(_multilayer_perceptron), "AdamOptimizer", _optimizer, optimizers.adam_update),
+        # The names under which the nets find them; the classes themselves stay as they are.
+        (vars(_multilayer_perceptron), "AdamOptimizer", _optimizer, _adam),
+        (vars(_multilayer_perceptron), "SGDOptimizer", _optimizer, _sgd),
     ]
     return [
         _Replacement(namespace, name, namespace[name], adapt(namespace[name], kernel))
@@ -138,7 +141,10 @@ def _covered(*arrays: Any) -> bool:
     """Plain arrays of one type that the kernels compute in.  With mixed types, which come of float32
     inputs and a float64 target, converting costs more than the kernels gain."""
     return all(
-        type(array) is np.ndarray and array.dtype.char in "fd" and array.dtype == arrays[0].dtype
+        type(array) is np.ndarray
+        and array.dtype in _FLOATS
+        and array.dtype == arrays[0].dtype
+        and array.flags.aligned
         for array in arrays
     )
 
@@ -203,6 +209,8 @@ def _squared_error(y_true: Array, y_pred: Array, sample_weight: Array | None) ->
 
 
 def _log_loss(y_true: Array, y_prob: Array, sample_weight: Array | None) -> Any:
+    if y_prob.shape[1] == 1:  # of the second of two classes
+        return _binary_log_loss(y_true, y_prob, sample_weight)
     if sample_weight is None:
         share = y_true.astype(y_prob.dtype)
     else:
@@ -221,40 +229,56 @@ def _log_sum(share: Array, p: Array) -> Any:
     """-sum share log p, p clipped on both sides as scikit-learn clips it.  As one long row, which is
     much faster than many short ones."""
     eps = float(np.finfo(p.dtype).eps)
-    return losses.cross_entropy(np.minimum(p, 1 - eps).reshape(-1), share.reshape(-1), eps=eps)
+    p = np.minimum(p, 1 - eps)
+    return np.float64(losses.cross_entropy(p.reshape(-1), share.reshape(-1), eps=eps))
 
 
-def _optimizer(theirs: Any, kernel: Callable[..., Any]) -> Any:
-    class AdamOptimizer(theirs):  # type: ignore[misc]
-        """scikit-learn's Adam, each parameter updated in one pass.  Pickled, and copied, as
-        scikit-learn's own, so that an estimator can be loaded where there is no ffkernels."""
+def _optimizer(theirs: Any, step: Callable[..., None]) -> Any:
+    """Updates each parameter in place, where theirs makes a temporary array for every operator."""
 
+    @functools.wraps(theirs, updated=())
+    class Optimizer(theirs):  # type: ignore[misc]
         def update_params(self, params: list[Any], grads: list[Any]) -> None:
-            state = list(zip(params, grads, self.ms, self.vs, strict=True))
-            if not all(_covered(*arrays) for arrays in state):
-                super().update_params(params, grads)
-                return
-            self.t += 1
-            unbias = math.sqrt(1 - self.beta_2**self.t)
-            self.learning_rate = self.learning_rate_init * unbias / (1 - self.beta_1**self.t)
-            for param, grad, m, v in state:
-                kernel(
-                    param,
-                    grad,
-                    m,
-                    v,
-                    self.t,
-                    self.learning_rate_init,
-                    self.beta_1,
-                    self.beta_2,
-                    # scikit-learn adds epsilon to the root of v before the bias is taken out of it.
-                    self.epsilon / unbias,
-                )
+            step(self, params, grads, super().update_params)
 
         def __reduce__(self) -> tuple[Any, ...]:
+            # Pickled and copied as theirs, so that estimators can be loaded without ffkernels.
             return theirs, ([],), vars(self)
 
-    return AdamOptimizer
+    return Optimizer
+
+
+def _adam(optimizer: Any, params: list[Any], grads: list[Any], theirs: Callable[..., None]) -> None:
+    state = list(zip(params, grads, optimizer.ms, optimizer.vs, strict=True))
+    if not all(_covered(param, m, v) for param, _, m, v in state):
+        theirs(params, grads)
+        return
+    beta1, beta2 = optimizer.beta_1, optimizer.beta_2
+    optimizer.t += 1
+    unbias = math.sqrt(1 - beta2**optimizer.t)
+    lr = optimizer.learning_rate_init
+    optimizer.learning_rate = lr * unbias / (1 - beta1**optimizer.t)
+    # scikit-learn adds epsilon to the root of v before taking the bias out of it.
+    eps = optimizer.epsilon / unbias
+    for param, grad, m, v in state:
+        optimizers.adam_update(param, grad, m, v, optimizer.t, lr, beta1, beta2, eps)
+
+
+def _sgd(optimizer: Any, params: list[Any], grads: list[Any], theirs: Callable[..., None]) -> None:
+    state = list(zip(params, grads, optimizer.velocities, strict=True))
+    if not all(_covered(param, velocity) for param, _, velocity in state):
+        theirs(params, grads)
+        return
+    lr, momentum = optimizer.learning_rate, optimizer.momentum
+    for param, grad, velocity in state:
+        # With the learning rate in the velocity, which sgd_update knows as a step of plain descent.
+        velocity *= momentum
+        optimizers.sgd_update(velocity, grad, lr)
+        if optimizer.nesterov:
+            optimizers.sgd_update(param, velocity, -momentum)
+            optimizers.sgd_update(param, grad, lr)
+        else:
+            optimizers.sgd_update(param, velocity, -1.0)
 
 
 # ---- on and off ------------------------------------------------------------------------------------
