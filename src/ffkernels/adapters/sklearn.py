@@ -4,9 +4,9 @@
 derivatives and losses, and under their optimisers; `unpatch` takes it out again; `patched` is a context.
 Estimators, their parameters and what they validate, warn of and store stay scikit-learn's.
 
-Each replacement covers plain arrays of float32 or float64, all of one type, and hands anything else
-to the function it replaces.  Only scikit-learn's own functions are replaced: an entry that someone
-else has put into a table stays.
+Each replacement covers plain arrays of float32 or float64, all of one type, in the compiled backend,
+and hands anything else to the function it replaces.  Only scikit-learn's own functions are replaced:
+an entry that someone else has put into a table stays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import sklearn
 
-from .. import activations, losses, optimizers
+from .. import activations, backend, losses, optimizers
 
 __all__ = ["patch", "patched", "unpatch"]
 
@@ -139,8 +139,9 @@ def _replacements() -> list[_Replacement]:
 
 def _covered(*arrays: Any) -> bool:
     """Plain arrays of one type that the kernels compute in.  With mixed types, which come of float32
-    inputs and a float64 target, converting costs more than the kernels gain."""
-    return all(
+    inputs and a float64 target, converting costs more than the kernels gain; and without compiled
+    kernels scikit-learn's own formulas are the faster ones."""
+    return backend.get_backend() == "compiled" and all(
         type(array) is np.ndarray
         and array.dtype in _FLOATS
         and array.dtype == arrays[0].dtype
