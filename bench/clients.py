@@ -23,7 +23,7 @@ import numpy as np
 
 import ffkernels
 
-ROUNDS = 7
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,13 @@ def sklearn_clients() -> Iterator[Client]:
         net = MLPClassifier(sizes, activation=activation, max_iter=epochs, random_state=0, **rest)
         return fit(net, digits.astype(dtype), classes, **(options or {}))
 
-    def regressor(activation="relu", sizes=(100,), dtype=np.float64, epochs=30, **rest):
+    def regressor(
+        activation="relu", sizes=(100,), dtype=np.float64, target_dtype=None, epochs=30, **rest
+    ):
         net = MLPRegressor(
             hidden_layer_sizes=sizes, activation=activation, max_iter=epochs, random_state=0, **rest
         )
-        return fit(net, diabetes.astype(dtype), progression.astype(dtype))
+        return fit(net, diabetes.astype(dtype), progression.astype(target_dtype or dtype))
 
     wide = (512, 512)
     for name, train in {
@@ -85,6 +87,7 @@ def sklearn_clients() -> Iterator[Client]:
         "digits, relu 100, weighted": classifier(epochs=30, options={"sample_weight": weights}),
         "diabetes, relu 100": regressor(),
         "diabetes, tanh 256, float32": regressor("tanh", (256,), np.float32),
+        "diabetes, relu 100, float32 and float64": regressor(dtype=np.float32, target_dtype=np.float64),
         "diabetes, identity 2, SGD": regressor("identity", (2,), solver="sgd"),
     }.items():
         yield Client(f"scikit-learn: {name}", train, patched)
