@@ -3,8 +3,10 @@
     python bench/clients.py [WORD ...]
 
 Trains the clients whose names hold one of the words, or all, and prints a Markdown table: the median
-time of a fit with their kernels, how many times faster the fit is with ours (median over the rounds,
-with the quartiles), and the largest relative difference between the two loss curves.
+processor time of a fit with their kernels, how many times faster the fit is with ours (median over the
+rounds, with the quartiles), and the largest relative difference between the two loss curves.  Processor
+time, since that of the clock says little on a machine that others use too; with more than one thread
+it is the sum over them.
 
 A new client is a function in `CLIENTS` that yields `Client`s, and raises ImportError where its library
 is not installed.
@@ -28,8 +30,8 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Client:
-    """A net to train: `train` does it once, from the same start every time, and returns the seconds it
-    took and the loss curve; within `ours` it does so on ffkernels."""
+    """A net to train: `train` does it once, from the same start every time, and returns the seconds of
+    processor time it took and the loss curve; within `ours` it does so on ffkernels."""
 
     name: str
     train: Callable[[], tuple[float, list[float]]]
@@ -53,9 +55,9 @@ def sklearn_clients() -> Iterator[Client]:
         def train():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                start = time.perf_counter()
+                start = time.process_time()
                 net.fit(x, y, **options)
-                seconds = time.perf_counter() - start
+                seconds = time.process_time() - start
             return seconds, getattr(net, "loss_curve_", [net.loss_])
 
         return train

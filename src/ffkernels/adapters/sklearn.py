@@ -262,6 +262,7 @@ def _adam(optimizer: Any, params: list[Any], grads: list[Any], theirs: Callable[
     # scikit-learn adds epsilon to the root of v before taking the bias out of it.
     eps = optimizer.epsilon / unbias
     for param, grad, m, v in state:
+        grad = grad.astype(param.dtype, copy=False)
         optimizers.adam_update(param, grad, m, v, optimizer.t, lr, beta1, beta2, eps)
 
 
@@ -272,6 +273,7 @@ def _sgd(optimizer: Any, params: list[Any], grads: list[Any], theirs: Callable[.
         return
     lr, momentum = optimizer.learning_rate, optimizer.momentum
     for param, grad, velocity in state:
+        grad = grad.astype(param.dtype, copy=False)
         # With the learning rate in the velocity, which sgd_update knows as a step of plain descent.
         velocity *= momentum
         optimizers.sgd_update(velocity, grad, lr)
