@@ -712,7 +712,7 @@ class BatchNormalization(_layers._Layer):
             if not len(rows):
                 raise ValueError(f"x: expected at least one row to train on, got {batch.shape}")
             mean = rows.mean(axis=0)
-            xn = rows - mean
+            xn = bias_identity(rows, -mean)
             var = np.einsum("ij,ij->j", xn, xn) / len(rows)
             kept, new = self.momentum, 1 - self.momentum
             self.running_mean = kept * self.running_mean + new * mean
@@ -749,7 +749,7 @@ class BatchNormalization(_layers._Layer):
         if self._trained:
             dx = xn * (self.dgamma / -len(xn))
             dx += dout
-            dx -= self.dbeta / len(xn)
+            bias_identity(dx, self.dbeta / -len(xn), dx)
             dx *= scale
         else:
             dx = np.multiply(dout, scale, dtype=xn.dtype)
