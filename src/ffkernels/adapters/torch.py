@@ -20,7 +20,7 @@ from torch.autograd import Function
 
 from .. import activations as _activations
 from .. import losses as _losses
-from ._loss import target_weights
+from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
 __all__ = [
     "cross_entropy",
@@ -66,6 +66,10 @@ def _constant(value: Any, name: str) -> Any:
 def _tensor(result: Any) -> Tensor:
     """An array's memory as a tensor."""
     return torch.from_numpy(np.asarray(result))
+
+
+def _dtype(tensor: Tensor) -> Any:
+    return _array(tensor, "grad").dtype
 
 
 def _activation(
@@ -365,10 +369,8 @@ def softmax_cross_entropy(
     }
 
     def curvature(grad: Tensor, v: Tensor) -> Tensor:
-        a = _tensor(target_weights(_array(grad, "grad"), targets, **options))
-        q = grad + a
-        total = a.sum(axis, keepdim=True)
-        return q * v - q * (q * v).sum(axis, keepdim=True) / torch.where(total == 0, 1, total)
+        a, inverse_total = target_weights(grad.shape, _dtype(grad), targets, **options)
+        return softmax_curvature(grad, v, _tensor(a), _tensor(inverse_total), axis)
 
     return _Loss.apply(
         logits,
@@ -413,9 +415,9 @@ def cross_entropy(
     t = _constant(t, "t")
 
     def curvature(grad: Tensor, v: Tensor) -> Tensor:
-        a = _tensor(target_weights(_array(grad, "grad"), t, axis, None, None, 0.0, reduction))
-        bent = (a != 0) & (p.detach() >= eps)
-        return torch.where(bent, grad * grad / torch.where(bent, a, 1), 0) * v
+        a, _ = target_weights(grad.shape, _dtype(grad), t, axis, reduction=reduction)
+        bent = _array(p, "p") >= eps  # below it, the loss is as if constant
+        return logarithm_curvature(grad, v, _tensor(inverse(a) * bent))
 
     return _Loss.apply(
         p,
