@@ -300,7 +300,7 @@ class _Loss(Function):
         (grad,) = ctx.saved_tensors
         dx = None
         if dloss is not None:
-            dx = grad
+            dx = grad.detach()
             if torch.is_grad_enabled() or dloss.dim() or dloss.item() != 1:
                 dx = (grad * ctx.spread(dloss)).to(grad.dtype)
         if dgrad is not None:
