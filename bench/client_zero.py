@@ -8,6 +8,7 @@ them, in float64, and differ in nothing but where the layers come from.
 
 import statistics
 import time
+from itertools import pairwise
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -33,7 +34,7 @@ class Net:
         rng = np.random.default_rng(0)
         sizes = (64, *HIDDEN, 10)
         self.layers, self.learned = [], []
-        for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for k, (inputs, outputs) in enumerate(pairwise(sizes)):
             W = rng.normal(scale=np.sqrt(2 / inputs), size=(inputs, outputs))
             self.add(source.Affine(W, np.zeros(outputs)), ("W", "b"))
             if k == len(HIDDEN):

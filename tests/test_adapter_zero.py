@@ -229,6 +229,7 @@ def test_batch_normalisation(shape, dtype):
     gamma, beta = normal(12, dtype=dtype, seed=2), normal(12, dtype=dtype, seed=3)
     layer = zero.BatchNormalization(gamma, beta, momentum=0.8)
     mean, var = np.zeros(12), np.zeros(12)
+    tolerance = 50 * np.finfo(dtype).eps
     for seed in range(3):
         x = normal(*shape, dtype=dtype, seed=seed) + dtype(seed)
         wide = x.reshape(7, 12).astype(np.longdouble)
@@ -237,8 +238,7 @@ def test_batch_normalisation(shape, dtype):
         got = layer.forward(x, train_flg=True)
         want = gamma * (wide - now) / np.sqrt(spread + 1e-6) + beta
         assert got.dtype == dtype and got.shape == shape
-        np.testing.assert_allclose(got.reshape(7, 12), want.astype(float), rtol=0, atol=50 * np.finfo(dtype).eps)
-    tolerance = 50 * np.finfo(dtype).eps
+        np.testing.assert_allclose(got.reshape(7, 12), want.astype(float), rtol=0, atol=tolerance)
     np.testing.assert_allclose(layer.running_mean, mean.astype(float), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(layer.running_var, var.astype(float), rtol=tolerance)
     got = layer.forward(x, train_flg=False)
@@ -269,7 +269,7 @@ def test_batch_normalisation_refuses():
     gamma, beta = np.ones(3), np.zeros(3)
     with pytest.raises(TypeError, match="gamma: expected an array of float32 or float64, got list"):
         zero.BatchNormalization([1.0], beta)
-    with pytest.raises(TypeError, match="beta: .* got int64"):
+    with pytest.raises(TypeError, match=r"beta: .* got int64"):
         zero.BatchNormalization(gamma, np.zeros(3, int))
     with pytest.raises(ValueError, match="gamma: expected one dimension"):
         zero.BatchNormalization(np.ones((1, 3)), beta)
@@ -404,7 +404,7 @@ def test_switches():
         assert zero.relu_grad(0.0) == 1
     assert zero.relu_grad(0.0) == 0
     zero.set_book_values("relu_grad_at_zero")
-    with pytest.raises(ValueError, match="names: expected some of .* got 'typo'"):
+    with pytest.raises(ValueError, match=r"names: expected some of .* got 'typo'"):
         zero.set_book_values("typo")
     assert zero.relu_grad(0.0) == 1
     with pytest.raises(KeyError), zero.use_book_values():

@@ -396,10 +396,11 @@ def _class_loss(
     axis = _axis(axis, x.ndim)
     if x.size:
         # Class 0 is in range, so that nothing but types, shapes and options can be refused.
-        zeros = [np.broadcast_to(np.zeros((), a.dtype), a.shape) for a in (x, *arrays)]
-        t, *w = zeros[1:]
+        zeros: list[Any] = [np.broadcast_to(np.zeros((), a.dtype), a.shape) for a in (x, *arrays)]
+        if weight is None:
+            zeros.append(None)
         call = _arguments.class_loss(
-            argument, zeros[0], t, axis, *(w or [None]), ignore_index, label_smoothing, reduction
+            argument, zeros[0], zeros[1], axis, zeros[2], ignore_index, label_smoothing, reduction
         )
         ignore_index, label_smoothing = call.ignore_index, call.label_smoothing
     options: dict[str, Any] = {"axis": axis, "reduction": reduction, **others}
