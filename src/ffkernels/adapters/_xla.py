@@ -4,8 +4,8 @@
 it. XLA's own interface hands over addresses: `call` puts a call of a Python function into a program,
 and XLA then calls `_handle` with the memory of the arguments and of the results to be written.
 
-The structures are those of XLA's ``c_api.h``, which only adds fields at their ends within one major
-version. XLA asks a handler for the version it was written for, and refuses one that it does not know.
+The structures are those of XLA's ``c_api.h``, to which later versions only add. XLA asks a handler for
+the version it was written for, and refuses to register one that it no longer supports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import ml_dtypes
 import numpy as np
 
 _TARGET = "ffkernels"
-_MAJOR = 0  # of the interface
+_MAJOR, _MINOR = 0, 1  # version of the interface, that of JAX 0.5
 _METADATA = 1  # the extension that asks for it
 _EXECUTE = 3  # the stage of a program that runs
 _INVALID_ARGUMENT = 3  # code of an error
@@ -158,8 +158,7 @@ def _handle(pointer: Any) -> Any:
     try:
         if frame.extension and frame.extension.contents.type == _METADATA:
             metadata = frame.extension.contents.metadata.contents
-            metadata.version.major = _MAJOR
-            metadata.version.minor = frame.api.contents.version.minor
+            metadata.version.major, metadata.version.minor = _MAJOR, _MINOR
             metadata.traits = 0
         elif frame.stage == _EXECUTE:
             string = frame.attributes.strings[0].contents

@@ -343,7 +343,8 @@ def _loss(spec: _Spec, x: Array, *others: Array) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _loss_with_grad(spec: _Spec, x: Array, *others: Array) -> tuple[Array, Array]:
-    return spec.call("loss_with_grad", (spec.results(x), _like(x)), x, others)
+    value, grad = spec.call("loss_with_grad", (spec.results(x), _like(x)), x, others)
+    return value, grad
 
 
 def _step(spec: _Spec, tangents: Any) -> Array:
