@@ -101,6 +101,14 @@ def test_all_names_are_those_of_ffkernels(library, request):
     assert {name for name, *_ in CASES.values()} == set(adapter.__all__)
 
 
+def check_clipped(by_p):
+    """Second derivatives of cross_entropy where some probabilities are clipped: 0 there."""
+    eps = 0.4
+    assert 0 < np.sum(eps > P) < P.size
+    want = np.where(eps <= P, SOFT / P**2 / 4, 0)
+    np.testing.assert_allclose(by_p(P, SOFT, eps), want, rtol=1e-12)
+
+
 # --- HIPS autograd ---------------------------------------------------------------------------------
 
 
@@ -123,6 +131,14 @@ def test_autograd_gradient_from_behind(autograd):
     factors = np.array([1.0, 0.0, -2.0, 5.0])
     got = grad(lambda x: (factors * rows(x)).sum())(X)
     np.testing.assert_allclose(got, factors[:, None] * elementwise_grad(rows)(X), rtol=1e-15)
+
+
+def test_autograd_where_clipped(autograd):
+    from autograd import elementwise_grad, grad
+
+    check_clipped(
+        lambda p, t, eps: elementwise_grad(grad(lambda p: autograd.cross_entropy(p, t, eps=eps)))(p)
+    )
 
 
 def test_autograd_takes_no_gradient_by_targets(autograd):
@@ -178,6 +194,30 @@ def test_torch_gradient_from_behind(torch):
     f(x).backward()
     f(x).backward()
     np.testing.assert_allclose(x.grad, -z.grad, rtol=1e-15)  # summed, the kernel's own left alone
+
+
+@every_case
+def test_torch_gradient_to_be_differentiated_is_the_same(torch, case):
+    import torch as library
+
+    f, x = bound(torch, case, from_numpy), tensors(*case[1])
+    plain = library.autograd.grad(f(*x).pow(2).sum(), x)
+    kept = library.autograd.grad(f(*x).pow(2).sum(), x, create_graph=True)
+    for a, b in zip(plain, kept, strict=True):
+        assert b.requires_grad and not a.requires_grad
+        np.testing.assert_allclose(b.detach(), a, rtol=1e-12, atol=1e-15)
+
+
+def test_torch_where_clipped(torch):
+    import torch as library
+
+    def by_p(p, t, eps):
+        (p,) = tensors(p)
+        loss = torch.cross_entropy(p, from_numpy(t), eps=eps)
+        (grad,) = library.autograd.grad(loss, p, create_graph=True)
+        return _grads(grad.sum(), p)[0]
+
+    check_clipped(by_p)
 
 
 def test_torch_gradient_by_one_of_two(torch):
@@ -344,6 +384,15 @@ def test_jax_gradient_from_behind(jax, backend):
     _, want = ff.softmax_cross_entropy_with_grad(X, CLASSES, reduction="none")
     factors = np.array([1.0, 0.0, -2.0, 5.0])
     np.testing.assert_allclose(back(factors)[0], factors[:, None] * want, rtol=1e-15)
+
+
+def test_jax_where_clipped(jax):
+    from jax import grad
+
+    def by_p(p, t, eps):
+        return grad(lambda p: grad(jax.cross_entropy)(p, t, eps=eps).sum())(p)
+
+    check_clipped(by_p)
 
 
 def test_jax_loops_and_rematerialises(jax):
