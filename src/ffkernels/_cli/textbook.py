@@ -67,6 +67,48 @@ class Identity:
         return dout
 
 
+class Dropout:
+    def __init__(self, ratio: float) -> None:
+        self.ratio = ratio
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        if not train:
+            return x * (1 - self.ratio)
+        self.mask = np.random.rand(*x.shape) > self.ratio  # noqa: NPY002
+        return x * self.mask
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.mask
+
+
+class BatchNormalization:
+    def __init__(self, gamma: Array, beta: Array, momentum: float = 0.9) -> None:
+        self.gamma, self.beta, self.momentum = gamma, beta, momentum
+        self.running_mean, self.running_var = np.zeros(gamma.size), np.zeros(gamma.size)
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        if train:
+            mean = np.mean(x, axis=0)
+            self.xc = x - mean
+            var = np.mean(self.xc**2, axis=0)
+            self.std = np.sqrt(var + 1e-6)
+            self.xn = self.xc / self.std
+            self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mean
+            self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
+            return self.gamma * self.xn + self.beta
+        return self.gamma * ((x - self.running_mean) / np.sqrt(self.running_var + 1e-6)) + self.beta
+
+    def backward(self, dout: Array) -> Array:
+        # One step of the chain rule at a time: scale, quotient, standard deviation, variance, mean.
+        self.dbeta = np.sum(dout, axis=0)
+        self.dgamma = np.sum(dout * self.xn, axis=0)
+        dxn = dout * self.gamma
+        dstd = -np.sum(dxn * self.xc / self.std**2, axis=0)
+        dvar = dstd / (2 * self.std)
+        dxc = dxn / self.std + dvar * 2 * self.xc / len(dout)
+        return dxc - np.mean(dxc, axis=0)
+
+
 class SoftmaxWithLoss:
     def forward(self, x: Array, t: Array) -> Any:
         e = np.exp(x - np.max(x, axis=1, keepdims=True))

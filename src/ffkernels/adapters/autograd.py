@@ -1,0 +1,313 @@
+"""The activations and losses as primitives of HIPS autograd, differentiable to any order.
+
+Names, arguments and meanings are those of `ffkernels`, less ``out``. Gradients flow to the first
+argument, and to both of `sum_squared_error`, forwards and backwards; for another autograd raises
+NotImplementedError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import autograd.numpy as anp
+from autograd.extend import defjvp, defvjp, primitive
+from autograd.tracer import getval, isbox
+
+from .. import activations as _activations
+from .. import losses as _losses
+from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
+
+__all__ = [
+    "cross_entropy",
+    "log_softmax",
+    "logsumexp",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softmax_cross_entropy",
+    "sum_squared_error",
+    "tanh",
+]
+
+
+# Each activation's backward pass is a primitive too. All its Jacobians but that of log_softmax are
+# symmetric, so that tangents take the same way as gradients.
+
+relu = primitive(_activations.relu)
+sigmoid = primitive(_activations.sigmoid)
+tanh = primitive(_activations.tanh)
+softmax = primitive(_activations.softmax)
+log_softmax = primitive(_activations.log_softmax)
+logsumexp = primitive(_activations.logsumexp)
+
+_relu_backward = primitive(_activations.relu_backward)
+_sigmoid_backward = primitive(_activations.sigmoid_backward)
+_tanh_backward = primitive(_activations.tanh_backward)
+_softmax_backward = primitive(_activations.softmax_backward)
+_log_softmax_backward = primitive(_activations.log_softmax_backward)
+
+
+def _define_elementwise(function: Any, backward: Any, bend: Callable[[Any, Any], Any]) -> None:
+    """`bend(dy, y)` is the derivative of ``backward(dy, y)`` by y."""
+    defvjp(function, lambda ans, x: lambda g: backward(g, ans))
+    defjvp(function, lambda g, ans, x: backward(g, ans))
+    defvjp(
+        backward,
+        lambda ans, dy, y: lambda g: backward(g, y),
+        lambda ans, dy, y: lambda g: g * bend(dy, y),
+    )
+    defjvp(backward, "same", lambda g, ans, dy, y: g * bend(dy, y))
+
+
+_define_elementwise(relu, _relu_backward, lambda dy, y: anp.zeros_like(y))
+_define_elementwise(sigmoid, _sigmoid_backward, lambda dy, y: dy * (1 - 2 * y))
+_define_elementwise(tanh, _tanh_backward, lambda dy, y: -2 * dy * y)
+
+
+def _sum(x: Any, axis: int) -> Any:
+    return anp.sum(x, axis=axis, keepdims=True)
+
+
+defvjp(softmax, lambda ans, x, axis=-1: lambda g: _softmax_backward(g, ans, axis))
+defjvp(softmax, lambda g, ans, x, axis=-1: _softmax_backward(g, ans, axis))
+defvjp(
+    _softmax_backward,
+    lambda ans, dy, y, axis: lambda g: _softmax_backward(g, y, axis),
+    lambda ans, dy, y, axis: lambda g: g * (dy - _sum(dy * y, axis)) - dy * _sum(g * y, axis),
+)
+defjvp(
+    _softmax_backward,
+    "same",
+    lambda g, ans, dy, y, axis: g * (dy - _sum(dy * y, axis)) - y * _sum(dy * g, axis),
+)
+
+defvjp(log_softmax, lambda ans, x, axis=-1: lambda g: _log_softmax_backward(g, ans, axis))
+defjvp(log_softmax, lambda g, ans, x, axis=-1: g - _sum(g * anp.exp(ans), axis))
+defvjp(
+    _log_softmax_backward,
+    lambda ans, dy, y, axis: lambda g: g - _sum(g * anp.exp(y), axis),
+    lambda ans, dy, y, axis: lambda g: -g * anp.exp(y) * _sum(dy, axis),
+)
+defjvp(
+    _log_softmax_backward,
+    "same",
+    lambda g, ans, dy, y, axis: -g * anp.exp(y) * _sum(dy, axis),
+)
+
+defvjp(
+    logsumexp,
+    lambda ans, x, axis=-1, keepdims=False: lambda g: (
+        softmax(x, axis) * (g if keepdims else anp.expand_dims(g, axis))
+    ),
+)
+defjvp(
+    logsumexp,
+    lambda g, ans, x, axis=-1, keepdims=False: anp.sum(
+        softmax(x, axis) * g, axis=axis, keepdims=keepdims
+    ),
+)
+
+
+class _Computed(NamedTuple):
+    """A loss of x, or of x - t, with its gradient, computed in one pass before it is traced."""
+
+    loss: Any
+    grad: Any
+    axes: tuple[int, ...]  # that the loss is a sum along
+    curvature: Callable[[Any, Any], Any]  # the second derivative times an array, from the gradient
+
+    def spread(self, g: Any) -> Any:
+        """What comes from behind, for each number of x."""
+        axes, shape = self.axes, self.grad.shape
+        return anp.reshape(g, [1 if axis in axes else n for axis, n in enumerate(shape)])
+
+
+@primitive
+def _loss(x: Any, t: Any, computed: _Computed) -> Any:
+    return computed.loss
+
+
+@primitive
+def _gradient(x: Any, t: Any, computed: _Computed) -> Any:
+    return computed.grad
+
+
+defvjp(
+    _loss,
+    lambda ans, *args: lambda g: args[-1].spread(g) * _gradient(*args),
+    lambda ans, *args: lambda g: -args[-1].spread(g) * _gradient(*args),
+)
+defjvp(
+    _loss,
+    lambda g, ans, *args: anp.sum(g * _gradient(*args), axis=args[-1].axes),
+    lambda g, ans, *args: -anp.sum(g * _gradient(*args), axis=args[-1].axes),
+)
+defvjp(
+    _gradient,
+    lambda ans, *args: lambda g: args[-1].curvature(_gradient(*args), g),
+    lambda ans, *args: lambda g: -args[-1].curvature(_gradient(*args), g),
+)
+defjvp(
+    _gradient,
+    lambda g, ans, *args: args[-1].curvature(_gradient(*args), g),
+    lambda g, ans, *args: -args[-1].curvature(_gradient(*args), g),
+)
+
+
+def _axes(loss: Any, ndim: int, summed: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(axis % ndim for axis in summed) if loss.ndim else tuple(range(ndim))
+
+
+def _refuse_traced(name: str, value: Any) -> None:
+    if isbox(value):
+        raise NotImplementedError(f"{name}: expected an array that no gradient is taken by")
+
+
+def softmax_cross_entropy(
+    logits: Any,
+    targets: Any,
+    *,
+    axis: int = -1,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """Cross-entropy of the softmax of logits, as `ffkernels.softmax_cross_entropy`.
+
+    Where a gradient will be taken, loss and gradient come from one pass over the logits.
+
+    Parameters
+    ----------
+    logits : array_like, shape (..., C, ...)
+    targets : array_like
+        Class indices, integers of the shape of ``logits`` less ``axis``, or probabilities of its full
+        shape.
+    axis : int
+        The axis of the classes.
+    weight : array_like, shape (C,), optional
+        Weight of each class.
+    ignore_index : int, optional
+        Class index of rows that do not count.
+    label_smoothing : float in [0, 1]
+        Share of each target spread evenly over the classes.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+
+    Returns
+    -------
+    scalar or ndarray
+
+    Raises
+    ------
+    NotImplementedError
+        If a gradient is taken by targets or weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autograd import grad
+    >>> from ffkernels.adapters.autograd import softmax_cross_entropy
+    >>> grad(softmax_cross_entropy)(np.zeros((1, 2)), [1])
+    array([[ 0.5, -0.5]])
+    """
+    _refuse_traced("targets", targets)
+    _refuse_traced("weight", weight)
+    options = {
+        "axis": axis,
+        "weight": weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+    }
+    if not isbox(logits):
+        return _losses.softmax_cross_entropy(logits, targets, **options)
+    loss, grad = _losses.softmax_cross_entropy_with_grad(getval(logits), targets, **options)
+
+    def curvature(grad: Any, v: Any) -> Any:
+        a, inverse_total = target_weights(grad.shape, grad.dtype, targets, **options)
+        return softmax_curvature(grad, v, a, inverse_total, axis)
+
+    return _loss(logits, None, _Computed(loss, grad, _axes(loss, grad.ndim, (axis,)), curvature))
+
+
+def cross_entropy(
+    p: Any, t: Any, axis: int = -1, eps: float = 0.0, reduction: str = "mean"
+) -> Any:
+    """Cross-entropy of probabilities, as `ffkernels.cross_entropy`.
+
+    Parameters
+    ----------
+    p : array_like, shape (..., C, ...)
+        Probabilities; from logits, prefer `softmax_cross_entropy`.
+    t : array_like
+        Class indices, integers of the shape of ``p`` less ``axis``, or probabilities of its full
+        shape.
+    axis : int
+        The axis of the classes.
+    eps : float in [0, 1]
+        Probabilities below it count as it; their gradient is that at ``eps``.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+
+    Returns
+    -------
+    scalar or ndarray
+
+    Raises
+    ------
+    NotImplementedError
+        If a gradient is taken by t.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autograd import grad
+    >>> from ffkernels.adapters.autograd import cross_entropy
+    >>> float(grad(cross_entropy)(np.array([[0.5, 0.5]]), [1])[0, 1])
+    -2.0
+    """
+    _refuse_traced("t", t)
+    if not isbox(p):
+        return _losses.cross_entropy(p, t, axis, eps, reduction)
+    value = getval(p)
+    loss, grad = _losses.cross_entropy_with_grad(value, t, axis, eps, reduction)
+
+    def curvature(grad: Any, v: Any) -> Any:
+        a, _ = target_weights(grad.shape, grad.dtype, t, axis, reduction=reduction)
+        bent = value >= eps  # below it, the loss is as if constant
+        return logarithm_curvature(grad, v, inverse(a) * bent)
+
+    return _loss(p, None, _Computed(loss, grad, _axes(loss, grad.ndim, (axis,)), curvature))
+
+
+def sum_squared_error(y: Any, t: Any, reduction: str = "mean") -> Any:
+    """Half the sum of squared errors, ½ Σ (y - t)² a row, as `ffkernels.sum_squared_error`.
+
+    Parameters
+    ----------
+    y, t : array_like, shape (N, ...)
+        Outputs and targets, of one shape; gradients are taken by both.
+    reduction : {"mean", "sum", "none"}
+        How the losses of the rows become one.
+
+    Returns
+    -------
+    scalar or ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autograd import grad
+    >>> from ffkernels.adapters.autograd import sum_squared_error
+    >>> grad(sum_squared_error)(np.array([[1.0, 2.0]]), np.zeros((1, 2)))
+    array([[1., 2.]])
+    """
+    if not (isbox(y) or isbox(t)):
+        return _losses.sum_squared_error(y, t, reduction)
+    loss, grad = _losses.sum_squared_error_with_grad(getval(y), getval(t), reduction)
+    rows = len(grad) if grad.ndim > 1 else 1
+    factor = 1 / rows if reduction == "mean" and rows else 1.0
+    axes = _axes(loss, grad.ndim, tuple(range(1, grad.ndim)))
+    return _loss(y, t, _Computed(loss, grad, axes, lambda grad, v: factor * v))
