@@ -1,0 +1,1 @@
+"""ffkernels as the backend of nets that others wrote; one module for each library."""
