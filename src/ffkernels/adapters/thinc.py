@@ -149,9 +149,9 @@ class FFKernelsOps(NumpyOps):  # type: ignore[misc]  # thinc's class is Cython w
     ) -> FloatsXdT:
         if not _served(dY, X, Y):
             return super().backprop_swish(dY, X, Y, inplace)
-        gate = self.sigmoid(X)
-        slope = activations.sigmoid_backward(X, gate)  # d/dx x g(x) = g + x g (1 - g)
-        slope += gate
+        slope = 1 - Y  # with g the sigmoid of x and y = x g, d/dx x g = y + g (1 - y)
+        slope *= self.sigmoid(X)
+        slope += Y
         return _times(dY, slope, inplace)
 
     def gelu_approx(self, X: FloatsXdT, inplace: bool = False) -> FloatsXdT:
@@ -210,7 +210,7 @@ class FFKernelsOps(NumpyOps):  # type: ignore[misc]  # thinc's class is Cython w
         gate *= rest
         np.subtract(2, gate, out=rest)
         gate /= rest
-        np.copyto(gate, 1, where=X >= threshold)
+        np.copyto(gate, 1, where=np.greater_equal(X, threshold))
         return _times(X, gate, inplace)
 
     def backprop_mish(
@@ -231,7 +231,7 @@ class FFKernelsOps(NumpyOps):  # type: ignore[misc]  # thinc's class is Cython w
         slope += 1
         slope *= s
         slope /= p
-        np.copyto(slope, 1, where=X >= threshold)
+        np.copyto(slope, 1, where=np.greater_equal(X, threshold))
         return _times(dY, slope, inplace)
 
 
