@@ -110,12 +110,21 @@ def test_backprop_is_the_slope(name, dtype):
 
 
 @pytest.mark.parametrize("name", FORWARD)
-def test_gelu_is_no_further_from_its_formula_than_theirs(name):
+def test_no_function_is_further_from_its_formula_than_theirs(name):
     x = np.linspace(-12, 12, 100_001)
     wanted = FORWARD[name](x)
     ours = abs(getattr(OURS, name)(x) - wanted).max()
     theirs = abs(getattr(THEIRS, name)(x) - wanted).max()
     assert ours <= theirs + 4 * np.finfo(float).eps * 12
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inplace", [False, True])
+def test_sigmoid_stays_within_the_limits_of_thinc(dtype, inplace):
+    x = np.array([-np.inf, -1000, -20.5, 20.5, 1000, np.inf], dtype)
+    wanted = [1 / (1 + math.exp(20))] * 3 + [1 / (1 + math.exp(-20))] * 3
+    y = OURS.sigmoid(x, inplace=inplace)
+    np.testing.assert_allclose(y, wanted, rtol=4 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("threshold", [-1.0, 0.5, 5.0, 20.0, 200.0])
@@ -169,7 +178,7 @@ def test_softmax(dtype, axis, temperature):
 
 
 # Short sequences go to thinc's code, long ones to the kernels.
-@pytest.mark.parametrize("lengths", [[3, 0, 1, 5], [1500, 0, 700], [2000], []])
+@pytest.mark.parametrize("lengths", [[3, 0, 1, 5], [2500, 0, 1, 1700], [2000], []])
 @pytest.mark.parametrize("width", [1, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_of_sequences(lengths, width, dtype):
@@ -227,6 +236,7 @@ def calls():
 
 
 CALLS = dict(calls())
+THINC_CHECKS_SHAPES = ["backprop_relu", "backprop_mish"]
 
 
 def test_every_function_replaced_is_tried_here():
@@ -280,6 +290,33 @@ def test_subclasses_and_mixed_types_go_to_thinc(name):
         got = getattr(OURS, name)(*mixed)
         assert got.dtype == wanted.dtype
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", [n for n in CALLS if "softmax" not in n])
+def test_no_dimensions(name):
+    arrays = CALLS[name](lambda seed: np.array(0.5 + seed))
+    wanted = getattr(THEIRS, name)(*arrays)
+    np.testing.assert_array_equal(getattr(OURS, name)(*arrays), wanted)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CALLS if n.startswith("backprop") and n not in THINC_CHECKS_SHAPES]
+)
+def test_gradients_broadcast_where_thinc_broadcasts(name):
+    arrays = CALLS[name](lambda seed: numbers(np.float32, (4, 3), 1, seed))
+    one = [a[:1] if i == (name == "backprop_softmax") else a for i, a in enumerate(arrays)]
+    wanted = getattr(THEIRS, name)(*one)
+    got = getattr(OURS, name)(*one)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-7)  # theirs on our sigmoid
+
+
+@pytest.mark.parametrize("axis", [None, (0, 1)])
+def test_softmax_over_several_axes_goes_to_thinc(axis):
+    x, dy = numbers(np.float32), numbers(np.float32, seed=1)
+    y = OURS.softmax(x, axis=axis)
+    np.testing.assert_array_equal(y, THEIRS.softmax(x, axis=axis))
+    wanted = THEIRS.backprop_softmax(y, dy, axis=axis)
+    np.testing.assert_array_equal(OURS.backprop_softmax(y, dy, axis=axis), wanted)
 
 
 @pytest.mark.parametrize("name", [n for n in CALLS if n.startswith("backprop")])
