@@ -377,7 +377,7 @@ def losses(ops, layer, dtype=np.float32):
 
 @pytest.mark.parametrize("layer", [Relu, Sigmoid, Gelu, Swish, Mish, Maxout])
 def test_training_agrees_with_theirs(layer, monkeypatch):
-    monkeypatch.setattr(adapter, "MAXOUT_OUTPUTS", 1)
+    monkeypatch.setattr(adapter, "MAXOUT_SIZE", 1)
     ours, theirs = losses("ffkernels", layer), losses("numpy", layer)
     assert theirs[-8:].mean() < theirs[:8].mean()
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)

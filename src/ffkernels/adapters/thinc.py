@@ -36,8 +36,8 @@ NORMAL_LOGIT = (
     *(-6.51894831e-05, 7.26661688e-02, 1.59576988e00),
 )
 
-# Maxout by NumPy's vector loops from so many outputs on; below, calling them costs more than they save.
-MAXOUT_OUTPUTS = 4096
+# Maxout by NumPy's vector loops from so many numbers on; below, calling them costs more than it saves.
+MAXOUT_SIZE = 12_000
 
 # A softmax call for each sequence from so many numbers a sequence on.
 SEQUENCE_SIZE = 1024
@@ -124,12 +124,7 @@ class FFKernelsOps(NumpyOps):  # type: ignore[misc]  # thinc's class is Cython w
 
     def maxout(self, X: Floats3d) -> tuple[Floats2d, Ints2d]:
         # With two or three pieces thinc's loop branches on the data; with more it does not.
-        if (
-            not _served(X)
-            or X.ndim != 3
-            or X.shape[2] not in (2, 3)
-            or X.size < MAXOUT_OUTPUTS * X.shape[2]
-        ):
+        if not (_served(X) and X.size >= MAXOUT_SIZE and X.ndim == 3 and X.shape[2] in (2, 3)):
             return super().maxout(X)
         first, second, *third = np.ascontiguousarray(np.moveaxis(X, 2, 0))
         best = np.maximum(first, second)
