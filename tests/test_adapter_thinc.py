@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -353,6 +354,14 @@ def test_thinc_finds_the_entry_point():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "FFKernelsOps", done.stderr
+
+
+def test_the_example_of_the_guide_runs_as_printed():
+    guide = Path(__file__).parents[1] / "docs" / "adapters-thinc.md"
+    names = {}
+    exec(guide.read_text().split("```python\n")[1].split("```")[0], names)
+    assert type(names["model"].ops) is FFKernelsOps
+    assert names["dx"].shape == names["x"].shape
 
 
 def losses(ops, layer, dtype=np.float32):
