@@ -207,6 +207,16 @@ def identity_backward_bias(dy, y, out, out_bias):
     return backward_bias(dy, y, out, out_bias, identity_backward_spans)
 
 
+# ---- the elementary functions themselves: nothing public calls them, the measurements of accuracy do --
+
+def exp(x, out):
+    return unary(x, out, exp_spans, GRAIN_MATHS)
+
+
+def log(x, out):
+    return unary(x, out, log_spans, GRAIN_MATHS)
+
+
 # ---- along an axis ---------------------------------------------------------------------------------
 
 cdef double softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,

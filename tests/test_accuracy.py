@@ -1,0 +1,196 @@
+"""How exact results are: a thinned run of `bench/accuracy.py` and of `bench/errors.py`, and that the
+same input gives the same bits however it lies in memory and however many threads there are."""
+
+import accuracy
+import errors
+import mpmath
+import numpy as np
+import pytest
+
+import ffkernels as ff
+
+#: What the twin is held to, in ulp: its formulas round four times where the kernels round once.
+TWIN_BOUND = 5.0
+
+#: Three products and differences, each rounded, for gradients from what the forward pass saved.
+BACKWARD_BOUND = 2.5
+
+DTYPES = ["float32", "float64"]
+WIDE = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant + 8
+
+
+def reference_for(dtype):
+    if dtype == "float64" and not WIDE:
+        pytest.skip("long double is no wider here")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", accuracy.FUNCTIONS)
+def test_elementwise(backend, name, dtype):
+    reference_for(dtype)
+    where = backend.rpartition(":")[2]
+    kernels = accuracy.implementations()[where]
+    if not hasattr(kernels, name):
+        pytest.skip("the twin takes it from NumPy")
+    tallies, _ = accuracy.measure(dtype, [name], {where: kernels}, thin=16384)
+    tally = tallies[name, where]
+    assert tally.worst <= (TWIN_BOUND if where == "numpy" else accuracy.BOUND), tally.at
+    assert tally.odd_ones == 0 and tally.wrong_limits == []
+    assert where == "numpy" or tally.falls == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", accuracy.BACKWARDS)
+def test_backward(backend, name, dtype):
+    reference_for(dtype)
+    where = backend.rpartition(":")[2]
+    kernels = accuracy.implementations()[where]
+    tally = accuracy.measure_backwards(dtype, [name], {where: kernels}, thin=256)[name, where]
+    assert tally.worst <= (0.5 if name == "relu_backward" else BACKWARD_BOUND), tally.at
+    assert tally.wrong_limits == []
+
+
+def test_instruction_sets_differ_by_one_ulp_at_most():
+    on = {name: m for name, m in accuracy.implementations().items() if name != "numpy"}
+    for dtype in DTYPES:
+        _, apart = accuracy.measure(dtype, list(accuracy.FUNCTIONS), on, thin=65536)
+        assert max(apart.values()) <= 1, apart
+
+
+#: The references once more, in a hundred digits.
+DIGITS = {
+    "exp": mpmath.exp,
+    "log": mpmath.log,
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "tanh": mpmath.tanh,
+    "sigmoid_grad": lambda x: mpmath.exp(x) / (1 + mpmath.exp(x)) ** 2,
+    "tanh_grad": lambda x: 1 / mpmath.cosh(x) ** 2,
+}
+
+
+@pytest.mark.skipif(not WIDE, reason="long double is no wider here")
+@pytest.mark.parametrize("name", DIGITS)
+def test_the_reference_itself(name):
+    hard = np.array(accuracy.HARD)
+    with np.errstate(all="ignore"):
+        got = accuracy.FUNCTIONS[name].reference(hard.astype(np.longdouble))
+    with mpmath.workdps(100):
+        for x, y in zip(hard, got, strict=True):
+            high = float(y)  # y in two parts that mpmath can take
+            if not np.finfo(float).smallest_normal < abs(high) < np.inf:
+                continue
+            off = mpmath.mpf(high) + mpmath.mpf(float(y - high)) - DIGITS[name](mpmath.mpf(float(x)))
+            assert abs(off) <= 0.005 * float(accuracy.spacing(np.longdouble(high), np.float64)), x
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", errors.CASES)
+def test_softmax_and_losses(backend, case, dtype):
+    reference_for(dtype)
+    where = backend.rpartition(":")[2]
+    if where == "numpy":
+        pytest.skip("the twin rounds x - max")
+    classes = (1, 2, 10, 33, 1000, 20_000)
+    measured = errors.measure({where: errors.ours(where)}, classes, np.dtype(dtype), (case,))
+    for (quantity, _, count), error in measured.items():
+        # log-sum-exp near 0 is a difference: its last place is finer than that of its terms.
+        if quantity != "logsumexp":
+            assert error[where] <= errors.BOUND, (quantity, count)
+
+
+def test_a_row_of_a_million(backend):
+    """Equal terms are the worst for a sum: every addition errs to the same side."""
+    if backend == "numpy":
+        pytest.skip("NumPy sums in pairs")
+    reference_for("float64")
+    for dtype in (np.float32, np.float64):
+        x = np.zeros((1, 1_000_000), dtype)
+        x[0, 7] = 3.7
+        exact = errors.exact(x, np.array([7]))
+        got = errors.ours(backend.rpartition(":")[2])(x, np.array([7]))
+        for quantity in ("loss", "gradient", "softmax"):
+            assert errors.error(got[quantity], exact[quantity]) <= errors.BOUND
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_logits_have_equal_probabilities(backend, dtype):
+    for value in np.random.default_rng(0).uniform(-300, 300, 40).astype(dtype):
+        for classes in (2, 3, 40, 1000):
+            p = ff.softmax(np.full((5, classes), value))
+            assert (p == np.dtype(dtype).type(1 / classes)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(300, 10), (70, 33), (64, 1000)])
+def test_gradient_rows_sum_to_zero(backend, shape, dtype):
+    x = 3 * np.random.default_rng(1).standard_normal(shape).astype(dtype)
+    t = np.arange(shape[0]) % shape[1]
+    _, grad = ff.softmax_cross_entropy_with_grad(x, t, reduction="none")
+    total = np.abs(grad.astype(np.longdouble).sum(axis=1))
+    assert (total <= 4 * np.finfo(dtype).eps * np.abs(grad).max(axis=1)).all()
+
+
+# ---- the same bits ---------------------------------------------------------------------------------
+
+
+def results(x, t):
+    """What all kernels of one array make of it, along the last axis where they have one."""
+    singles = [getattr(ff, name)(x) for name in (*accuracy.FUNCTIONS, "softmax", "log_softmax")
+               if hasattr(ff, name)]  # fmt: skip
+    return [*singles, ff.logsumexp(x), *ff.softmax_cross_entropy_with_grad(x, t, reduction="none")]
+
+
+def assert_same_bits(x, t, want):
+    for got, expected in zip(results(x, t), want, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(67, 7), (40, 33), (9, 1003)])
+def test_same_bits_at_every_alignment(backend, dtype, shape):
+    rng = np.random.default_rng(2)
+    x = (3 * rng.standard_normal(shape)).astype(dtype)
+    t = rng.integers(0, shape[1], shape[0])
+    want = results(x, t)
+    assert_same_bits(x, t, want)
+    room = np.empty(x.nbytes + 128, np.uint8)
+    start = -room.ctypes.data % 64
+    for offset in range(0, 64, x.itemsize):
+        moved = room[start + offset :][: x.nbytes].view(dtype).reshape(shape)
+        moved[...] = x
+        assert_same_bits(moved, t, want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [1003, 33])
+def test_same_bits_in_every_layout(backend, dtype, classes):
+    """Rows that are long enough not to go through a tile, in views of other arrays."""
+    rng = np.random.default_rng(3)
+    shape = (6, classes)
+    x = (3 * rng.standard_normal(shape)).astype(dtype)
+    t = rng.integers(0, classes, shape[0])
+    want = [getattr(ff, name)(x) for name in accuracy.FUNCTIONS if hasattr(ff, name)]
+    spread = np.zeros((2 * shape[0], 3 * classes), dtype)
+    spread[::2, ::3] = x
+    layouts = [np.asfortranarray(x), spread[::2, ::3], x[::-1, ::-1].copy()[::-1, ::-1],
+               np.stack([x, x], -1)[..., 0]]  # fmt: skip
+    for view in layouts:
+        got = [getattr(ff, name)(view) for name in accuracy.FUNCTIONS if hasattr(ff, name)]
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert_same_bits(spread[::2, ::3], t, results(x, t))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(60_000, 10), (700, 1000), (3, 300_000)])
+def test_same_bits_with_any_number_of_threads(backend, dtype, shape):
+    rng = np.random.default_rng(4)
+    x = (3 * rng.standard_normal(shape)).astype(dtype)
+    t = rng.integers(0, shape[1], shape[0])
+    with ff.num_threads(1):
+        want = results(x, t)
+        loss = ff.softmax_cross_entropy(x, t)
+    for threads in (1, 2, 3):
+        with ff.num_threads(threads):
+            assert_same_bits(x, t, want)
+            assert ff.softmax_cross_entropy(x, t) == loss
