@@ -7,7 +7,7 @@
 Errors are in units of the last place of the exact value, element by element, the worst of all rows
 and class counts.  Exact means from the inputs as given, in long double, each sum and difference
 taken so that nothing cancels; where the exact value is below the smallest normal number, anything
-from 0 to that number is right.  The exit status tells whether our kernels kept to 4 ulp, log-sum-exp
+from 0 to that number is right.  The exit status tells whether our kernels kept to BOUND, log-sum-exp
 apart, and were nowhere worse than a peer by more than 1 ulp.
 """
 
@@ -27,7 +27,7 @@ import ffkernels
 Array = np.ndarray[Any, np.dtype[Any]]
 Results = dict[str, Array]
 
-BOUND = 4.0
+BOUND = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 4.5}
 
 CLASSES = (1, 2, 3, 10, 33, 100, 1000, 50_257, 1_000_000)
 
@@ -309,7 +309,7 @@ def main() -> int:
             where = f"{quantity}, {case}, {dtype}, C = {count}"
             # log-sum-exp near 0 is a difference: its last place is finer than that of its terms.
             if quantity != "logsumexp":
-                broken += (f"{where}: {a} {of[a]:.2f} ulp" for a in compiled if of[a] > BOUND)
+                broken += (f"{where}: {a} {of[a]:.2f} ulp" for a in compiled if of[a] > BOUND[dtype])
             broken += (
                 f"{where}: {a} {of[a]:.2f} ulp, {b} {of[b]:.2f}" for a, b in lost_to(of, compiled, peers)
             )

@@ -84,7 +84,8 @@ static inline FN(shift) FN(shift_by)(real m) {
     real rho = MULADD(k, -LN2_LO, MULADD(k, -LN2_HI, s.maximum));
     s.magic = EXPONENT_MAGIC - k;
     s.tau = MULADD(rho * rho, FN(exp_tail)(rho), rho);
-    s.inverse = 1 / (1 + s.tau);
+    real inverse = 1 / (1 + s.tau);
+    s.inverse = MULADD(inverse, (1 - inverse) - inverse * s.tau, inverse);
     return s;
 }
 

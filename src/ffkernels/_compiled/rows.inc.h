@@ -5,14 +5,19 @@
    lie in memory; short rows are copied into one (`tile_load`).  The two families mirror each
    other, so that a kernel reads the same in both.
 
-   Sums run in `real` over sixteen blocks, sums of these in double over a SEGMENT, and the segments
-   are added up with their rounding errors carried along: a term passes through some twenty
-   roundings, in a row of a million classes as in one of a thousand.  A sum of exponentials leaves out its leading
+   Sums run in `real` over a PART, sums of these in double over a SEGMENT, and the segments are
+   added up with their rounding errors carried along: a term passes through a dozen roundings, in a
+   row of a million classes as in one of a thousand.  A sum of exponentials leaves out its leading
    term (terms at the maximum are ones; all but one of them are counted back in): the kernels need
    log1p of the rest, and the rest is what 1 + rest would swallow. */
 
-#define PART (16 * FF_LANES)
+#if FF_IS_F32
+#define PART (8 * FF_LANES)
+#define SEGMENT (64 * PART)
+#else /* sums of parts are no wider than the parts */
+#define PART (4 * FF_LANES)
 #define SEGMENT (4 * PART)
+#endif
 #define END(start, n, size) ((n) - (start) < (size) ? (n) : (start) + (size))
 
 /* ---- from one value in each lane to one value ------------------------------------------------- */
@@ -55,24 +60,23 @@ static inline real FN(row_max)(const real *x, ptrdiff_t n) {
     return FN(lanes_largest)(best);
 }
 
-/* rest += how many leaders there are. */
-static inline void FN(count_in)(long_sum *rest, const bits_t *leaders) {
+/* The sum of followers and leaders without one of these. */
+static inline double FN(rest_of)(long_sum followers, const bits_t *leaders) {
     bits_t count = 0;
     for (int l = 0; l < FF_LANES; l++) count += leaders[l];
-    add_to(rest, (double)count);
+    return ((double)count - 1) + value_of(followers);
 }
 
 /* The sum without its leading term of what row_exp stored. */
 static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
-    long_sum rest = {-1, 0};
+    long_sum followers = {0, 0};
     bits_t leaders[FF_LANES];
     LANES(l) leaders[l] = 0;
-    ADD_UP(rest, n,
+    ADD_UP(followers, n,
         part[l] += e[i] == 1 ? 0 : e[i];
         leaders[l] += e[i] == 1;
     );
-    FN(count_in)(&rest, leaders);
-    return value_of(rest);
+    return FN(rest_of)(followers, leaders);
 }
 
 /* y = e^(x - m) and the sum of it; `base` is s.base, apart so that it can be a 0 that costs nothing. */
@@ -98,17 +102,16 @@ static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n
 /* The same sum with nothing stored to look back at. */
 static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
-    long_sum rest = {-1, 0};
+    long_sum followers = {0, 0};
     bits_t leaders[FF_LANES];
     LANES(l) leaders[l] = 0;
-    ADD_UP(rest, n,
+    ADD_UP(followers, n,
         const real z = x[i] - s.base;
         const real e = FN(exp_below)(z, s);
         part[l] += z == s.maximum ? 0 : e;
         leaders[l] += z == s.maximum;
     );
-    FN(count_in)(&rest, leaders);
-    return value_of(rest);
+    return FN(rest_of)(followers, leaders);
 }
 
 static inline double FN(row_sum)(const real *x, ptrdiff_t n) {
