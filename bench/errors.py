@@ -27,7 +27,7 @@ import ffkernels
 Array = np.ndarray[Any, np.dtype[Any]]
 Results = dict[str, Array]
 
-BOUND = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 4.5}
+BOUND = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 5.0}
 
 CLASSES = (1, 2, 3, 10, 33, 100, 1000, 50_257, 1_000_000)
 
