@@ -340,9 +340,9 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
             real part[FF_LANES];                                                                 \
             LANES(l) part[l] = 0;                                                                \
             for (ptrdiff_t k = from; k < END(from, n_, part_); k++) LANES(l) { __VA_ARGS__ }     \
-            if (n_ <= part_) {                                                                   \
-                LANES(l) total[l] = part[l];                                                     \
-                break;                                                                           \
+            if (n_ <= 8 * part_) {                                                               \
+                LANES(l) total[l] += part[l];                                                    \
+                continue;                                                                        \
             }                                                                                    \
             LANES(l) {                                                                           \
                 long_sum s = {total[l], low[l]};                                                 \
@@ -351,7 +351,7 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
                 low[l] = s.low;                                                                  \
             }                                                                                    \
         }                                                                                        \
-        if (n_ > part_) {                                                                        \
+        if (n_ > 8 * part_) {                                                                    \
             LANES(l) {                                                                           \
                 const long_sum s = {total[l], low[l]};                                           \
                 total[l] = value_of(s);                                                          \
