@@ -15,8 +15,6 @@
 #define LN2_LO 1.42860682030941723e-06f
 #define EXPONENT_SHIFT 23
 #define EXPONENT_MAGIC 12583039.0f       /* 1.5 * 2^23 + 127: low bits hold n + bias */
-#define EXPONENT_MIN (-126.0f)
-#define EXPONENT_MAX 127.0f
 #define EXP_FLUSH (-87.3365447f)         /* ln of the smallest normal number */
 #define EXP_LOWEST (-106.0f)             /* 4 e^x rounds to 0 from here on */
 #define EXP_HIGHEST 89.0f                /* e^x rounds to inf from here on */
@@ -31,8 +29,6 @@
 #define LN2_LO 1.90821492927058770002e-10
 #define EXPONENT_SHIFT 52
 #define EXPONENT_MAGIC 6755399441056767.0 /* 1.5 * 2^52 + 1023 */
-#define EXPONENT_MIN (-1022.0)
-#define EXPONENT_MAX 1023.0
 #define EXP_FLUSH (-708.39641853226410622)
 #define EXP_LOWEST (-748.0)
 #define EXP_HIGHEST 710.0
@@ -42,7 +38,7 @@
 #define TANH_IS_ONE (-40.0)
 #endif
 
-/* 2^n for an integral n in [EXPONENT_MIN, EXPONENT_MAX], given n + EXPONENT_MAGIC. */
+/* 2^n for an integral n in the range of normal numbers, given n + EXPONENT_MAGIC. */
 static inline real FN(power_of_two)(real shifted) {
     return FN(from_bits)(FN(bits)(shifted) << EXPONENT_SHIFT);
 }
@@ -102,19 +98,18 @@ static inline real FN(exp_below)(real z, FN(shift) s) {
 }
 
 /* e^x for every x: the scale in two factors, so that subnormal results are rounded once and
-   those above 2^1023 or 2^127 are reached. */
+   those above 2^1023 or 2^127 are reached.  Far out the exponent bits run over; what they make is
+   not used. */
 static inline real FN(exp)(real x) {
-    real c = x < EXP_LOWEST ? EXP_LOWEST : x;
-    c = c > EXP_HIGHEST ? EXP_HIGHEST : c;
-    real n = MULADD(c, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
-    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, c));
+    real n = MULADD(x, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
+    real half = MULADD(n, (real)0.5, EXPONENT_MAGIC) - EXPONENT_MAGIC;
+    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, x));
     /* 1 + r with what rounding it lost: 1 + (r + r^2 q) would come out 1.03 ulp off. */
     real one_plus_r = 1 + r, lost = r - (one_plus_r - 1);
     real p = one_plus_r + MULADD(r * r, FN(exp_tail)(r), lost);
-    real first = n < EXPONENT_MIN ? EXPONENT_MIN : n;
-    first = first > EXPONENT_MAX ? EXPONENT_MAX : first;
-    real rest = n - first;
-    return p * FN(power_of_two)(first + EXPONENT_MAGIC) * FN(power_of_two)(rest + EXPONENT_MAGIC);
+    real y = p * FN(power_of_two)(half + EXPONENT_MAGIC) * FN(power_of_two)(n - half + EXPONENT_MAGIC);
+    y = x > EXP_HIGHEST ? (real)INFINITY : y;
+    return x < EXP_LOWEST ? 0 : y;
 }
 
 /* A number as an unevaluated sum; `lo` is what rounding `hi` lost. */
@@ -137,36 +132,12 @@ static inline FN(pair) FN(sum)(real a, real b) {
     return s;
 }
 
-/* e^z = 2^n (1 + p) for z <= 0, p as a pair, n >= EXPONENT_MIN and the rest of the exponent,
-   which only subnormal results have, apart. */
-typedef struct { FN(pair) p; real scale, subnormal_scale; } FN(split_exp);
-
-static inline FN(split_exp) FN(exp_split)(real z) {
-    FN(split_exp) e;
-    real c = z < EXP_LOWEST ? EXP_LOWEST : z;
-    real n = MULADD(c, LOG2E, EXPONENT_MAGIC) - EXPONENT_MAGIC;
-    real high = MULADD(n, -LN2_HI, c), low = n * LN2_LO, r = high - low;
-    real first = n < EXPONENT_MIN ? EXPONENT_MIN : n;
-    e.p = FN(fast_sum)(r, r * r * FN(exp_tail)(r));
-    e.p.lo += (high - r) - low; /* what rounding r lost */
-    e.scale = FN(power_of_two)(first + EXPONENT_MAGIC);
-    e.subnormal_scale = FN(power_of_two)(n - first + EXPONENT_MAGIC);
-    return e;
-}
-
 /* a / b rounded nearly once, both given as pairs. */
 static inline real FN(quotient)(FN(pair) a, FN(pair) b) {
     real inverse = 1 / b.hi;
     real q = a.hi * inverse;
     real left = FN(residual)(q, b.hi, a.hi) + (a.lo - q * b.lo);
     return MULADD(left, inverse, q);
-}
-
-/* 1 + e^z as a pair. */
-static inline FN(pair) FN(one_plus_exp)(FN(split_exp) e, FN(pair) one_plus_p) {
-    FN(pair) d = FN(fast_sum)(1, e.scale * one_plus_p.hi);
-    d.lo += e.scale * one_plus_p.lo;
-    return d;
 }
 
 /* 1 / (1 + e^-x), all of it 2^SIGMOID_SHIFT times as large until the end: so e^-x does not overflow
@@ -189,22 +160,29 @@ static inline real FN(sigmoid)(real x) {
     return x < EXP_LOWEST ? 0 : q;
 }
 
-/* factor * e / (1+e)^2 with e = e^-|x|: s(x) s(-x), which s (1 - s) gets wrong where s rounds
-   to 1.  `factor`, a power of two, comes before the scale so that subnormals round once. */
-static inline real FN(scaled_sigmoid_grad)(real x, real factor) {
-    FN(split_exp) e = FN(exp_split)(-FN(absolute)(x));
-    FN(pair) one_plus_p = FN(fast_sum)(1, e.p.hi);
-    one_plus_p.lo += e.p.lo;
-    FN(pair) d = FN(one_plus_exp)(e, one_plus_p), square;
+/* factor * e / (1+e)^2 with e = e^z, z = -|x|: s(x) s(-x), which s (1 - s) gets wrong where s rounds
+   to 1.  `factor`, a power of two, comes before the last of the scale so that subnormals round
+   once. */
+static inline real FN(scaled_sigmoid_grad)(real z, real factor) {
+    const real down = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
+    real shifted = MULADD(z, LOG2E, EXPONENT_MAGIC + SIGMOID_SHIFT);
+    real n = shifted - (EXPONENT_MAGIC + SIGMOID_SHIFT);
+    real high = MULADD(n, -LN2_HI, z), low = n * LN2_LO, r = high - low;
+    FN(pair) e = FN(fast_sum)(1, MULADD(r * r, FN(exp_tail)(r), r)), d, square;
+    e.lo += (high - r) - low; /* what rounding r lost */
+    real power = FN(power_of_two)(shifted), scale = power * down;
+    d = FN(fast_sum)(1, scale * e.hi);
+    d.lo += scale * e.lo;
     square.hi = d.hi * d.hi;
     square.lo = 2 * d.hi * d.lo - FN(residual)(d.hi, d.hi, square.hi);
-    return FN(quotient)(one_plus_p, square) * factor * e.scale * e.subnormal_scale;
+    real y = FN(quotient)(e, square) * factor * power * down;
+    return z < EXP_LOWEST ? 0 : y;
 }
 
-static inline real FN(sigmoid_grad)(real x) { return FN(scaled_sigmoid_grad)(x, 1); }
+static inline real FN(sigmoid_grad)(real x) { return FN(scaled_sigmoid_grad)(-FN(absolute)(x), 1); }
 
 /* sech^2 x = 4 s(2x) s(-2x). */
-static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(2 * x, 4); }
+static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(-2 * FN(absolute)(x), 4); }
 
 /* tanh |x| = -E / (2 + E) with E = expm1(-2|x|) = (2^n - 1) + 2^n p; odd by construction.  Far out
    the exponent bits run over; what they make is not used. */
@@ -230,8 +208,6 @@ static inline real FN(tanh)(real x) {
 #undef LN2_LO
 #undef EXPONENT_SHIFT
 #undef EXPONENT_MAGIC
-#undef EXPONENT_MIN
-#undef EXPONENT_MAX
 #undef EXP_FLUSH
 #undef EXP_LOWEST
 #undef EXP_HIGHEST

@@ -333,7 +333,7 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
 /* Runs the statements, which add to part[l], for every k in [0, n); total[l] gets the sum. */
 #define ADD_UP_STEPS(total, n, ...)                                                              \
     do {                                                                                         \
-        const ptrdiff_t n_ = (n), part_ = PART / FF_LANES;                                       \
+        const ptrdiff_t n_ = (n), part_ = n_ < 2 * PART / FF_LANES ? n_ : PART / FF_LANES;       \
         double low[FF_LANES];                                                                    \
         LANES(l) total[l] = low[l] = 0;                                                          \
         for (ptrdiff_t from = 0; from < n_; from += part_) {                                     \
