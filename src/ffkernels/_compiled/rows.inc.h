@@ -5,19 +5,14 @@
    lie in memory; short rows are copied into one (`tile_load`).  The two families mirror each
    other, so that a kernel reads the same in both.
 
-   Sums run in `real` over a PART, sums of these in double over a SEGMENT, and the segments are
-   added up with their rounding errors carried along: a term passes through a dozen roundings, in a
-   row of a million classes as in one of a thousand.  A sum of exponentials leaves out its leading
-   term (terms at the maximum are ones; all but one of them are counted back in): the kernels need
-   log1p of the rest, and the rest is what 1 + rest would swallow. */
+   Sums run in `real` over a PART, then over the parts of a SEGMENT, and segments are added up in double
+   with their rounding errors carried along: a term passes through a dozen roundings, in a row of a
+   million classes as in one of a thousand.  A sum of exponentials leaves out its leading term (terms
+   at the maximum are ones; all but one of them are counted back in): the kernels need log1p of the
+   rest, and the rest is what 1 + rest would swallow. */
 
-#if FF_IS_F32
-#define PART (8 * FF_LANES)
-#define SEGMENT (64 * PART)
-#else /* sums of parts are no wider than the parts */
-#define PART (4 * FF_LANES)
+#define PART ((FF_IS_F32 ? 8 : 4) * FF_LANES)
 #define SEGMENT (4 * PART)
-#endif
 #define END(start, n, size) ((n) - (start) < (size) ? (n) : (start) + (size))
 
 /* ---- from one value in each lane to one value ------------------------------------------------- */
@@ -42,7 +37,8 @@ static inline real FN(lanes_largest)(const real *v) {
 #define ADD_UP(total, n, ...)                                                                    \
     for (ptrdiff_t segment_ = 0; segment_ < (n); segment_ += SEGMENT) {                          \
         const ptrdiff_t stop_ = END(segment_, n, SEGMENT);                                       \
-        double sum[FF_LANES];                                                                    \
+        real sum[FF_LANES];                                                                      \
+        double wide[FF_LANES];                                                                   \
         LANES(l) sum[l] = 0;                                                                     \
         for (ptrdiff_t from_ = segment_; from_ < stop_; from_ += PART) {                         \
             real part[FF_LANES];                                                                 \
@@ -50,7 +46,8 @@ static inline real FN(lanes_largest)(const real *v) {
             FOLD(from_, END(from_, stop_, PART), __VA_ARGS__);                                   \
             LANES(l) sum[l] += part[l];                                                          \
         }                                                                                        \
-        add_to(&total, lanes_total_f64(sum));                                                    \
+        LANES(l) wide[l] = sum[l];                                                               \
+        add_to(&total, lanes_total_f64(wide));                                                   \
     }
 
 static inline real FN(row_max)(const real *x, ptrdiff_t n) {
