@@ -76,23 +76,21 @@ static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
     return FN(rest_of)(followers, leaders);
 }
 
-/* y = e^(x - m) and the sum of it; `base` is s.base, apart so that it can be a 0 that costs nothing. */
-static inline double FN(row_exp)(const real *x, real base, FN(shift) s, real *y, ptrdiff_t n) {
-    long_sum total = {0, 0};
-    ADD_UP(total, n,
-        const real e = FN(exp_below)(x[i] - base, s);
-        y[i] = e;
-        part[l] += e;
-    );
-    return value_of(total);
-}
-
 /* y = e^(x - m); returns the sum of y without its leading term.  Told apart in the loop, leaders
    would cost a sixth more; taken off afterwards they cost digits only where they are most of the
    sum, and there a second look at y finds them. */
 static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
-    const double total = s.base == 0 ? FN(row_exp)(x, 0, s, y, n) : FN(row_exp)(x, s.base, s, y, n);
+    long_sum sum_of_all = {0, 0};
+#define EXP_OF(z)                                                                                \
+    ADD_UP(sum_of_all, n, const real e = FN(exp_below)(z, s); y[i] = e; part[l] += e;)
+    if (s.base == 0) {
+        EXP_OF(x[i])
+    } else {
+        EXP_OF(x[i] - s.base)
+    }
+#undef EXP_OF
+    const double total = value_of(sum_of_all);
     return total < 2 ? FN(row_followers)(y, n) : total - 1;
 }
 
