@@ -131,6 +131,8 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
             for i in range(n):
                 dx[i] = 0
         return 0
+    if n == 0:
+        return 0
     coefficients_of(job, target, t, a, n)
     total = row_sum(a, n)
     m = <real>row_max(x, n)
