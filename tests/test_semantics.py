@@ -249,7 +249,9 @@ def test_a_forked_child_does_not_hang():
         "ff.softmax(x)\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    ff.softmax(x); os._exit(0)\n"
+        "    ff.softmax(x)\n"
+        "    with ff.num_threads(2): ff.softmax(x)\n"
+        "    os._exit(0)\n"
         "raise SystemExit(os.waitpid(child, 0)[1])\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)

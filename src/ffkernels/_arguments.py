@@ -149,7 +149,7 @@ def _identical(a: Array, b: Array) -> bool:
     return a is b or (
         a.ctypes.data == b.ctypes.data
         and a.shape == b.shape
-        and a.strides == b.strides
+        and all(n == 1 or s == t for n, s, t in zip(a.shape, a.strides, b.strides, strict=True))
         and a.dtype == b.dtype
     )
 

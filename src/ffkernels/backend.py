@@ -50,6 +50,7 @@ active: ModuleType
 
 _kernels: ModuleType | None = None
 _threads = 1
+_forked = False
 
 
 def _quota() -> float:
@@ -156,7 +157,7 @@ def set_isa(name: str) -> None:
     if active is not _numpy:
         active = kernels
     _kernels = kernels
-    kernels.set_num_threads(_threads)
+    _tell_kernels()
 
 
 def get_num_threads() -> int:
@@ -167,7 +168,7 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Set how many threads a call on large arrays may use; results do not depend on it.
 
-    The NumPy backend keeps the number and computes on one thread.
+    The NumPy backend keeps the number and computes on one thread, and so does a forked process.
     """
     global _threads
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
@@ -175,8 +176,13 @@ def set_num_threads(n: int) -> None:
     if not 1 <= n < 2**15:
         raise ValueError(f"n: expected a positive number of threads, got {n}")
     _threads = int(n)
+    _tell_kernels()
+
+
+def _tell_kernels() -> None:
+    # A team of OpenMP threads does not survive a fork; gcc's runtime would wait for it forever.
     if _kernels is not None:
-        _kernels.set_num_threads(_threads)
+        _kernels.set_num_threads(1 if _forked else _threads)
 
 
 @contextmanager
@@ -199,7 +205,8 @@ def num_threads(n: int) -> Iterator[None]:
 
 
 def _after_fork_in_child() -> None:
-    # A team of OpenMP threads does not survive a fork; gcc's runtime would wait for it forever.
+    global _forked
+    _forked = True
     set_num_threads(1)
 
 
@@ -251,7 +258,7 @@ def _start() -> str:
     if _compiled is not None:
         try:
             _kernels = _compiled.load()
-            _kernels.set_num_threads(_threads)
+            _tell_kernels()
         except ImportError as error:
             _why_not = str(error)
     if wanted:

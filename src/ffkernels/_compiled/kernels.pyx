@@ -17,6 +17,7 @@ from cpython.ref cimport PyObject
 from cython.parallel cimport prange
 from libc.math cimport INFINITY
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport PTRDIFF_MAX
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 

@@ -4,8 +4,13 @@ cdef inline real class_weight(const Job *job, ptrdiff_t target, const real *_) n
     return (<const real *>job.weight)[target] if job.weight != NULL else 1
 
 
-cdef inline bint ignored(const Job *job, ptrdiff_t row) noexcept nogil:
-    return job.has_ignore_index and job.targets[row] == job.ignore_index
+cdef inline ptrdiff_t class_of(const Job *job, ptrdiff_t row, ptrdiff_t n) noexcept nogil:
+    """The class of a row, -1 where it does not count.  In range by now, but looked at again: the
+    caller's other threads can write to the targets while this one computes."""
+    cdef ptrdiff_t target = job.targets[row]
+    if job.has_ignore_index and target == job.ignore_index:
+        return -1
+    return target if 0 <= target < n else -1
 
 
 cdef inline double others(double rest, real at_target) noexcept nogil:
@@ -16,10 +21,10 @@ cdef inline double others(double rest, real at_target) noexcept nogil:
 
 cdef double softmax_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const void *_,
                                       real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t = job.targets[row], i
+    cdef ptrdiff_t t = class_of(job, row, n), i
     cdef real m, w
     cdef double rest, scale, at_others, gap
-    if ignored(job, row):
+    if t < 0:
         if dx != NULL:
             for i in range(n):
                 dx[i] = 0
@@ -59,7 +64,7 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
     cdef int l
     lanes_max(x, ld, n, m)
     for l in range(rows):
-        target[l] = 0 if ignored(job, row + l) else job.targets[row + l]
+        target[l] = max(class_of(job, row + l, n), 0)
         gap[l] = <double>m[l] - x[target[l] * ld + l]   # before the gradient overwrites it
     if dx == NULL:
         lanes_sum_exp(x, ld, m, n, rest)
@@ -83,7 +88,7 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
             value[l] = row_loss(class_weight(job, target[l], x), gap[l], rest[l])
     if job.has_ignore_index:
         for l in range(rows):
-            if ignored(job, row + l):
+            if class_of(job, row + l, n) < 0:
                 value[l] = 0
                 if dx != NULL:
                     for k in range(n):
@@ -92,13 +97,13 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
 
 # ---- cross-entropy from logits, any coefficients ------------------------------------------------------
 
-cdef inline void coefficients_of(const Job *job, ptrdiff_t row, const real *t, real *a, ptrdiff_t n) noexcept nogil:
+cdef inline void coefficients_of(const Job *job, ptrdiff_t target, const real *t, real *a, ptrdiff_t n) noexcept nogil:
     """The weighted, smoothed targets of a row, from probabilities or from a class index."""
     cdef ptrdiff_t i
     if job.targets != NULL:
         for i in range(n):
             a[i] = 0
-        a[job.targets[row]] = 1
+        a[target] = 1
         t = a
     row_coefficients(t, <const real *>job.weight, job.smoothing, a, n)
 
@@ -118,15 +123,17 @@ cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept
 cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const real *t, real *dx,
                                    void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
-    cdef ptrdiff_t i, leader
+    cdef ptrdiff_t target = class_of(job, row, n) if job.targets != NULL else 0, i, leader
     cdef real m
     cdef double total, gap, rest
-    if job.targets != NULL and ignored(job, row):
+    if target < 0:
         if dx != NULL:
             for i in range(n):
                 dx[i] = 0
         return 0
-    coefficients_of(job, row, t, a, n)
+    if n == 0:
+        return 0
+    coefficients_of(job, target, t, a, n)
     total = row_sum(a, n)
     m = <real>row_max(x, n)
     gap = row_gap(x, m, a, n)
@@ -149,17 +156,17 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
 cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dx,
                                void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
-    cdef ptrdiff_t i, leader
+    cdef ptrdiff_t target = class_of(job, row, n) if job.targets != NULL else 0, i, leader
     cdef double total, factor = job.factor, at_leader
     if job.dloss != NULL:
         factor *= job.dloss[row]
-    if job.targets != NULL and ignored(job, row):
+    if target < 0:
         for i in range(n):
             dx[i] = 0
         return 0
     if n == 0:
         return 0
-    coefficients_of(job, row, t, a, n)
+    coefficients_of(job, target, t, a, n)
     total = row_sum(a, n)
     leader = first_equal(p, <real>row_max(p, n), n)
     at_leader = p[leader]
@@ -182,19 +189,21 @@ cdef double cross_entropy_row(const Job *job, ptrdiff_t row, const real *p, cons
                               void *scratch, ptrdiff_t n) noexcept nogil:
     cdef double loss
     cdef real q
-    cdef ptrdiff_t i
+    cdef ptrdiff_t target, i
     if job.targets == NULL:
         loss = row_cross_entropy(p, t, job.eps, n)
         if dp != NULL:
             row_cross_entropy_grad(p, t, job.eps, -row_factor(job, row), dp, n)
         return loss
-    q = p[job.targets[row]]
+    target = class_of(job, row, n)
+    q = p[target] if target >= 0 else 1
     if q < job.eps:
         q = <real>job.eps
     if dp != NULL:
         for i in range(n):
             dp[i] = 0
-        dp[job.targets[row]] = <real>(-row_factor(job, row) / q)
+        if target >= 0:
+            dp[target] = <real>(-row_factor(job, row) / q)
     return -log_f64(q)
 
 
@@ -214,23 +223,24 @@ cdef enum:
     NONE, MEAN, SUM
 
 
-cdef double normaliser(const Job *job, int reduction, bint double_type, ptrdiff_t rows) noexcept nogil:
+cdef double normaliser(const Job *job, int reduction, bint double_type, ptrdiff_t rows, ptrdiff_t n) noexcept nogil:
     """What the sum over rows is multiplied by: 1, or 1 over the rows or the weights that count."""
     cdef double total = 0
-    cdef ptrdiff_t i
+    cdef ptrdiff_t i, target
     if reduction != MEAN:
         return 1
     if job.targets == NULL or not (job.has_ignore_index or job.weight != NULL):
         total = <double>rows
     else:
         for i in range(rows):
-            if not ignored(job, i):
+            target = class_of(job, i, n)
+            if target >= 0:
                 if job.weight == NULL:
                     total += 1
                 elif double_type:
-                    total += (<const double *>job.weight)[job.targets[i]]
+                    total += (<const double *>job.weight)[target]
                 else:
-                    total += (<const float *>job.weight)[job.targets[i]]
+                    total += (<const float *>job.weight)[target]
     return 1 / total if total else 0
 
 
@@ -413,7 +423,7 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
     rows.job.smoothing = call.smoothing
     rows.job.eps = eps
     rows.job.coefficients = soft
-    total = rows.job.factor = normaliser(&rows.job, call.reduction, rows.is_double, count)
+    total = rows.job.factor = normaliser(&rows.job, call.reduction, rows.is_double, count, rows.n)
     if type(dloss) is float:
         rows.job.factor *= <double>dloss
     elif dloss is not None:

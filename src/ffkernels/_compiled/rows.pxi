@@ -292,6 +292,8 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
         rows.scratch_size = (1 + rows.present[1]) * lanes
     elif rows.job.coefficients:
         rows.scratch_size = 1
+    if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:
+        raise MemoryError        # a row that is broadcast can be longer than memory
     rows.scratch_size *= rows.n * sizeof(double)
     if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):
         scratch = <char *>malloc(rows.scratch_size * n_threads)
