@@ -9,7 +9,7 @@ import inspect
 import math
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,9 +123,9 @@ def _all() -> Iterator[Case]:
                 yield _function(operation, _shape(operation, size), dtype)
         for shape in _CROSS_ENTROPY_SHAPES:
             yield _cross_entropy(shape, dtype)
-    for operation in ("softmax", "log_softmax"):
-        for shape, axis, order in _LAYOUTS:
-            yield _layout(operation, shape, axis, order)
+    for name in ("softmax", "log_softmax"):
+        for layout in _LAYOUTS:
+            yield _layout(name, *layout)
     for batch in _BATCHES:
         yield _step(batch)
 
@@ -228,7 +228,8 @@ def _layout(operation: str, shape: tuple[int, ...], axis: int, order: str) -> Ca
         calls[CONTIGUOUS] = Call(function, (rows, -1), {"out": np.empty_like(rows)})
         for name, peer in peers.items():
             calls[name] = peer.call(operation, (x,), np.empty_like(x), axis)
-        return _there(calls | rooflines(1, 1, rows, threads))
+        calls |= rooflines(1, 1, rows, threads)
+        return _there(calls)
 
     layout = f"axis {axis}" if order == "C" else "Fortran order"
     return Case(operation, "layouts", shape, "float32", contenders, layout)
@@ -290,7 +291,10 @@ def step_memory(batch: int) -> int:
 
 
 def _of_ours(call: Call, threads: int) -> dict[str, Call | None]:
-    return {OURS: call} | ({ONE_THREAD: call} if threads > 1 else {})
+    calls: dict[str, Call | None] = {OURS: call}
+    if threads > 1:
+        calls[ONE_THREAD] = call
+    return calls
 
 
 def _there(calls: dict[str, Call | None]) -> Contenders:
@@ -309,7 +313,7 @@ def _streams(operation: Operation, arguments: Sequence[Any], out: Any) -> tuple[
 
 def rooflines(
     reads: int, writes: int, like: Array, threads: int, *, in_place: bool = False
-) -> dict[str, Call | None]:
+) -> Contenders:
     """Return the fastest plain way to move the same bytes through the processor, as contenders.
 
     NumPy's own loops, each a single pass: `fill` for an array that is only written, `max` for one
@@ -339,7 +343,7 @@ def rooflines(
 
     arrays = [np.ones(like.size, like.dtype) for _ in range(3)]
     arrays[1].fill(0)
-    calls: dict[str, Call | None] = {ROOFLINE: call(arrays)}
+    calls = {ROOFLINE: call(arrays)}
     if threads > 1 and like.size >= _THREADS_FROM:
         split = [np.array_split(array, threads) for array in arrays]
         parts = [call(part) for part in zip(*split, strict=True)]
@@ -361,7 +365,7 @@ def _in_turn(*calls: Call) -> None:
 
 
 def _at_once(*calls: Call) -> None:
-    others = [_pool().submit(call) for call in calls[1:]]
+    others: list[Future[Any]] = [_pool().submit(call) for call in calls[1:]]
     calls[0]()
     for other in others:
         other.result()
