@@ -9,7 +9,7 @@ import inspect
 import math
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -365,7 +365,7 @@ def _in_turn(*calls: Call) -> None:
 
 
 def _at_once(*calls: Call) -> None:
-    others: list[Future[Any]] = [_pool().submit(call) for call in calls[1:]]
+    others = [_pool().submit(call.function, *call.arguments, **call.keywords) for call in calls[1:]]
     calls[0]()
     for other in others:
         other.result()
