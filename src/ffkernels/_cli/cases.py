@@ -166,15 +166,19 @@ def _draw(draw: Any, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
     )
 
 
-def _with_out(function: Any, arguments: Sequence[Any]) -> tuple[Any, dict[str, Array]]:
-    """Return an array that the function gives, None if it gives none, and `out` arguments for all."""
+def our_call(operation: Operation, arguments: Sequence[Any]) -> tuple[Call, Any]:
+    """Return our call, with `out` for all it gives, and the first array it gives, None for none."""
+    function = getattr(ffkernels, operation.name)
+    if operation.kind == "update":
+        own = [*(a.copy() for a in arguments), *UPDATE_NUMBERS[operation.name]]
+        return Call(function, own), None
     result = function(*arguments)
     names = [name for name in inspect.signature(function).parameters if name.startswith("out")]
     values = result if isinstance(result, tuple) else (result,)
     arrays = [value for value in values if isinstance(value, np.ndarray) and value.ndim]
     # strict=False: `out` of a loss is for the values of the rows, of which there are none here.
     outs = {name: np.empty_like(array) for name, array in zip(names, arrays, strict=False)}
-    return (arrays[0] if arrays else None), outs
+    return Call(function, arguments, outs), arrays[0] if arrays else None
 
 
 def _function(
@@ -182,14 +186,7 @@ def _function(
 ) -> Case:
     def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
         arguments = _draw(operation.draw, shape, dtype)
-        function = getattr(ffkernels, operation.name)
-        out: Any = None
-        if operation.kind == "update":
-            own = [*(a.copy() for a in arguments), *UPDATE_NUMBERS[operation.name]]
-            ours = Call(function, own)
-        else:
-            out, outs = _with_out(function, arguments)
-            ours = Call(function, arguments, outs)
+        ours, out = our_call(operation, arguments)
         calls = _of_ours(ours, threads)
         for name, peer in peers.items():
             calls[name] = peer.call(operation.name, arguments, out)
