@@ -10,11 +10,12 @@ import ffkernels
 
 MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers"]
 ROOT = Path(__file__).parents[1]
-GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("adapters-*.md"))]
+# That for thinc has its own test, which also reads the results.
+GUIDES = ["README.md", *(f"docs/adapters-{name}.md" for name in ("autograd", "sklearn", "zero"))]
 EXAMPLES = [
-    pytest.param(block.partition("```")[0], id=f"{guide.stem}-{k}")
+    pytest.param(block.partition("```")[0], id=f"{guide}-{k}")
     for guide in GUIDES
-    for k, block in enumerate(guide.read_text().split("```python\n")[1:])
+    for k, block in enumerate((ROOT / guide).read_text().split("```python\n")[1:])
 ]
 
 
@@ -34,6 +35,7 @@ def test_functions_have_examples(name):
     assert ">>>" in getattr(ffkernels, name).__doc__
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # ten epochs are not meant to be enough
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_examples_of_the_guides(example):
     try:
