@@ -4,13 +4,14 @@ each library's own, in alternating rounds on one thread. Libraries that are abse
     XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OPENBLAS_NUM_THREADS=1 python bench/adapters_autograd.py
 """
 
-import statistics
-import time
 from importlib.util import find_spec
 
 import numpy as np
 
 import ffkernels
+from ffkernels._cli.rounds import Call, Effort, measure, medians
+
+EFFORT = Effort(rounds=101, least=5, seconds=5.0)
 
 
 def autograd_pair(x, t):
@@ -76,14 +77,10 @@ def main():
         for rows, classes in ((64, 10), (512, 1000), (512, 32000)):
             x = rng.standard_normal((rows, classes)).astype(np.float32)
             functions = pair(x, rng.integers(0, classes, rows))
-            taken = {name: [] for name in functions}
-            for _ in range(200 if x.size < 10**5 else 40 if x.size < 10**6 else 5):
-                for name, function in functions.items():
-                    start = time.perf_counter()
-                    function()
-                    taken[name].append(time.perf_counter() - start)
-            times = {name: 1e6 * statistics.median(seconds) for name, seconds in taken.items()}
-            print(library, f"{rows}x{classes}", *(f"{k} {v:.0f} us," for k, v in times.items()), end=" ")
+            calls = {name: Call(function) for name, function in functions.items()}
+            times = medians(measure(calls, EFFORT))
+            shown = (f"{name} {1e6 * time:.0f} us," for name, time in times.items())
+            print(library, f"{rows}x{classes}", *shown, end=" ")
             print(f"own / ours {times['own'] / times['ours']:.2f}")
 
 

@@ -12,8 +12,9 @@ import statistics
 import numpy as np
 
 import ffkernels
-from ffkernels._cli.rounds import Call, Effort, measure
-from ffkernels._operations import OPERATIONS, UPDATE_NUMBERS
+from ffkernels._cli.cases import our_call
+from ffkernels._cli.rounds import Effort, measure
+from ffkernels._operations import OPERATIONS
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 CLASSES = {
@@ -31,18 +32,9 @@ PAYS = 1.1
 
 
 def call(name, size, columns):
-    """One call with `out` where the function takes it."""
     operation = BY_NAME[name]
     shape = (size // columns, columns) if operation.kind in ("bias", "rows", "loss") else (size,)
-    arguments = operation.draw(np.random.default_rng(0), shape, np.float32)
-    function = getattr(ffkernels, name)
-    if operation.kind == "update":
-        return Call(function, (*arguments, *UPDATE_NUMBERS[name]))
-    result = function(*arguments)
-    arrays = result if isinstance(result, tuple) else (result,)
-    names = ("out", "out_bias") if name.endswith("_backward_bias") else ("out",)
-    outs = zip(names, (a for a in arrays if np.ndim(a)), strict=True)
-    return Call(function, arguments, dict(outs))
+    return our_call(operation, operation.draw(np.random.default_rng(0), shape, np.float32))[0]
 
 
 def main():

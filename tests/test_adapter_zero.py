@@ -9,6 +9,7 @@ import pytest
 import ffkernels as ff
 from ffkernels._cli import textbook
 from ffkernels.adapters import zero
+from references import normal, slope
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -19,10 +20,6 @@ FLOATS = [np.float32, np.float64]
 def _exact_again():
     yield
     zero.set_book_values()
-
-
-def normal(*shape, dtype=np.float64, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
 def probabilities(*shape, dtype=np.float64):
@@ -125,19 +122,6 @@ LAYERS = {
     "batch normalisation of images": (batch_normalisation, (4, 3, 2, 2)),
 }
 every_layer = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
-
-
-def slope(f, x):
-    """The gradient of f by x; batch normalisation's running averages do not matter to it."""
-    grad = np.empty_like(x)
-    for i in np.ndindex(x.shape):
-        kept, values = x[i], []
-        for step in (1e-5, -1e-5):
-            x[i] = kept + step
-            values.append(f())
-        x[i] = kept
-        grad[i] = (values[0] - values[1]) / 2e-5
-    return grad
 
 
 @every_layer
@@ -311,13 +295,8 @@ def learning_curve(source, between, targets="indices", steps=60):
     losses = []
     for _ in range(steps):
         rows = rng.integers(0, 200, 50)
-        y = x[rows]
-        for layer in layers:
-            y = layer.forward(y)
-        losses.append(last.forward(y, t[rows] if targets == "indices" else np.eye(4)[t[rows]]))
-        dout = last.backward()
-        for layer in reversed(layers):
-            dout = layer.backward(dout)
+        targets_of = t[rows] if targets == "indices" else np.eye(4)[t[rows]]
+        losses.append(textbook.backpropagate(layers, last, x[rows], targets_of))
         for layer, name in learned:
             param = getattr(layer, name)
             param -= 0.1 * getattr(layer, "d" + name)

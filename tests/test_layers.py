@@ -25,29 +25,13 @@ from ffkernels.layers import (
     Tanh,
 )
 from ffkernels.optimizers import SGD, Adam
+from references import normal, slope
 
 pytestmark = pytest.mark.usefixtures("backend")
 
 FLOATS = [np.float32, np.float64]
 ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "identity": Identity}
 LOSSES = ["softmax_cross_entropy", "sum_squared_error"]
-
-
-def normal(*shape, dtype=np.float64, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-def slope(f, x, step=1e-6):
-    """The gradient of f, a function of no argument, by x, which is changed in place meanwhile."""
-    grad = np.empty_like(x)
-    for i in np.ndindex(x.shape):
-        kept = x[i]
-        x[i] = kept + step
-        above = f()
-        x[i] = kept - step
-        grad[i] = (above - f()) / (2 * step)
-        x[i] = kept
-    return grad
 
 
 def affine(*, dtype=np.float64, **options):

@@ -123,9 +123,9 @@ def _all() -> Iterator[Case]:
                 yield _function(operation, _shape(operation, size), dtype)
         for shape in _CROSS_ENTROPY_SHAPES:
             yield _cross_entropy(shape, dtype)
-    for operation in ("softmax", "log_softmax"):
-        for shape, axis, order in _LAYOUTS:
-            yield _layout(operation, shape, axis, order)
+    for name in ("softmax", "log_softmax"):
+        for layout in _LAYOUTS:
+            yield _layout(name, *layout)
     for batch in _BATCHES:
         yield _step(batch)
 
@@ -166,15 +166,19 @@ def _draw(draw: Any, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
     )
 
 
-def _with_out(function: Any, arguments: Sequence[Any]) -> tuple[Any, dict[str, Array]]:
-    """Return an array that the function gives, None if it gives none, and `out` arguments for all."""
+def our_call(operation: Operation, arguments: Sequence[Any]) -> tuple[Call, Any]:
+    """Return our call, with `out` for all it gives, and the first array it gives, None for none."""
+    function = getattr(ffkernels, operation.name)
+    if operation.kind == "update":
+        own = [*(a.copy() for a in arguments), *UPDATE_NUMBERS[operation.name]]
+        return Call(function, own), None
     result = function(*arguments)
     names = [name for name in inspect.signature(function).parameters if name.startswith("out")]
     values = result if isinstance(result, tuple) else (result,)
     arrays = [value for value in values if isinstance(value, np.ndarray) and value.ndim]
     # strict=False: `out` of a loss is for the values of the rows, of which there are none here.
     outs = {name: np.empty_like(array) for name, array in zip(names, arrays, strict=False)}
-    return (arrays[0] if arrays else None), outs
+    return Call(function, arguments, outs), arrays[0] if arrays else None
 
 
 def _function(
@@ -182,14 +186,7 @@ def _function(
 ) -> Case:
     def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
         arguments = _draw(operation.draw, shape, dtype)
-        function = getattr(ffkernels, operation.name)
-        out: Any = None
-        if operation.kind == "update":
-            own = [*(a.copy() for a in arguments), *UPDATE_NUMBERS[operation.name]]
-            ours = Call(function, own)
-        else:
-            out, outs = _with_out(function, arguments)
-            ours = Call(function, arguments, outs)
+        ours, out = our_call(operation, arguments)
         calls = _of_ours(ours, threads)
         for name, peer in peers.items():
             calls[name] = peer.call(operation.name, arguments, out)
@@ -228,7 +225,8 @@ def _layout(operation: str, shape: tuple[int, ...], axis: int, order: str) -> Ca
         calls[CONTIGUOUS] = Call(function, (rows, -1), {"out": np.empty_like(rows)})
         for name, peer in peers.items():
             calls[name] = peer.call(operation, (x,), np.empty_like(x), axis)
-        return _there(calls | rooflines(1, 1, rows, threads))
+        calls |= rooflines(1, 1, rows, threads)
+        return _there(calls)
 
     layout = f"axis {axis}" if order == "C" else "Fortran order"
     return Case(operation, "layouts", shape, "float32", contenders, layout)
@@ -290,7 +288,10 @@ def step_memory(batch: int) -> int:
 
 
 def _of_ours(call: Call, threads: int) -> dict[str, Call | None]:
-    return {OURS: call} | ({ONE_THREAD: call} if threads > 1 else {})
+    calls: dict[str, Call | None] = {OURS: call}
+    if threads > 1:
+        calls[ONE_THREAD] = call
+    return calls
 
 
 def _there(calls: dict[str, Call | None]) -> Contenders:
@@ -309,7 +310,7 @@ def _streams(operation: Operation, arguments: Sequence[Any], out: Any) -> tuple[
 
 def rooflines(
     reads: int, writes: int, like: Array, threads: int, *, in_place: bool = False
-) -> dict[str, Call | None]:
+) -> Contenders:
     """Return the fastest plain way to move the same bytes through the processor, as contenders.
 
     NumPy's own loops, each a single pass: `fill` for an array that is only written, `max` for one
@@ -339,7 +340,7 @@ def rooflines(
 
     arrays = [np.ones(like.size, like.dtype) for _ in range(3)]
     arrays[1].fill(0)
-    calls: dict[str, Call | None] = {ROOFLINE: call(arrays)}
+    calls = {ROOFLINE: call(arrays)}
     if threads > 1 and like.size >= _THREADS_FROM:
         split = [np.array_split(array, threads) for array in arrays]
         parts = [call(part) for part in zip(*split, strict=True)]
@@ -361,7 +362,7 @@ def _in_turn(*calls: Call) -> None:
 
 
 def _at_once(*calls: Call) -> None:
-    others = [_pool().submit(call) for call in calls[1:]]
+    others = [_pool().submit(call.function, *call.arguments, **call.keywords) for call in calls[1:]]
     calls[0]()
     for other in others:
         other.result()

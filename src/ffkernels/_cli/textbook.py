@@ -6,6 +6,7 @@ same training step as `ffkernels.layers.FeedForward`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,17 @@ ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "identity": Ident
 LOSSES = {"softmax_cross_entropy": SoftmaxWithLoss, "sum_squared_error": IdentityWithLoss}
 
 
+def backpropagate(layers: Sequence[Any], last_layer: Any, x: Array, t: Array) -> Any:
+    """Return the loss, and leave the gradients in the layers."""
+    for layer in layers:
+        x = layer.forward(x)
+    loss = last_layer.forward(x, t)
+    dout = last_layer.backward()
+    for layer in reversed(layers):
+        dout = layer.backward(dout)
+    return loss
+
+
 class Net:
     """A net that starts with the parameters ``W1``, ``b1``, ``W2``, ... of `params`."""
 
@@ -151,12 +163,7 @@ class Net:
         self.last_layer: Any = LOSSES[loss]()
 
     def gradient(self, x: Array, t: Array) -> tuple[Any, dict[str, Array]]:
-        for layer in self.layers:
-            x = layer.forward(x)
-        loss = self.last_layer.forward(x, t)
-        dout = self.last_layer.backward()
-        for layer in reversed(self.layers):
-            dout = layer.backward(dout)
+        loss = backpropagate(self.layers, self.last_layer, x, t)
         grads = {}
         for k, affine in enumerate(self.affine, start=1):
             grads[f"W{k}"], grads[f"b{k}"] = affine.dW, affine.db
