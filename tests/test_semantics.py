@@ -1,5 +1,6 @@
 """What the values do not show: NaN and infinities, options, refusals, threads, processes."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -125,6 +126,45 @@ def test_one_sample_and_dloss(backend):
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
     got = ff.softmax_cross_entropy_backward(p, [0, 1], [1.0, 2.0], reduction="none")
     np.testing.assert_array_equal(got, [[-0.75, 0.75], [1.0, -1.0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_out_gets_the_value(backend, dtype, reduction):
+    rng = np.random.default_rng(3)
+    x, t, w = rng.random((6, 4)).astype(dtype), rng.integers(0, 4, 6), rng.random(4).astype(dtype)
+    p = ff.softmax(x)
+    calls = [
+        lambda **options: ff.softmax_cross_entropy(x, t, weight=w, reduction=reduction, **options),
+        lambda **options: ff.softmax_cross_entropy(x, p, reduction=reduction, **options),
+        lambda **options: ff.cross_entropy(p, t, reduction=reduction, **options),
+        lambda **options: ff.sum_squared_error(x, p, reduction=reduction, **options),
+        lambda **options: ff.logsumexp(x, **options),
+        lambda **options: ff.logsumexp(x, axis=0, keepdims=True, **options),
+    ]
+    for function in calls:
+        want = np.asarray(function())
+        wide = np.zeros((*want.shape, 2), dtype)
+        for out in (np.full(want.shape, 7, dtype), wide[..., 0]):
+            assert function(out=out) is out
+            np.testing.assert_array_equal(out, want)
+        with pytest.raises(TypeError, match="out: expected dtype"):
+            function(out=np.empty(want.shape, np.int64))
+        for bad in (np.empty((*want.shape, 1), dtype), np.empty(want.shape, dtype)):
+            bad.flags.writeable = False
+            with pytest.raises(ValueError, match=r"out: expected (shape|a writeable)"):
+                function(out=bad)
+    x, p, t = x[:4], p[:4], t[:4]
+    loss = functools.partial(ff.softmax_cross_entropy, reduction=reduction)
+    for name, memory, function in [
+        ("logits", x, lambda out: loss(x, t, out=out)),
+        ("weight", w, lambda out: loss(x, t, weight=w, out=out)),
+        ("targets", p, lambda out: loss(x, p, out=out)),
+        ("t", p, lambda out: ff.sum_squared_error(x, p, reduction=reduction, out=out)),
+    ]:
+        out = memory.ravel()[:4] if reduction == "none" else memory.ravel()[1:2].reshape(())
+        with pytest.raises(ValueError, match=f"out: expected memory apart from {name}"):
+            function(out)
 
 
 def test_limits_of_logsumexp(backend):

@@ -238,7 +238,8 @@ cdef object finish(double total, int reduction, int typenum, cnp.ndarray values,
     """The loss as the caller wants it."""
     value = values if reduction == NONE else scalar(total, typenum)
     if out is not None:
-        out[...] = value
+        if out is not value:
+            out[...] = value
         return out
     return value if reduction != NONE or cnp.PyArray_NDIM(values) else value[()]
 
@@ -372,11 +373,30 @@ cdef tuple gradient_target(const ClassLoss *call, object checked, object out, tu
     return _arguments.gradient_output(out, like, like.dtype if checked is None else checked.dtype, inputs)
 
 
+cdef bint is_loss_out(const ClassLoss *call, object out, cnp.ndarray targets, object weight) noexcept:
+    """An `out` for the value of a loss that needs no further look."""
+    cdef cnp.npy_intp shape[MAX_DIMS]
+    cdef int ndim = 0
+    if call.reduction == NONE:
+        ndim = shape_without(<cnp.ndarray>call.scores, call.axis, False, shape)
+    return (
+        is_result(out, <cnp.ndarray>call.scores, ndim, shape) and apart(<cnp.ndarray>out, targets)
+        and (weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight))
+    )
+
+
+cdef cnp.ndarray loss_values(object out, cnp.ndarray like, int ndim, const cnp.npy_intp *shape):
+    """Where the losses of the rows go: into `out` itself where that can be."""
+    if out is not None and is_plain(out):
+        return <cnp.ndarray>out
+    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, cnp.PyArray_TYPE(like), 0)
+
+
 cdef object loss_target(const ClassLoss *call, object out, tuple names, object scores, object targets,
                         object weight=None):
     """`out` for the value of a loss, checked."""
-    if out is None:
-        return None
+    if out is None or (call.plain and is_loss_out(call, out, <cnp.ndarray>targets, weight)):
+        return out
     like = <object>call.scores
     inputs = dict(zip(names, (scores, targets, weight)))
     shape = _arguments.without_axis(like.shape, call.axis)
@@ -396,6 +416,7 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
     """Runs a loss over the rows of checked arguments; returns the loss."""
     cdef Rows rows
     cdef cnp.ndarray scores = <cnp.ndarray>call.scores, values = None
+    cdef cnp.npy_intp shape[MAX_DIMS]
     cdef ptrdiff_t count
     cdef double total
     begin_rows(&rows, scores, call.axis)
@@ -421,7 +442,7 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
     if work is not None:
         add_rows(&rows, 2, <cnp.ndarray>work, call.axis)
     if call.reduction == NONE and dloss is None:
-        values = zeros_without(scores, call.axis)
+        values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
         rows.values = cnp.PyArray_DATA(values)
     total *= run_rows(&rows, kernels.by_row[rows.is_double], kernels.by_lanes[rows.is_double])
     return None if dloss is not None else finish(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
@@ -544,7 +565,7 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if work is not None:
         add_table(&rows, 2, <cnp.ndarray>work)
     if reduction == NONE and dloss is None:
-        values = cnp.PyArray_ZEROS(cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y), cnp.PyArray_TYPE(y), 0)
+        values = loss_values(loss_out, y, cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y))
         rows.values = cnp.PyArray_DATA(values)
     total = factor * run_rows(&rows, squared_error_kernels.by_row[rows.is_double], NULL)
     return None if dloss is not None else finish(total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
@@ -564,10 +585,18 @@ cdef inline bint is_plain_error(object y, object t, object out) noexcept:
     )
 
 
+cdef inline bint is_squared_error_out(object out, cnp.ndarray y, cnp.ndarray t, int reduction) noexcept:
+    """An `out` for the value of the loss that needs no further look."""
+    cdef int ndim = reduction == NONE and cnp.PyArray_NDIM(y) > 1
+    return is_result(out, y, ndim, cnp.PyArray_DIMS(y)) and apart(<cnp.ndarray>out, t)
+
+
 def sum_squared_error(y, t, reduction, out):
     cdef int code = reduction_code(reduction)
-    if code >= 0 and out is None and is_plain_error(y, t, None):
-        return squared_error(y, t, None, code, None, None)
+    if code >= 0 and is_plain_error(y, t, None) and (
+        out is None or is_squared_error_out(out, <cnp.ndarray>y, <cnp.ndarray>t, code)
+    ):
+        return squared_error(y, t, None, code, out, None)
     call = _arguments.squared_error(y, t, reduction)
     out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
     return squared_error(call.y, call.t, None, call.reduction, out, None)
