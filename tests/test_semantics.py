@@ -167,6 +167,28 @@ def test_out_gets_the_value(backend, dtype, reduction):
             function(out)
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (100, 10), (64, 33), (2000, 7), (5000,), (2, 3, 1024)])
+def test_squared_error_of_any_length(backend, shape):
+    """Where rows do not matter the arrays are taken in spans of another length than theirs."""
+    rng = np.random.default_rng(4)
+    y, t = rng.standard_normal((2, *shape))
+    rows = shape[0] if len(shape) > 1 else 1
+    for reduction, factor in (("sum", 1), ("mean", 1 / rows), ("none", 1)):
+        loss, grad = ff.sum_squared_error_with_grad(y, t, reduction)
+        want = ((y - t) ** 2).reshape(rows, -1).sum(1) / 2
+        want = want.reshape(np.shape(loss)) if reduction == "none" else want.sum() * factor
+        np.testing.assert_allclose(loss, want, rtol=1e-13)
+        np.testing.assert_allclose(ff.sum_squared_error(y, t, reduction), want, rtol=1e-13)
+        np.testing.assert_allclose(grad, (y - t) * factor, rtol=1e-15)
+        back = ff.sum_squared_error_backward(y, t, -3.0, reduction)
+        np.testing.assert_allclose(back, (y - t) * (-3 * factor), rtol=1e-15)
+    if len(shape) > 1:
+        dloss = rng.standard_normal(rows)
+        back = ff.sum_squared_error_backward(y, t, dloss, "none")
+        np.testing.assert_allclose(back, ((y - t).T * dloss).T, rtol=1e-15)
+    assert ff.sum_squared_error_with_grad(y, t, out=y)[1] is y
+
+
 def test_limits_of_logsumexp(backend):
     x = np.array([[-INF, -INF], [INF, 0], [NAN, INF], [0, 0]])
     np.testing.assert_allclose(ff.logsumexp(x), [-INF, INF, NAN, np.log(2)])
@@ -272,6 +294,7 @@ def test_results_do_not_depend_on_threads(backend, shape):
             results.append(
                 [
                     *ff.softmax_cross_entropy_with_grad(x, t), ff.softmax(x, axis=0), ff.tanh(x),
+                    *ff.sum_squared_error_with_grad(x, y), ff.sum_squared_error_backward(x, y, 2.0),
                     *ff.tanh_backward_bias(x, y),
                 ]
             )

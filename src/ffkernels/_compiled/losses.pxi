@@ -204,8 +204,14 @@ cdef double squared_error_row(const Job *job, ptrdiff_t row, const real *y, cons
                               void *scratch, ptrdiff_t n) noexcept nogil:
     cdef double loss = 0.5 * row_squared_error(y, t, n)
     if dy != NULL:
-        row_difference(y, t, row_factor(job, row), dy, n)
+        row_difference(y, t, job.factor, dy, n)
     return loss
+
+
+cdef double squared_error_backward_row(const Job *job, ptrdiff_t row, const real *y, const real *t, real *dy,
+                                       void *scratch, ptrdiff_t n) noexcept nogil:
+    row_difference(y, t, row_factor(job, row), dy, n)
+    return 0
 
 
 # ---- from Python ---------------------------------------------------------------------------------------
@@ -532,12 +538,8 @@ def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
     return delivered(work, result, out)
 
 
-cdef void begin_table(Rows *rows, cnp.ndarray like) noexcept:
-    """Rows of a C-ordered array: all but its first axis joined, or the whole of a single one."""
-    begin_rows(rows, like, 0)
-    rows.outer_ndim = 1
-    rows.outer_shape[0] = cnp.PyArray_DIM(like, 0) if cnp.PyArray_NDIM(like) > 1 else 1
-    rows.n = cnp.PyArray_SIZE(like) // max(rows.outer_shape[0], 1)
+cdef enum:
+    ERROR_SPAN = BLOCK_ELEMENTS // FF_LANES   # elements taken at a time where rows do not matter
 
 
 cdef void add_table(Rows *rows, int slot, cnp.ndarray a) noexcept:
@@ -548,15 +550,26 @@ cdef void add_table(Rows *rows, int slot, cnp.ndarray a) noexcept:
 
 cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reduction,
                           object loss_out, object dloss):
-    """Runs the loss over C-ordered arrays; returns it."""
+    """Runs the loss, or with a `dloss` its gradient alone, over C-ordered arrays; returns it."""
     cdef Rows rows
     cdef cnp.ndarray values = None
+    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done
+    cdef ptrdiff_t count = cnp.PyArray_DIM(y, 0) if cnp.PyArray_NDIM(y) > 1 else 1
+    cdef const kernel_pair *kernels = &squared_error_kernels if dloss is None else &squared_error_backward_kernels
+    cdef row_kernel kernel = kernels.by_row[is_double(y)]
     cdef double factor = 1, total
-    begin_table(&rows, y)
+    if reduction == MEAN and count:
+        factor = 1.0 / count
+    begin_rows(&rows, y, 0)
+    rows.outer_ndim = 1
+    rows.n = size // max(count, 1)
+    if reduction != NONE or type(dloss) is float:
+        # One long sum and one factor: short rows would cost a call each.
+        rows.n = ERROR_SPAN
+        count = size // ERROR_SPAN
+    rows.outer_shape[0] = count
     add_table(&rows, 0, y)
     add_table(&rows, 1, t)
-    if reduction == MEAN and rows.outer_shape[0]:
-        factor = 1.0 / rows.outer_shape[0]
     rows.job.factor = factor
     if type(dloss) is float:
         rows.job.factor *= <double>dloss
@@ -567,12 +580,20 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if reduction == NONE and dloss is None:
         values = loss_values(loss_out, y, cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y))
         rows.values = cnp.PyArray_DATA(values)
-    total = factor * run_rows(&rows, squared_error_kernels.by_row[rows.is_double], NULL)
-    return None if dloss is not None else finish(total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
+    total = run_rows(&rows, kernel, NULL)
+    done = count * rows.n
+    if done < size:
+        total += kernel(&rows.job, 0, row_at(&rows, 0, done, 0), row_at(&rows, 1, done, 0),
+                        row_at(&rows, 2, done, 0), NULL, size - done)
+    return None if dloss is not None else finish(
+        factor * total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
 
 
 cdef kernel_pair squared_error_kernels = both_types(
     <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL
+)
+cdef kernel_pair squared_error_backward_kernels = both_types(
+    <row_kernel>squared_error_backward_row[float], <row_kernel>squared_error_backward_row[double], NULL, NULL
 )
 
 
