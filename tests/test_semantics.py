@@ -121,6 +121,39 @@ def test_nan_in_what_was_saved(backend):
     assert np.isnan(dx).tolist() == [[False, True, True]]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20, 3), (20, 40), (3, 3), (5, 700)])
+def test_nan_among_the_classes_that_do_not_count(backend, dtype, shape):
+    """A target of 0 silences an infinite term, not a NaN; a class index looks at no other class."""
+    rows, classes = shape
+    p = np.full(shape, 1 / classes, dtype)
+    p[2, 0], p[1, 0] = NAN, 0
+    t = np.ones(rows, int)
+    one_hot = np.eye(classes, dtype=dtype)[t]
+    for axis in (1, 0):
+        q, targets = (p, one_hot) if axis == 1 else (p.T.copy(), one_hot.T.copy())
+        loss, grad = ff.cross_entropy_with_grad(q, targets, axis, reduction="none")
+        back = ff.cross_entropy_backward(q, targets, axis=axis, reduction="none")
+        alone = ff.cross_entropy(q, targets, axis, reduction="none")
+        want = np.full(rows, np.log(classes))
+        want[2] = NAN
+        np.testing.assert_allclose(loss, want, rtol=1e-6)
+        np.testing.assert_array_equal(alone, loss)
+        want = np.where(one_hot == 1, -classes, 0.0)
+        want[2, 0] = NAN
+        np.testing.assert_allclose(grad if axis == 1 else grad.T, want, rtol=1e-6)
+        np.testing.assert_array_equal(back, grad)
+        want[2, 0] = 0
+        loss, grad = ff.cross_entropy_with_grad(q, t, axis, reduction="none")
+        np.testing.assert_allclose(loss, np.log(classes), rtol=1e-6)
+        np.testing.assert_allclose(grad if axis == 1 else grad.T, want, rtol=1e-6)
+        np.testing.assert_array_equal(ff.cross_entropy(q, t, axis, reduction="none"), loss)
+    for options in ({}, {"label_smoothing": 0.1}, {"weight": np.eye(classes)[1]}):
+        loss, grad = ff.softmax_cross_entropy_with_grad(p, one_hot, reduction="none", **options)
+        assert np.isnan(loss).tolist() == [row == 2 for row in range(rows)]
+        assert np.isnan(grad[2]).all() and np.isfinite(np.delete(grad, 2, 0)).all()
+
+
 def test_one_sample_and_dloss(backend):
     assert ff.softmax_cross_entropy([0.0, 0.0], 1) == pytest.approx(np.log(2))
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
@@ -295,6 +328,9 @@ def test_results_do_not_depend_on_threads(backend, shape):
                 [
                     *ff.softmax_cross_entropy_with_grad(x, t), ff.softmax(x, axis=0), ff.tanh(x),
                     *ff.sum_squared_error_with_grad(x, y), ff.sum_squared_error_backward(x, y, 2.0),
+                    *ff.cross_entropy_with_grad(y, t), *ff.cross_entropy_with_grad(y, y),
+                    *ff.softmax_cross_entropy_with_grad(x, y),
+                    *ff.softmax_cross_entropy_with_grad(x, t, label_smoothing=0.1),
                     *ff.tanh_backward_bias(x, y),
                 ]
             )

@@ -178,24 +178,71 @@ cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
     return job.factor * job.dloss[row] if job.dloss != NULL else job.factor
 
 
+cdef inline real clipped(const Job *job, real p) noexcept nogil:
+    return <real>job.eps if p < <real>job.eps else p
+
+
 cdef double cross_entropy_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dp,
                               void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef double loss
-    cdef real q
-    cdef ptrdiff_t i
-    if job.targets == NULL:
-        loss = row_cross_entropy(p, t, job.eps, n)
-        if dp != NULL:
-            row_cross_entropy_grad(p, t, job.eps, -row_factor(job, row), dp, n)
-        return loss
-    q = p[job.targets[row]]
-    if q < job.eps:
-        q = <real>job.eps
+    cdef double loss = row_cross_entropy(p, t, job.eps, n)
     if dp != NULL:
-        for i in range(n):
-            dp[i] = 0
-        dp[job.targets[row]] = <real>(-row_factor(job, row) / q)
-    return -log_f64(q)
+        row_cross_entropy_grad(p, t, job.eps, -job.factor, dp, n)
+    return loss
+
+
+cdef void cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                              const real *t, ptrdiff_t ld_t, real *dp, ptrdiff_t ld_dp,
+                              ptrdiff_t n, double *value) noexcept nogil:
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_cross_entropy(p, ld, t, ld_t, job.eps, n, value)
+    if dp != NULL:
+        for l in range(FF_LANES):
+            factor[l] = -job.factor
+        lanes_cross_entropy_grad(p, ld, t, ld_t, job.eps, factor, dp, ld_dp, n)
+
+
+cdef double cross_entropy_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dp,
+                                       void *scratch, ptrdiff_t n) noexcept nogil:
+    row_cross_entropy_grad(p, t, job.eps, -row_factor(job, row), dp, n)
+    return 0
+
+
+cdef void cross_entropy_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                                       const real *t, ptrdiff_t ld_t, real *dp, ptrdiff_t ld_dp,
+                                       ptrdiff_t n, double *value) noexcept nogil:
+    cdef double factor[FF_LANES]
+    cdef int l
+    for l in range(FF_LANES):
+        factor[l] = -row_factor(job, row + min(l, rows - 1))
+        value[l] = 0
+    lanes_cross_entropy_grad(p, ld, t, ld_t, job.eps, factor, dp, ld_dp, n)
+
+
+# With class indices only the probability of the target counts.
+
+cdef void picked_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t stride,
+                                     const void *_, ptrdiff_t ld_, const void *dp, ptrdiff_t ld_dp,
+                                     ptrdiff_t n, double *value) noexcept nogil:
+    cdef double q[FF_LANES]
+    cdef int l
+    for l in range(FF_LANES):
+        q[l] = 1
+    for l in range(rows):
+        q[l] = clipped(job, p[l * stride + job.targets[row + l] * job.step])
+    lanes_log(q, value)
+    for l in range(FF_LANES):
+        value[l] = -value[l]
+
+
+cdef double picked_cross_entropy_backward_row(const Job *job, ptrdiff_t row, const real *p, const void *_,
+                                              real *dp, void *scratch, ptrdiff_t n) noexcept nogil:
+    cdef real q = clipped(job, p[job.targets[row]])   # before the gradient overwrites it
+    cdef ptrdiff_t i
+    for i in range(n):
+        dp[i] = 0
+    dp[job.targets[row]] = <real>(-row_factor(job, row) / q)
+    return 0
 
 
 # ---- squared error ----------------------------------------------------------------------------------
@@ -447,6 +494,10 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
         rows.job.dloss = <const double *>cnp.PyArray_DATA(<cnp.ndarray>dloss)
     if work is not None:
         add_rows(&rows, 2, <cnp.ndarray>work, call.axis)
+    rows.grain = kernels.grain
+    if kernels.by_row[rows.is_double] == NULL:
+        rows.job.step = rows.step[0]
+        rows.n = 1
     if call.reduction == NONE and dloss is None:
         values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
         rows.values = cnp.PyArray_DATA(values)
@@ -465,7 +516,19 @@ cdef kernel_pair probs_backward_kernels = both_types(
     <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double], NULL, NULL
 )
 cdef kernel_pair cross_entropy_kernels = both_types(
-    <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double], NULL, NULL
+    <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double],
+    <lanes_kernel>cross_entropy_lanes[float], <lanes_kernel>cross_entropy_lanes[double],
+)
+cdef kernel_pair cross_entropy_backward_kernels = both_types(
+    <row_kernel>cross_entropy_backward_row[float], <row_kernel>cross_entropy_backward_row[double],
+    <lanes_kernel>cross_entropy_backward_lanes[float], <lanes_kernel>cross_entropy_backward_lanes[double],
+)
+cdef kernel_pair picked_cross_entropy_kernels = both_types(
+    NULL, NULL, <lanes_kernel>picked_cross_entropy_lanes[float], <lanes_kernel>picked_cross_entropy_lanes[double],
+)
+cdef kernel_pair picked_cross_entropy_backward_kernels = both_types(
+    <row_kernel>picked_cross_entropy_backward_row[float], <row_kernel>picked_cross_entropy_backward_row[double],
+    NULL, NULL, GRAIN_MEMORY,
 )
 
 
@@ -507,34 +570,51 @@ def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_i
     return delivered(work, result, out)
 
 
+cdef double clip(object eps) except -1:
+    """The least probability to take a logarithm of."""
+    if type(eps) is float and 0 <= <double>eps <= 1:
+        return eps
+    return _arguments.clip(eps)
+
+
 def cross_entropy(p, t, axis, eps, reduction, out):
     cdef ClassLoss call
+    cdef double least
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    least = clip(eps)
     out = loss_target(&call, out, FROM_P, p, t)
-    return class_loss(&call, None, out, None, eps, &cross_entropy_kernels, False)
+    return class_loss(&call, None, out, None, least,
+                      &picked_cross_entropy_kernels if call.indices else &cross_entropy_kernels, False)
 
 
 def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
     cdef ClassLoss call
+    cdef double least
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    least = clip(eps)
     work = result = plain_gradient(&call, out, t, None)
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_P, p, t)
-    loss = class_loss(&call, work, None, None, eps, &cross_entropy_kernels, False)
+    if call.indices:
+        loss = class_loss(&call, None, None, None, least, &picked_cross_entropy_kernels, False)
+        class_loss(&call, work, None, 1.0, least, &picked_cross_entropy_backward_kernels, False)
+    else:
+        loss = class_loss(&call, work, None, None, least, &cross_entropy_kernels, False)
     return loss, delivered(work, result, out)
 
 
 def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
     cdef ClassLoss call
+    cdef double least
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    least = clip(eps)
     behind = loss_gradient(&call, dloss)
     work = result = plain_gradient(&call, out, t, None) if behind is dloss else None
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
-    class_loss(&call, work, None, behind, eps, &cross_entropy_kernels, False)
+    class_loss(
+        &call, work, None, behind, least,
+        &picked_cross_entropy_backward_kernels if call.indices else &cross_entropy_backward_kernels, False)
     return delivered(work, result, out)
 
 
@@ -561,6 +641,7 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if reduction == MEAN and count:
         factor = 1.0 / count
     begin_rows(&rows, y, 0)
+    rows.grain = kernels.grain
     rows.outer_ndim = 1
     rows.n = size // max(count, 1)
     if reduction != NONE or type(dloss) is float:
@@ -590,10 +671,11 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
 
 
 cdef kernel_pair squared_error_kernels = both_types(
-    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL
+    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL, GRAIN_MEMORY
 )
 cdef kernel_pair squared_error_backward_kernels = both_types(
-    <row_kernel>squared_error_backward_row[float], <row_kernel>squared_error_backward_row[double], NULL, NULL
+    <row_kernel>squared_error_backward_row[float], <row_kernel>squared_error_backward_row[double],
+    NULL, NULL, GRAIN_MEMORY,
 )
 
 

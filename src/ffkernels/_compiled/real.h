@@ -74,6 +74,8 @@ typedef void (*span_function)(char *const *operand, const double *scalar, ptrdif
 #define lanes_dot(x, ld, y, ld_y, n, total) BY_TYPE(lanes_dot, x)(x, ld, y, ld_y, n, total)
 #define lanes_scale(y, ld, factor, n) BY_TYPE(lanes_scale, y)(y, ld, factor, n)
 #define lanes_log_softmax(x, ld, m, log_sum, y, ld_y, n) BY_TYPE(lanes_log_softmax, x)(x, ld, m, log_sum, y, ld_y, n)
+#define lanes_cross_entropy(p, ld_p, t, ld_t, eps, n, loss) BY_TYPE(lanes_cross_entropy, p)(p, ld_p, t, ld_t, eps, n, loss)
+#define lanes_cross_entropy_grad(p, ld_p, t, ld_t, eps, factor, out, ld_out, n) BY_TYPE(lanes_cross_entropy_grad, p)(p, ld_p, t, ld_t, eps, factor, out, ld_out, n)
 #define lanes_softmax_backward(dy, ld_dy, y, ld_y, dot, out, ld_out, n) BY_TYPE(lanes_softmax_backward, dy)(dy, ld_dy, y, ld_y, dot, out, ld_out, n)
 #define lanes_log_softmax_backward(dy, ld_dy, y, ld_y, sum, out, ld_out, n) BY_TYPE(lanes_log_softmax_backward, dy)(dy, ld_dy, y, ld_y, sum, out, ld_out, n)
 

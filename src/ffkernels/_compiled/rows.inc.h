@@ -175,7 +175,7 @@ static inline void FN(row_gradient)(const real *y, double scale, const real *a, 
     EACH(out, n, out[i] = c * y[i] - f * a[i];);
 }
 
-/* -sum of t log max(p, eps); a term with t == 0 is 0 whatever p is. */
+/* -sum of t log max(p, eps); a term with t == 0 is 0 for every p that is a number. */
 static inline double FN(row_cross_entropy)(const real *p, const real *t, double eps, ptrdiff_t n) {
     const real least = (real)eps;
     double sum[FF_LANES];
@@ -183,19 +183,19 @@ static inline double FN(row_cross_entropy)(const real *p, const real *t, double 
     FOLD(0, n,
         const real q = p[i] < least ? least : p[i];
         const double term = (double)t[i] * log_f64((double)q);
-        sum[l] += t[i] == 0 ? 0 : -term;
+        sum[l] += t[i] == 0 && q == q ? 0 : -term;
     );
     return lanes_total_f64(sum);
 }
 
-/* out = factor t / max(p, eps), exactly 0 where t is. */
+/* out = factor t / max(p, eps), exactly 0 where t is and p is a number. */
 static inline void FN(row_cross_entropy_grad)(const real *p, const real *t, double eps,
                                               double factor, real *out, ptrdiff_t n) {
     const real least = (real)eps, f = (real)factor;
     EACH(out, n,
-        real q = p[i] < least ? least : p[i];
-        real g = f * (t[i] / q);
-        out[i] = t[i] == 0 ? 0 : g;
+        const real q = p[i] < least ? least : p[i];
+        const real g = f * (t[i] / q);
+        out[i] = t[i] == 0 && q == q ? 0 : g;
     );
 }
 
@@ -423,6 +423,32 @@ static inline void FN(lanes_log_softmax)(const real *x, ptrdiff_t ld, const real
     real s[FF_LANES];
     LANES(l) s[l] = (real)log_sum[l];
     STEPS(n) y[k * ld_y + l] = (x[k * ld + l] - m[l]) - s[l];
+}
+
+static inline void FN(lanes_cross_entropy)(const real *p, ptrdiff_t ld_p, const real *t, ptrdiff_t ld_t,
+                                           double eps, ptrdiff_t n, double *loss) {
+    const real least = (real)eps;
+    double sum[FF_LANES];
+    LANES(l) sum[l] = 0;
+    STEPS(n) {
+        const real q = p[k * ld_p + l] < least ? least : p[k * ld_p + l];
+        const double term = (double)t[k * ld_t + l] * log_f64((double)q);
+        sum[l] += t[k * ld_t + l] == 0 && q == q ? 0 : -term;
+    }
+    LANES(l) loss[l] = sum[l];
+}
+
+static inline void FN(lanes_cross_entropy_grad)(const real *p, ptrdiff_t ld_p, const real *t,
+                                                ptrdiff_t ld_t, double eps, const double *factor,
+                                                real *out, ptrdiff_t ld_out, ptrdiff_t n) {
+    const real least = (real)eps;
+    real f[FF_LANES];
+    LANES(l) f[l] = (real)factor[l];
+    STEPS(n) {
+        const real q = p[k * ld_p + l] < least ? least : p[k * ld_p + l];
+        const real g = f[l] * (t[k * ld_t + l] / q);
+        out[k * ld_out + l] = t[k * ld_t + l] == 0 && q == q ? 0 : g;
+    }
 }
 
 static inline void FN(lanes_softmax_backward)(const real *dy, ptrdiff_t ld_dy, const real *y,
