@@ -40,7 +40,7 @@ def test_nan_and_infinities_stay_in_their_row(backend, classes, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("classes", [2, 10, 100])
+@pytest.mark.parametrize("classes", [2, 10, 100, 300])
 def test_confident_rows_keep_their_digits(backend, dtype, classes):
     leads = [3, 17, 40, 80] if dtype == np.float32 else [3, 40, 300, 700]
     for lead in leads:
@@ -61,7 +61,7 @@ def test_confident_rows_keep_their_digits(backend, dtype, classes):
         np.testing.assert_allclose(soft[1], grad, rtol=2 * ulp)
 
 
-@pytest.mark.parametrize("classes", [1, 5, 40])
+@pytest.mark.parametrize("classes", [1, 5, 40, 300])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_options_by_their_definition(backend, classes, smoothing, weighted):
@@ -100,6 +100,56 @@ def test_options_by_their_definition(backend, classes, smoothing, weighted):
     soft = (w * ((1 - smoothing) * q + smoothing / classes) * wide).sum(1)
     got = ff.softmax_cross_entropy(x, q, weight=weight, label_smoothing=smoothing, reduction="none")
     np.testing.assert_allclose(got, soft.astype(float), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(37, 1), (37, 10), (20, 129), (18, 300), (16, 2100)])
+def test_rows_together_are_the_rows_alone(backend, dtype, shape):
+    """Whatever way the rows lie and are taken: one by one, sixteen in a tile, side by side."""
+    rng = np.random.default_rng(5)
+    rows, classes = shape
+    x = rng.normal(0, 6, shape).astype(dtype)
+    x[3] = np.where(np.arange(classes) == classes // 2, 60, x[3])
+    x[5, -1] = -INF
+    p = ff.softmax(x)
+    q = ff.softmax(rng.normal(size=shape).astype(dtype))
+    q[7] = 0
+    t = rng.integers(0, classes, rows)
+    t[4] = -1
+    w, dloss = rng.uniform(0.5, 2, classes).astype(dtype), rng.normal(size=rows)
+    before = [a.copy() for a in (x, p, q)]
+    close = functools.partial(
+        np.testing.assert_allclose, rtol=50 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps
+    )
+    for targets, options in [
+        (t, {"ignore_index": -1}),
+        (t, {"ignore_index": -1, "label_smoothing": 0.1}),
+        (t, {"ignore_index": -1, "label_smoothing": 0.1, "weight": w}),
+        (q, {}),
+        (q, {"label_smoothing": 0.3, "weight": w}),
+    ]:
+        options = {**options, "reduction": "none"}
+        alone = [
+            [
+                *ff.softmax_cross_entropy_with_grad(x[i : i + 1], targets[i : i + 1], **options),
+                ff.softmax_cross_entropy_backward(
+                    p[i : i + 1], targets[i : i + 1], dloss[i : i + 1], **options
+                ),
+            ]
+            for i in range(rows)
+        ]
+        loss, grad, back = (np.concatenate(parts) for parts in zip(*alone, strict=True))
+        for axis in (1, 0):
+            turned = [np.ascontiguousarray(a if axis == 1 else a.T) for a in (x, p, q)]
+            targets_ = turned[2] if targets is q else t
+            got = ff.softmax_cross_entropy_with_grad(turned[0], targets_, axis=axis, **options)
+            close(got[0], loss)
+            close(got[1] if axis == 1 else got[1].T, grad)
+            close(ff.softmax_cross_entropy(turned[0], targets_, axis=axis, **options), loss)
+            got = ff.softmax_cross_entropy_backward(turned[1], targets_, dloss, axis=axis, **options)
+            close(got if axis == 1 else got.T, back)
+            for a, b in zip(turned, before, strict=True):
+                np.testing.assert_array_equal(a if axis == 1 else a.T, b)
 
 
 def test_nothing_to_divide_by(backend):

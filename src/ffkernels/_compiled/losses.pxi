@@ -8,6 +8,21 @@ cdef inline bint ignored(const Job *job, ptrdiff_t row) noexcept nogil:
     return job.has_ignore_index and job.targets[row] == job.ignore_index
 
 
+cdef inline void silence_ignored(const Job *job, ptrdiff_t row, int rows, real *dx, ptrdiff_t ld,
+                                 ptrdiff_t n, double *value) noexcept nogil:
+    """Loss and gradient 0 for the rows of a tile that do not count."""
+    cdef ptrdiff_t k
+    cdef int l
+    if not job.has_ignore_index:
+        return
+    for l in range(rows):
+        if ignored(job, row + l):
+            value[l] = 0
+            if dx != NULL:
+                for k in range(n):
+                    dx[k * ld + l] = 0
+
+
 cdef inline double others(double rest, real at_target) noexcept nogil:
     """What a row of exponentials, of sum 1 + rest, holds besides its target.  Not 1 + rest minus it
     where the target leads, which would round away what a confident row has left."""
@@ -55,7 +70,6 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
     cdef double scale[FF_LANES]
     cdef ptrdiff_t target[FF_LANES]
     cdef real at_target
-    cdef ptrdiff_t k
     cdef int l
     lanes_max(x, ld, n, m)
     for l in range(rows):
@@ -81,13 +95,7 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
     if job.weight != NULL:
         for l in range(rows):
             value[l] = row_loss(class_weight(job, target[l], x), gap[l], rest[l])
-    if job.has_ignore_index:
-        for l in range(rows):
-            if ignored(job, row + l):
-                value[l] = 0
-                if dx != NULL:
-                    for k in range(n):
-                        dx[k * ld_dx + l] = 0
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
 
 
 # ---- cross-entropy from logits, any coefficients ------------------------------------------------------
@@ -133,8 +141,8 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
     if dx == NULL:
         rest = row_sum_exp(x, m, n)
     else:
-        leader = first_equal(x, m, n)
         rest = row_exp_sum(x, m, dx, n)
+        leader = first_equal(dx, 1, n) if rest < 1 else 0
         row_gradient(dx, total * job.factor / (1 + rest), a, job.factor, dx, n)
         if rest < 1:
             # A leader without rivals: p - t as the difference of what the others hold.
@@ -144,15 +152,70 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
     return gap + total * log1p_nonnegative(rest)
 
 
+cdef inline void lanes_coefficients_of(const Job *job, ptrdiff_t row, int rows, real *t, ptrdiff_t ld,
+                                       ptrdiff_t n) noexcept nogil:
+    """The same for a tile of targets, or for one that is to hold them, in place."""
+    cdef ptrdiff_t k
+    cdef int l
+    if job.targets != NULL:
+        for k in range(n):
+            for l in range(FF_LANES):
+                t[k * ld + l] = 0
+        for l in range(rows):
+            if not ignored(job, row + l):
+                t[job.targets[row + l] * ld + l] = 1
+    if job.smoothing != 0 or job.weight != NULL:
+        lanes_coefficients(t, ld, <const real *>job.weight, job.smoothing, n)
+
+
+cdef void soft_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
+                                   real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
+                                   ptrdiff_t n, double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef real leader[FF_LANES]
+    cdef real at_leader[FF_LANES]
+    cdef double total[FF_LANES]
+    cdef double gap[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef double log_sum[FF_LANES]
+    cdef double without[FF_LANES]
+    cdef double scale[FF_LANES]
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_coefficients_of(job, row, rows, a, ld_a, n)
+    lanes_sum(a, ld_a, n, total)
+    lanes_max(x, ld, n, m)
+    lanes_gap(x, ld, m, a, ld_a, n, gap)
+    if dx == NULL:
+        lanes_sum_exp(x, ld, m, n, rest)
+    else:
+        lanes_leader(x, ld, m, n, leader)
+        lanes_sum_without(a, ld_a, leader, n, without)
+        lanes_exp_sum(x, ld, m, dx, ld_dx, n, rest)
+        for l in range(FF_LANES):
+            factor[l] = job.factor
+            scale[l] = total[l] * job.factor / (1 + rest[l])
+            # A leader without rivals: p - t as the difference of what the others hold.
+            at_leader[l] = <real>((without[l] - total[l] * rest[l] / (1 + rest[l])) * job.factor)
+            leader[l] = leader[l] if rest[l] < 1 else -1
+        lanes_gradient(dx, ld_dx, scale, a, ld_a, factor, leader, at_leader, dx, ld_dx, n)
+    lanes_log1p(rest, log_sum)
+    for l in range(FF_LANES):
+        value[l] = gap[l] if total[l] == 0 and rest[l] == rest[l] else gap[l] + total[l] * log_sum[l]
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
+
+
 # ---- the same backwards, from probabilities ----------------------------------------------------------
+
+cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
+    return job.factor * job.dloss[row] if job.dloss != NULL else job.factor
+
 
 cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dx,
                                void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
     cdef ptrdiff_t i, leader
-    cdef double total, factor = job.factor, at_leader
-    if job.dloss != NULL:
-        factor *= job.dloss[row]
+    cdef double total, factor = row_factor(job, row), at_leader
     if job.targets != NULL and ignored(job, row):
         for i in range(n):
             dx[i] = 0
@@ -172,11 +235,35 @@ cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, con
     return 0
 
 
+cdef void probs_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                               real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
+                               ptrdiff_t n, double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef real leader[FF_LANES]
+    cdef real at_leader[FF_LANES]
+    cdef double total[FF_LANES]
+    cdef double without[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef double scale[FF_LANES]
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_coefficients_of(job, row, rows, a, ld_a, n)
+    lanes_sum(a, ld_a, n, total)
+    lanes_max(p, ld, n, m)
+    lanes_leader(p, ld, m, n, leader)
+    lanes_sum_without(a, ld_a, leader, n, without)
+    lanes_sum_without(p, ld, leader, n, rest)
+    for l in range(FF_LANES):
+        value[l] = 0
+        factor[l] = row_factor(job, row + min(l, rows - 1))
+        scale[l] = total[l] * factor[l]
+        at_leader[l] = <real>((without[l] - total[l] * rest[l]) * factor[l])
+        leader[l] = leader[l] if m[l] > 0.5 else -1
+    lanes_gradient(p, ld, scale, a, ld_a, factor, leader, at_leader, dx, ld_dx, n)
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
+
+
 # ---- cross-entropy from probabilities ------------------------------------------------------------------
-
-cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
-    return job.factor * job.dloss[row] if job.dloss != NULL else job.factor
-
 
 cdef inline real clipped(const Job *job, real p) noexcept nogil:
     return <real>job.eps if p < <real>job.eps else p
@@ -510,10 +597,12 @@ cdef kernel_pair index_kernels = both_types(
     <lanes_kernel>softmax_cross_entropy_lanes[float], <lanes_kernel>softmax_cross_entropy_lanes[double],
 )
 cdef kernel_pair soft_kernels = both_types(
-    <row_kernel>soft_cross_entropy_row[float], <row_kernel>soft_cross_entropy_row[double], NULL, NULL
+    <row_kernel>soft_cross_entropy_row[float], <row_kernel>soft_cross_entropy_row[double],
+    <lanes_kernel>soft_cross_entropy_lanes[float], <lanes_kernel>soft_cross_entropy_lanes[double],
 )
 cdef kernel_pair probs_backward_kernels = both_types(
-    <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double], NULL, NULL
+    <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double],
+    <lanes_kernel>probs_backward_lanes[float], <lanes_kernel>probs_backward_lanes[double],
 )
 cdef kernel_pair cross_entropy_kernels = both_types(
     <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double],

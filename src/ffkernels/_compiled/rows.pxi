@@ -37,7 +37,8 @@ ctypedef struct Job:
     double factor                # what the gradient is multiplied by
     double eps
     ptrdiff_t step               # between elements of a row, for a kernel that picks one
-    ptrdiff_t coefficients       # reals of scratch a row kernel asks for
+    bint coefficients            # the kernel makes coefficients of the targets: as a row in scratch
+                                 # memory, as a tile in the second of two, never in the caller's array
 
 ctypedef double (*row_kernel)(const Job *job, ptrdiff_t row, const void *a, const void *b, void *out,
                               void *scratch, ptrdiff_t n) noexcept nogil
@@ -160,16 +161,19 @@ cdef void join_rows(Rows *rows) noexcept:
 
 cdef void choose_order(Rows *rows) noexcept:
     cdef int slot
-    cdef bint steps = True, strides = True, crowded = False
+    cdef bint steps = True, strides = True, crowded = False, side_by_side
     for slot in range(MAX_ARRAYS):
         if rows.present[slot]:
             steps = steps and rows.step[slot] == 1
             strides = strides and rows.stride[slot] == 1
             crowded = crowded or rows.step[slot] * (8 if rows.is_double else 4) % CROWDED == 0
+    side_by_side = rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1
     if rows.by_row == NULL:
         rows.order = BY_PICK
-    elif rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1:
-        rows.order = BY_TILE if crowded and rows.n <= COLUMN_STEPS else BY_COLUMN
+    elif side_by_side and rows.n <= COLUMN_STEPS and (crowded or rows.job.coefficients):
+        rows.order = BY_TILE
+    elif side_by_side and not rows.job.coefficients:
+        rows.order = BY_COLUMN
     elif rows.by_lanes != NULL and rows.n <= (TILE_DOUBLES if rows.is_double else 2 * TILE_DOUBLES) and rows.count >= TILE_ROWS:
         rows.order = BY_TILE
     elif steps:
@@ -302,7 +306,7 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     if rows.order == BY_COPY or rows.order == BY_COLUMN:
         rows.scratch_size = 1 + MAX_ARRAYS
     elif rows.order == BY_TILE:
-        rows.scratch_size = (1 + rows.present[1]) * lanes
+        rows.scratch_size = (1 + (rows.present[1] or rows.job.coefficients)) * lanes
     elif rows.job.coefficients:
         rows.scratch_size = 1
     rows.scratch_size *= rows.n * sizeof(double)
