@@ -55,6 +55,8 @@ def test_confident_rows_keep_their_digits(backend, dtype, classes):
         assert np.all(abs(20 * grad[:, 1] / (-(classes - 1) * p) - 1) <= ulp)
         assert np.all(abs(grad.sum(1)) <= 8 * np.finfo(dtype).eps * abs(grad).max(1))
         assert abs(-ff.log_softmax(x)[0, 1] / want - 1) <= ulp
+        back = ff.softmax_cross_entropy_backward(ff.softmax(x), t)
+        np.testing.assert_allclose(back, grad, rtol=2 * ulp)
         one_hot = np.eye(classes)[t]
         soft = ff.softmax_cross_entropy_with_grad(x, one_hot.astype(dtype))
         assert abs(soft[0] / want - 1) <= ulp

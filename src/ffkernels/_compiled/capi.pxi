@@ -4,7 +4,6 @@
 # class indices, which would lead outside the arrays, are checked.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport pow
 
 from ffkernels cimport ABI_VERSION, API, API_VERSION
 
