@@ -240,8 +240,9 @@ def cross_entropy(
 ) -> Any:
     """Cross-entropy of probabilities: -sum_c t_c log max(p_c, eps), a row.
 
-    A term with t_c = 0 is 0 even where p_c is.  Nothing is added inside the logarithm: the 1e-7 of a
-    well-known book is a bias.  From logits, prefer `softmax_cross_entropy`.
+    A term with t_c = 0 is 0 even where p_c is, but NaN where p_c is; class indices look at the target's
+    probability alone.  Nothing is added inside the logarithm: the 1e-7 of a well-known book is a bias.
+    From logits, prefer `softmax_cross_entropy`.
 
     Parameters
     ----------
@@ -290,7 +291,7 @@ def cross_entropy_with_grad(
     """`cross_entropy` and its gradient, -t / max(p, eps), in one pass.
 
     The gradient is taken at the clipped probability, so that one of 0 still learns, and is exactly 0
-    where t is.
+    where t is, unless that probability is NaN.
 
     Parameters
     ----------
@@ -341,7 +342,7 @@ def cross_entropy_backward(
 ) -> Array:
     """Gradient of `cross_entropy` at the probabilities: -dloss t / max(p, eps).
 
-    Exactly 0 where t is.
+    Exactly 0 where t is, unless that probability is NaN.
 
     Parameters
     ----------

@@ -408,12 +408,17 @@ def log_softmax_backward(dy, y, axis, out):
 def logsumexp(x, axis, keepdims, out):
     cdef Rows rows
     cdef cnp.ndarray source = None, target = None
-    cdef int axis_ = -1
-    if is_array(x) and keepdims is False and out is None:
+    cdef cnp.npy_intp shape[MAX_DIMS]
+    cdef int axis_ = -1, ndim
+    if is_array(x) and type(keepdims) is bool:
         axis_ = plain_axis(axis, <cnp.ndarray>x)
     if axis_ >= 0:
+        ndim = shape_without(<cnp.ndarray>x, axis_, keepdims, shape)
+        if out is not None and not is_result(out, <cnp.ndarray>x, ndim, shape):
+            axis_ = -1
+    if axis_ >= 0:
         source = <cnp.ndarray>x
-        target = result = zeros_without(source, axis_)
+        target = result = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(source), 0) if out is None else out
     else:
         source, axis_, target, result = _arguments.logsumexp(x, axis, keepdims, out)
     begin_rows(&rows, source, axis_)

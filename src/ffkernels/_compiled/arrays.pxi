@@ -150,15 +150,30 @@ cdef inline cnp.ndarray empty_like(cnp.ndarray x):
     return PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
 
 
-cdef inline cnp.ndarray zeros_without(cnp.ndarray x, int axis):
-    """Zeros of the type of `x` and of its shape less an axis."""
-    cdef cnp.npy_intp shape[MAX_DIMS]
+cdef inline int shape_without(cnp.ndarray x, int axis, bint keepdims, cnp.npy_intp *shape) noexcept:
+    """The shape of `x` less an axis, or with 1 in its place; returns how many dimensions."""
     cdef int i, ndim = 0
     for i in range(cnp.PyArray_NDIM(x)):
-        if i != axis:
-            shape[ndim] = cnp.PyArray_DIM(x, i)
+        if i != axis or keepdims:
+            shape[ndim] = cnp.PyArray_DIM(x, i) if i != axis else 1
             ndim += 1
-    return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(x), 0)
+    return ndim
+
+
+cdef inline bint is_result(object out, cnp.ndarray x, int ndim, const cnp.npy_intp *shape) noexcept:
+    """A plain array that may be written, of the type of `x` and of this shape, apart from `x`."""
+    cdef int i
+    if (
+        not is_plain(out)
+        or not PyArray_CHKFLAGS(<cnp.ndarray>out, cnp.NPY_ARRAY_WRITEABLE)
+        or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(x)
+        or cnp.PyArray_NDIM(<cnp.ndarray>out) != ndim
+    ):
+        return False
+    for i in range(ndim):
+        if cnp.PyArray_DIM(<cnp.ndarray>out, i) != shape[i]:
+            return False
+    return apart(<cnp.ndarray>out, x)
 
 
 cdef inline int plain_axis(object axis, cnp.ndarray x) noexcept:

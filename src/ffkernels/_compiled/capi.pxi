@@ -4,7 +4,6 @@
 # class indices, which would lead outside the arrays, are checked.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport pow
 
 from ffkernels cimport ABI_VERSION, API, API_VERSION
 
@@ -79,6 +78,7 @@ cdef ptrdiff_t c_softmax_cross_entropy(
             return row
     memset(&job, 0, sizeof(job))
     job.targets = <const cnp.npy_intp *>targets
+    job.classes = n
     job.weight = weight
     job.factor = factor
     loss[0] = c_rows(<row_kernel>softmax_cross_entropy_row[real],

@@ -15,7 +15,7 @@ and `..._lanes` for sixteen rows side by side; both compose the primitives of `r
 cimport numpy as cnp
 from cpython.ref cimport PyObject
 from cython.parallel cimport prange
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, pow
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport PTRDIFF_MAX
 from libc.stdlib cimport calloc, free, malloc

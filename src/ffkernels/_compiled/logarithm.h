@@ -48,6 +48,10 @@ static inline double log1p_nonnegative(double d) {
 }
 
 /* The logarithms of a tile of rows, for little more than the price of one. */
+static inline void lanes_log(const double *x, double *y) {
+    LANES(l) y[l] = log_f64(x[l]);
+}
+
 static inline void lanes_log1p(const double *rest, double *log_sum) {
     LANES(l) log_sum[l] = log1p_nonnegative(rest[l]);
 }

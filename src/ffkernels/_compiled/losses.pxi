@@ -4,13 +4,28 @@ cdef inline real class_weight(const Job *job, ptrdiff_t target, const real *_) n
     return (<const real *>job.weight)[target] if job.weight != NULL else 1
 
 
-cdef inline ptrdiff_t class_of(const Job *job, ptrdiff_t row, ptrdiff_t n) noexcept nogil:
+cdef inline ptrdiff_t class_of(const Job *job, ptrdiff_t row) noexcept nogil:
     """The class of a row, -1 where it does not count.  In range by now, but looked at again: the
     caller's other threads can write to the targets while this one computes."""
     cdef ptrdiff_t target = job.targets[row]
     if job.has_ignore_index and target == job.ignore_index:
         return -1
-    return target if 0 <= target < n else -1
+    return target if 0 <= target < job.classes else -1
+
+
+cdef inline void silence_ignored(const Job *job, ptrdiff_t row, int rows, real *dx, ptrdiff_t ld,
+                                 ptrdiff_t n, double *value) noexcept nogil:
+    """Loss and gradient 0 for the rows of a tile that do not count."""
+    cdef ptrdiff_t k
+    cdef int l
+    if not job.has_ignore_index:
+        return
+    for l in range(rows):
+        if class_of(job, row + l) < 0:
+            value[l] = 0
+            if dx != NULL:
+                for k in range(n):
+                    dx[k * ld + l] = 0
 
 
 cdef inline double others(double rest, real at_target) noexcept nogil:
@@ -21,7 +36,7 @@ cdef inline double others(double rest, real at_target) noexcept nogil:
 
 cdef double softmax_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const void *_,
                                       real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t = class_of(job, row, n), i
+    cdef ptrdiff_t t = class_of(job, row), i
     cdef real m, w
     cdef double rest, scale, at_others, gap
     if t < 0:
@@ -60,11 +75,10 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
     cdef double scale[FF_LANES]
     cdef ptrdiff_t target[FF_LANES]
     cdef real at_target
-    cdef ptrdiff_t k
     cdef int l
     lanes_max(x, ld, n, m)
     for l in range(rows):
-        target[l] = max(class_of(job, row + l, n), 0)
+        target[l] = max(class_of(job, row + l), 0)
         gap[l] = <double>m[l] - x[target[l] * ld + l]   # before the gradient overwrites it
     if dx == NULL:
         lanes_sum_exp(x, ld, m, n, rest)
@@ -86,13 +100,7 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
     if job.weight != NULL:
         for l in range(rows):
             value[l] = row_loss(class_weight(job, target[l], x), gap[l], rest[l])
-    if job.has_ignore_index:
-        for l in range(rows):
-            if class_of(job, row + l, n) < 0:
-                value[l] = 0
-                if dx != NULL:
-                    for k in range(n):
-                        dx[k * ld_dx + l] = 0
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
 
 
 # ---- cross-entropy from logits, any coefficients ------------------------------------------------------
@@ -123,7 +131,7 @@ cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept
 cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const real *t, real *dx,
                                    void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
-    cdef ptrdiff_t target = class_of(job, row, n) if job.targets != NULL else 0, i, leader
+    cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, i, leader
     cdef real m
     cdef double total, gap, rest
     if target < 0:
@@ -140,8 +148,8 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
     if dx == NULL:
         rest = row_sum_exp(x, m, n)
     else:
-        leader = first_equal(x, m, n)
         rest = row_exp_sum(x, m, dx, n)
+        leader = first_equal(dx, 1, n) if rest < 1 else 0
         row_gradient(dx, total * job.factor / (1 + rest), a, job.factor, dx, n)
         if rest < 1:
             # A leader without rivals: p - t as the difference of what the others hold.
@@ -151,15 +159,71 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
     return gap + total * log1p_nonnegative(rest)
 
 
+cdef inline void lanes_coefficients_of(const Job *job, ptrdiff_t row, int rows, real *t, ptrdiff_t ld,
+                                       ptrdiff_t n) noexcept nogil:
+    """The same for a tile of targets, or for one that is to hold them, in place."""
+    cdef ptrdiff_t k, target
+    cdef int l
+    if job.targets != NULL:
+        for k in range(n):
+            for l in range(FF_LANES):
+                t[k * ld + l] = 0
+        for l in range(rows):
+            target = class_of(job, row + l)
+            if target >= 0:
+                t[target * ld + l] = 1
+    if job.smoothing != 0 or job.weight != NULL:
+        lanes_coefficients(t, ld, <const real *>job.weight, job.smoothing, n)
+
+
+cdef void soft_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
+                                   real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
+                                   ptrdiff_t n, double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef real leader[FF_LANES]
+    cdef real at_leader[FF_LANES]
+    cdef double total[FF_LANES]
+    cdef double gap[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef double log_sum[FF_LANES]
+    cdef double without[FF_LANES]
+    cdef double scale[FF_LANES]
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_coefficients_of(job, row, rows, a, ld_a, n)
+    lanes_sum(a, ld_a, n, total)
+    lanes_max(x, ld, n, m)
+    lanes_gap(x, ld, m, a, ld_a, n, gap)
+    if dx == NULL:
+        lanes_sum_exp(x, ld, m, n, rest)
+    else:
+        lanes_leader(x, ld, m, n, leader)
+        lanes_sum_without(a, ld_a, leader, n, without)
+        lanes_exp_sum(x, ld, m, dx, ld_dx, n, rest)
+        for l in range(FF_LANES):
+            factor[l] = job.factor
+            scale[l] = total[l] * job.factor / (1 + rest[l])
+            # A leader without rivals: p - t as the difference of what the others hold.
+            at_leader[l] = <real>((without[l] - total[l] * rest[l] / (1 + rest[l])) * job.factor)
+            leader[l] = leader[l] if rest[l] < 1 else -1
+        lanes_gradient(dx, ld_dx, scale, a, ld_a, factor, leader, at_leader, dx, ld_dx, n)
+    lanes_log1p(rest, log_sum)
+    for l in range(FF_LANES):
+        value[l] = gap[l] if total[l] == 0 and rest[l] == rest[l] else gap[l] + total[l] * log_sum[l]
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
+
+
 # ---- the same backwards, from probabilities ----------------------------------------------------------
+
+cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
+    return job.factor * job.dloss[row] if job.dloss != NULL else job.factor
+
 
 cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dx,
                                void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
-    cdef ptrdiff_t target = class_of(job, row, n) if job.targets != NULL else 0, i, leader
-    cdef double total, factor = job.factor, at_leader
-    if job.dloss != NULL:
-        factor *= job.dloss[row]
+    cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, i, leader
+    cdef double total, factor = row_factor(job, row), at_leader
     if target < 0:
         for i in range(n):
             dx[i] = 0
@@ -179,32 +243,105 @@ cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, con
     return 0
 
 
+cdef void probs_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                               real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
+                               ptrdiff_t n, double *value) noexcept nogil:
+    cdef real m[FF_LANES]
+    cdef real leader[FF_LANES]
+    cdef real at_leader[FF_LANES]
+    cdef double total[FF_LANES]
+    cdef double without[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef double scale[FF_LANES]
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_coefficients_of(job, row, rows, a, ld_a, n)
+    lanes_sum(a, ld_a, n, total)
+    lanes_max(p, ld, n, m)
+    lanes_leader(p, ld, m, n, leader)
+    lanes_sum_without(a, ld_a, leader, n, without)
+    lanes_sum_without(p, ld, leader, n, rest)
+    for l in range(FF_LANES):
+        value[l] = 0
+        factor[l] = row_factor(job, row + min(l, rows - 1))
+        scale[l] = total[l] * factor[l]
+        at_leader[l] = <real>((without[l] - total[l] * rest[l]) * factor[l])
+        leader[l] = leader[l] if m[l] > 0.5 else -1
+    lanes_gradient(p, ld, scale, a, ld_a, factor, leader, at_leader, dx, ld_dx, n)
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
+
+
 # ---- cross-entropy from probabilities ------------------------------------------------------------------
 
-cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
-    return job.factor * job.dloss[row] if job.dloss != NULL else job.factor
+cdef inline real clipped(const Job *job, real p) noexcept nogil:
+    return <real>job.eps if p < <real>job.eps else p
 
 
 cdef double cross_entropy_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dp,
                               void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef double loss
-    cdef real q
-    cdef ptrdiff_t target, i
-    if job.targets == NULL:
-        loss = row_cross_entropy(p, t, job.eps, n)
-        if dp != NULL:
-            row_cross_entropy_grad(p, t, job.eps, -row_factor(job, row), dp, n)
-        return loss
-    target = class_of(job, row, n)
-    q = p[target] if target >= 0 else 1
-    if q < job.eps:
-        q = <real>job.eps
+    cdef double loss = row_cross_entropy(p, t, job.eps, n)
     if dp != NULL:
-        for i in range(n):
-            dp[i] = 0
+        row_cross_entropy_grad(p, t, job.eps, -job.factor, dp, n)
+    return loss
+
+
+cdef void cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                              const real *t, ptrdiff_t ld_t, real *dp, ptrdiff_t ld_dp,
+                              ptrdiff_t n, double *value) noexcept nogil:
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_cross_entropy(p, ld, t, ld_t, job.eps, n, value)
+    if dp != NULL:
+        for l in range(FF_LANES):
+            factor[l] = -job.factor
+        lanes_cross_entropy_grad(p, ld, t, ld_t, job.eps, factor, dp, ld_dp, n)
+
+
+cdef double cross_entropy_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dp,
+                                       void *scratch, ptrdiff_t n) noexcept nogil:
+    row_cross_entropy_grad(p, t, job.eps, -row_factor(job, row), dp, n)
+    return 0
+
+
+cdef void cross_entropy_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                                       const real *t, ptrdiff_t ld_t, real *dp, ptrdiff_t ld_dp,
+                                       ptrdiff_t n, double *value) noexcept nogil:
+    cdef double factor[FF_LANES]
+    cdef int l
+    for l in range(FF_LANES):
+        factor[l] = -row_factor(job, row + min(l, rows - 1))
+        value[l] = 0
+    lanes_cross_entropy_grad(p, ld, t, ld_t, job.eps, factor, dp, ld_dp, n)
+
+
+# With class indices only the probability of the target counts.
+
+cdef void picked_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t stride,
+                                     const void *_, ptrdiff_t ld_, const void *dp, ptrdiff_t ld_dp,
+                                     ptrdiff_t n, double *value) noexcept nogil:
+    cdef double q[FF_LANES]
+    cdef ptrdiff_t target
+    cdef int l
+    for l in range(FF_LANES):
+        q[l] = 1
+    for l in range(rows):
+        target = class_of(job, row + l)
         if target >= 0:
-            dp[target] = <real>(-row_factor(job, row) / q)
-    return -log_f64(q)
+            q[l] = clipped(job, p[l * stride + target * job.step])
+    lanes_log(q, value)
+    for l in range(FF_LANES):
+        value[l] = -value[l]
+
+
+cdef double picked_cross_entropy_backward_row(const Job *job, ptrdiff_t row, const real *p, const void *_,
+                                              real *dp, void *scratch, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t target = class_of(job, row), i
+    cdef real q = clipped(job, p[target]) if target >= 0 else 1   # before the gradient overwrites it
+    for i in range(n):
+        dp[i] = 0
+    if target >= 0:
+        dp[target] = <real>(-row_factor(job, row) / q)
+    return 0
 
 
 # ---- squared error ----------------------------------------------------------------------------------
@@ -213,8 +350,14 @@ cdef double squared_error_row(const Job *job, ptrdiff_t row, const real *y, cons
                               void *scratch, ptrdiff_t n) noexcept nogil:
     cdef double loss = 0.5 * row_squared_error(y, t, n)
     if dy != NULL:
-        row_difference(y, t, row_factor(job, row), dy, n)
+        row_difference(y, t, job.factor, dy, n)
     return loss
+
+
+cdef double squared_error_backward_row(const Job *job, ptrdiff_t row, const real *y, const real *t, real *dy,
+                                       void *scratch, ptrdiff_t n) noexcept nogil:
+    row_difference(y, t, row_factor(job, row), dy, n)
+    return 0
 
 
 # ---- from Python ---------------------------------------------------------------------------------------
@@ -223,7 +366,7 @@ cdef enum:
     NONE, MEAN, SUM
 
 
-cdef double normaliser(const Job *job, int reduction, bint double_type, ptrdiff_t rows, ptrdiff_t n) noexcept nogil:
+cdef double normaliser(const Job *job, int reduction, bint double_type, ptrdiff_t rows) noexcept nogil:
     """What the sum over rows is multiplied by: 1, or 1 over the rows or the weights that count."""
     cdef double total = 0
     cdef ptrdiff_t i, target
@@ -233,7 +376,7 @@ cdef double normaliser(const Job *job, int reduction, bint double_type, ptrdiff_
         total = <double>rows
     else:
         for i in range(rows):
-            target = class_of(job, i, n)
+            target = class_of(job, i)
             if target >= 0:
                 if job.weight == NULL:
                     total += 1
@@ -248,7 +391,8 @@ cdef object finish(double total, int reduction, int typenum, cnp.ndarray values,
     """The loss as the caller wants it."""
     value = values if reduction == NONE else scalar(total, typenum)
     if out is not None:
-        out[...] = value
+        if out is not value:
+            out[...] = value
         return out
     return value if reduction != NONE or cnp.PyArray_NDIM(values) else value[()]
 
@@ -382,11 +526,30 @@ cdef tuple gradient_target(const ClassLoss *call, object checked, object out, tu
     return _arguments.gradient_output(out, like, like.dtype if checked is None else checked.dtype, inputs)
 
 
+cdef bint is_loss_out(const ClassLoss *call, object out, cnp.ndarray targets, object weight) noexcept:
+    """An `out` for the value of a loss that needs no further look."""
+    cdef cnp.npy_intp shape[MAX_DIMS]
+    cdef int ndim = 0
+    if call.reduction == NONE:
+        ndim = shape_without(<cnp.ndarray>call.scores, call.axis, False, shape)
+    return (
+        is_result(out, <cnp.ndarray>call.scores, ndim, shape) and apart(<cnp.ndarray>out, targets)
+        and (weight is None or apart(<cnp.ndarray>out, <cnp.ndarray>weight))
+    )
+
+
+cdef cnp.ndarray loss_values(object out, cnp.ndarray like, int ndim, const cnp.npy_intp *shape):
+    """Where the losses of the rows go: into `out` itself where that can be."""
+    if out is not None and is_plain(out):
+        return <cnp.ndarray>out
+    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, cnp.PyArray_TYPE(like), 0)
+
+
 cdef object loss_target(const ClassLoss *call, object out, tuple names, object scores, object targets,
                         object weight=None):
     """`out` for the value of a loss, checked."""
-    if out is None:
-        return None
+    if out is None or (call.plain and is_loss_out(call, out, <cnp.ndarray>targets, weight)):
+        return out
     like = <object>call.scores
     inputs = dict(zip(names, (scores, targets, weight)))
     shape = _arguments.without_axis(like.shape, call.axis)
@@ -406,6 +569,7 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
     """Runs a loss over the rows of checked arguments; returns the loss."""
     cdef Rows rows
     cdef cnp.ndarray scores = <cnp.ndarray>call.scores, values = None
+    cdef cnp.npy_intp shape[MAX_DIMS]
     cdef ptrdiff_t count
     cdef double total
     begin_rows(&rows, scores, call.axis)
@@ -423,15 +587,19 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
     rows.job.smoothing = call.smoothing
     rows.job.eps = eps
     rows.job.coefficients = soft
-    total = rows.job.factor = normaliser(&rows.job, call.reduction, rows.is_double, count, rows.n)
+    total = rows.job.factor = normaliser(&rows.job, call.reduction, rows.is_double, count)
     if type(dloss) is float:
         rows.job.factor *= <double>dloss
     elif dloss is not None:
         rows.job.dloss = <const double *>cnp.PyArray_DATA(<cnp.ndarray>dloss)
     if work is not None:
         add_rows(&rows, 2, <cnp.ndarray>work, call.axis)
+    rows.grain = kernels.grain
+    if kernels.by_row[rows.is_double] == NULL:
+        rows.job.step = rows.step[0]
+        rows.n = 1
     if call.reduction == NONE and dloss is None:
-        values = zeros_without(scores, call.axis)
+        values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
         rows.values = cnp.PyArray_DATA(values)
     total *= run_rows(&rows, kernels.by_row[rows.is_double], kernels.by_lanes[rows.is_double])
     return None if dloss is not None else finish(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
@@ -442,13 +610,27 @@ cdef kernel_pair index_kernels = both_types(
     <lanes_kernel>softmax_cross_entropy_lanes[float], <lanes_kernel>softmax_cross_entropy_lanes[double],
 )
 cdef kernel_pair soft_kernels = both_types(
-    <row_kernel>soft_cross_entropy_row[float], <row_kernel>soft_cross_entropy_row[double], NULL, NULL
+    <row_kernel>soft_cross_entropy_row[float], <row_kernel>soft_cross_entropy_row[double],
+    <lanes_kernel>soft_cross_entropy_lanes[float], <lanes_kernel>soft_cross_entropy_lanes[double],
 )
 cdef kernel_pair probs_backward_kernels = both_types(
-    <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double], NULL, NULL
+    <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double],
+    <lanes_kernel>probs_backward_lanes[float], <lanes_kernel>probs_backward_lanes[double],
 )
 cdef kernel_pair cross_entropy_kernels = both_types(
-    <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double], NULL, NULL
+    <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double],
+    <lanes_kernel>cross_entropy_lanes[float], <lanes_kernel>cross_entropy_lanes[double],
+)
+cdef kernel_pair cross_entropy_backward_kernels = both_types(
+    <row_kernel>cross_entropy_backward_row[float], <row_kernel>cross_entropy_backward_row[double],
+    <lanes_kernel>cross_entropy_backward_lanes[float], <lanes_kernel>cross_entropy_backward_lanes[double],
+)
+cdef kernel_pair picked_cross_entropy_kernels = both_types(
+    NULL, NULL, <lanes_kernel>picked_cross_entropy_lanes[float], <lanes_kernel>picked_cross_entropy_lanes[double],
+)
+cdef kernel_pair picked_cross_entropy_backward_kernels = both_types(
+    <row_kernel>picked_cross_entropy_backward_row[float], <row_kernel>picked_cross_entropy_backward_row[double],
+    NULL, NULL, GRAIN_MEMORY,
 )
 
 
@@ -490,43 +672,56 @@ def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_i
     return delivered(work, result, out)
 
 
+cdef double clip(object eps) except -1:
+    """The least probability to take a logarithm of."""
+    if type(eps) is float and 0 <= <double>eps <= 1:
+        return eps
+    return _arguments.clip(eps)
+
+
 def cross_entropy(p, t, axis, eps, reduction, out):
     cdef ClassLoss call
+    cdef double least
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    least = clip(eps)
     out = loss_target(&call, out, FROM_P, p, t)
-    return class_loss(&call, None, out, None, eps, &cross_entropy_kernels, False)
+    return class_loss(&call, None, out, None, least,
+                      &picked_cross_entropy_kernels if call.indices else &cross_entropy_kernels, False)
 
 
 def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
     cdef ClassLoss call
+    cdef double least
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    least = clip(eps)
     work = result = plain_gradient(&call, out, t, None)
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_P, p, t)
-    loss = class_loss(&call, work, None, None, eps, &cross_entropy_kernels, False)
+    if call.indices:
+        loss = class_loss(&call, None, None, None, least, &picked_cross_entropy_kernels, False)
+        class_loss(&call, work, None, 1.0, least, &picked_cross_entropy_backward_kernels, False)
+    else:
+        loss = class_loss(&call, work, None, None, least, &cross_entropy_kernels, False)
     return loss, delivered(work, result, out)
 
 
 def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
     cdef ClassLoss call
+    cdef double least
     checked = read_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    least = clip(eps)
     behind = loss_gradient(&call, dloss)
     work = result = plain_gradient(&call, out, t, None) if behind is dloss else None
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_P, p, t, None, dloss)
-    class_loss(&call, work, None, behind, eps, &cross_entropy_kernels, False)
+    class_loss(
+        &call, work, None, behind, least,
+        &picked_cross_entropy_backward_kernels if call.indices else &cross_entropy_backward_kernels, False)
     return delivered(work, result, out)
 
 
-cdef void begin_table(Rows *rows, cnp.ndarray like) noexcept:
-    """Rows of a C-ordered array: all but its first axis joined, or the whole of a single one."""
-    begin_rows(rows, like, 0)
-    rows.outer_ndim = 1
-    rows.outer_shape[0] = cnp.PyArray_DIM(like, 0) if cnp.PyArray_NDIM(like) > 1 else 1
-    rows.n = cnp.PyArray_SIZE(like) // max(rows.outer_shape[0], 1)
+cdef enum:
+    ERROR_SPAN = BLOCK_ELEMENTS // FF_LANES   # elements taken at a time where rows do not matter
 
 
 cdef void add_table(Rows *rows, int slot, cnp.ndarray a) noexcept:
@@ -537,15 +732,27 @@ cdef void add_table(Rows *rows, int slot, cnp.ndarray a) noexcept:
 
 cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reduction,
                           object loss_out, object dloss):
-    """Runs the loss over C-ordered arrays; returns it."""
+    """Runs the loss, or with a `dloss` its gradient alone, over C-ordered arrays; returns it."""
     cdef Rows rows
     cdef cnp.ndarray values = None
+    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done
+    cdef ptrdiff_t count = cnp.PyArray_DIM(y, 0) if cnp.PyArray_NDIM(y) > 1 else 1
+    cdef const kernel_pair *kernels = &squared_error_kernels if dloss is None else &squared_error_backward_kernels
+    cdef row_kernel kernel = kernels.by_row[is_double(y)]
     cdef double factor = 1, total
-    begin_table(&rows, y)
+    if reduction == MEAN and count:
+        factor = 1.0 / count
+    begin_rows(&rows, y, 0)
+    rows.grain = kernels.grain
+    rows.outer_ndim = 1
+    rows.n = size // max(count, 1)
+    if reduction != NONE or type(dloss) is float:
+        # One long sum and one factor: short rows would cost a call each.
+        rows.n = ERROR_SPAN
+        count = size // ERROR_SPAN
+    rows.outer_shape[0] = count
     add_table(&rows, 0, y)
     add_table(&rows, 1, t)
-    if reduction == MEAN and rows.outer_shape[0]:
-        factor = 1.0 / rows.outer_shape[0]
     rows.job.factor = factor
     if type(dloss) is float:
         rows.job.factor *= <double>dloss
@@ -554,14 +761,23 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if work is not None:
         add_table(&rows, 2, <cnp.ndarray>work)
     if reduction == NONE and dloss is None:
-        values = cnp.PyArray_ZEROS(cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y), cnp.PyArray_TYPE(y), 0)
+        values = loss_values(loss_out, y, cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y))
         rows.values = cnp.PyArray_DATA(values)
-    total = factor * run_rows(&rows, squared_error_kernels.by_row[rows.is_double], NULL)
-    return None if dloss is not None else finish(total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
+    total = run_rows(&rows, kernel, NULL)
+    done = count * rows.n
+    if done < size:
+        total += kernel(&rows.job, 0, row_at(&rows, 0, done, 0), row_at(&rows, 1, done, 0),
+                        row_at(&rows, 2, done, 0), NULL, size - done)
+    return None if dloss is not None else finish(
+        factor * total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
 
 
 cdef kernel_pair squared_error_kernels = both_types(
-    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL
+    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL, GRAIN_MEMORY
+)
+cdef kernel_pair squared_error_backward_kernels = both_types(
+    <row_kernel>squared_error_backward_row[float], <row_kernel>squared_error_backward_row[double],
+    NULL, NULL, GRAIN_MEMORY,
 )
 
 
@@ -574,10 +790,18 @@ cdef inline bint is_plain_error(object y, object t, object out) noexcept:
     )
 
 
+cdef inline bint is_squared_error_out(object out, cnp.ndarray y, cnp.ndarray t, int reduction) noexcept:
+    """An `out` for the value of the loss that needs no further look."""
+    cdef int ndim = reduction == NONE and cnp.PyArray_NDIM(y) > 1
+    return is_result(out, y, ndim, cnp.PyArray_DIMS(y)) and apart(<cnp.ndarray>out, t)
+
+
 def sum_squared_error(y, t, reduction, out):
     cdef int code = reduction_code(reduction)
-    if code >= 0 and out is None and is_plain_error(y, t, None):
-        return squared_error(y, t, None, code, None, None)
+    if code >= 0 and is_plain_error(y, t, None) and (
+        out is None or is_squared_error_out(out, <cnp.ndarray>y, <cnp.ndarray>t, code)
+    ):
+        return squared_error(y, t, None, code, out, None)
     call = _arguments.squared_error(y, t, reduction)
     out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
     return squared_error(call.y, call.t, None, call.reduction, out, None)

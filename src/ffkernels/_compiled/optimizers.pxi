@@ -38,23 +38,44 @@ cdef object update(tuple names, tuple values, const span_function *spans, const 
         run(&walk)
 
 
+cdef inline double number(object value, str name) except? -1:
+    return value if type(value) is float else _arguments.real_number(value, name)
+
+
+cdef bint is_plain_adam(object step, object lr, object beta1, object beta2, object eps, object weight_decay):
+    """A step from 1 up, floats, and decay rates in range."""
+    cdef int overflow = 0
+    return (
+        type(step) is int and PyLong_AsLongAndOverflow(step, &overflow) >= 1 and not overflow
+        and type(lr) is float and type(eps) is float and type(weight_decay) is float
+        and type(beta1) is float and 0 <= <double>beta1 < 1
+        and type(beta2) is float and 0 <= <double>beta2 < 1
+    )
+
+
 def sgd_update(param, grad, lr, weight_decay):
     cdef double numbers[2]
-    numbers[0] = _arguments.real_number(lr, "lr")
-    numbers[1] = _arguments.real_number(weight_decay, "weight_decay")
+    numbers[0] = number(lr, "lr")
+    numbers[1] = number(weight_decay, "weight_decay")
     update(("param", "grad"), (param, grad), sgd_spans, numbers)
 
 
 def momentum_update(param, grad, velocity, lr, momentum, weight_decay):
     cdef double numbers[3]
-    numbers[0] = _arguments.real_number(lr, "lr")
-    numbers[1] = _arguments.real_number(momentum, "momentum")
-    numbers[2] = _arguments.real_number(weight_decay, "weight_decay")
+    numbers[0] = number(lr, "lr")
+    numbers[1] = number(momentum, "momentum")
+    numbers[2] = number(weight_decay, "weight_decay")
     update(("param", "grad", "velocity"), (param, grad, velocity), momentum_spans, numbers)
 
 
 def adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay):
     cdef double numbers[7]
-    for i, number in enumerate(_arguments.adam(step, lr, beta1, beta2, eps, weight_decay)):
-        numbers[i] = number
+    cdef int i
+    if is_plain_adam(step, lr, beta1, beta2, eps, weight_decay):
+        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] = lr, beta1, beta2, eps, weight_decay
+        numbers[5] = 1 / (1 - pow(numbers[1], <double>step))
+        numbers[6] = 1 / (1 - pow(numbers[2], <double>step))
+    else:
+        for i, value in enumerate(_arguments.adam(step, lr, beta1, beta2, eps, weight_decay)):
+            numbers[i] = value
     update(("param", "grad", "m", "v"), (param, grad, m, v), adam_spans, numbers)

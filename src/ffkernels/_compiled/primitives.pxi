@@ -60,13 +60,21 @@ cdef extern from "real.h" nogil:
     void lanes_sum_exp(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, double *rest)
     void lanes_sum(const void *x, ptrdiff_t ld, ptrdiff_t n, double *total)
     void lanes_dot(const void *x, ptrdiff_t ld, const void *y, ptrdiff_t ld_y, ptrdiff_t n, double *total)
+    void lanes_leader(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, void *leader)
+    void lanes_sum_without(const void *x, ptrdiff_t ld, const void *leader, ptrdiff_t n, double *total)
+    void lanes_coefficients(void *t, ptrdiff_t ld, const void *w, double smoothing, ptrdiff_t n)
+    void lanes_gap(const void *x, ptrdiff_t ld, const void *m, const void *a, ptrdiff_t ld_a, ptrdiff_t n, double *gap)
+    void lanes_gradient(const void *y, ptrdiff_t ld_y, const double *scale, const void *a, ptrdiff_t ld_a, const double *factor, const void *leader, const void *at_leader, void *out, ptrdiff_t ld_out, ptrdiff_t n)
     void lanes_scale(void *y, ptrdiff_t ld, const double *factor, ptrdiff_t n)
     void lanes_log_softmax(const void *x, ptrdiff_t ld, const void *m, const double *log_sum, void *y, ptrdiff_t ld_y, ptrdiff_t n)
+    void lanes_cross_entropy(const void *p, ptrdiff_t ld_p, const void *t, ptrdiff_t ld_t, double eps, ptrdiff_t n, double *loss)
+    void lanes_cross_entropy_grad(const void *p, ptrdiff_t ld_p, const void *t, ptrdiff_t ld_t, double eps, const double *factor, void *out, ptrdiff_t ld_out, ptrdiff_t n)
     void lanes_softmax_backward(const void *dy, ptrdiff_t ld_dy, const void *y, ptrdiff_t ld_y, const double *dot, void *out, ptrdiff_t ld_out, ptrdiff_t n)
     void lanes_log_softmax_backward(const void *dy, ptrdiff_t ld_dy, const void *y, ptrdiff_t ld_y, const double *sum, void *out, ptrdiff_t ld_out, ptrdiff_t n)
 
     double log_f64(double x)
     double log1p_nonnegative(double d)
+    void lanes_log(const double *x, double *y)
     void lanes_log1p(const double *rest, double *log_sum)
 
 cdef extern from "numpy/arrayobject.h":

@@ -173,7 +173,7 @@ static inline void FN(row_gradient)(const real *y, double scale, const real *a, 
     EACH(out, n, out[i] = c * y[i] - f * a[i];);
 }
 
-/* -sum of t log max(p, eps); a term with t == 0 is 0 whatever p is. */
+/* -sum of t log max(p, eps); a term with t == 0 is 0 for every p that is a number. */
 static inline double FN(row_cross_entropy)(const real *p, const real *t, double eps, ptrdiff_t n) {
     const real least = (real)eps;
     double sum[FF_LANES];
@@ -181,19 +181,19 @@ static inline double FN(row_cross_entropy)(const real *p, const real *t, double 
     FOLD(0, n,
         const real q = p[i] < least ? least : p[i];
         const double term = (double)t[i] * log_f64((double)q);
-        sum[l] += t[i] == 0 ? 0 : -term;
+        sum[l] += t[i] == 0 && q == q ? 0 : -term;
     );
     return lanes_total_f64(sum);
 }
 
-/* out = factor t / max(p, eps), exactly 0 where t is. */
+/* out = factor t / max(p, eps), exactly 0 where t is and p is a number. */
 static inline void FN(row_cross_entropy_grad)(const real *p, const real *t, double eps,
                                               double factor, real *out, ptrdiff_t n) {
     const real least = (real)eps, f = (real)factor;
     EACH(out, n,
-        real q = p[i] < least ? least : p[i];
-        real g = f * (t[i] / q);
-        out[i] = t[i] == 0 ? 0 : g;
+        const real q = p[i] < least ? least : p[i];
+        const real g = f * (t[i] / q);
+        out[i] = t[i] == 0 && q == q ? 0 : g;
     );
 }
 
@@ -409,6 +409,52 @@ static inline void FN(lanes_dot)(const real *x, ptrdiff_t ld, const real *y, ptr
     ADD_UP_STEPS(total, n, part[l] += x[k * ld + l] * y[k * ld_y + l];);
 }
 
+/* The first place of the maximum in each row, 0 where there is none: a number of the type of the
+   elements, so that it fills a lane as they do. */
+static inline void FN(lanes_leader)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n, real *leader) {
+    real first[FF_LANES];
+    LANES(l) first[l] = 0;
+    for (ptrdiff_t k = n - 1; k >= 0; k--) {
+        const real place = (real)k;
+        LANES(l) first[l] = x[k * ld + l] == m[l] ? place : first[l];
+    }
+    LANES(l) leader[l] = first[l];
+}
+
+/* The sum of all but the leader. */
+static inline void FN(lanes_sum_without)(const real *x, ptrdiff_t ld, const real *leader, ptrdiff_t n,
+                                         double *total) {
+    ADD_UP_STEPS(total, n, part[l] += (real)k == leader[l] ? 0 : x[k * ld + l];);
+}
+
+static inline void FN(lanes_coefficients)(real *t, ptrdiff_t ld, const real *w, double smoothing, ptrdiff_t n) {
+    const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)n);
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const real weight = w ? w[k] : 1;
+        LANES(l) t[k * ld + l] = weight * (keep * t[k * ld + l] + spread);
+    }
+}
+
+static inline void FN(lanes_gap)(const real *x, ptrdiff_t ld, const real *m, const real *a, ptrdiff_t ld_a,
+                                 ptrdiff_t n, double *gap) {
+    ADD_UP_STEPS(gap, n, part[l] += a[k * ld_a + l] == 0 ? 0 : a[k * ld_a + l] * (m[l] - x[k * ld + l]););
+}
+
+/* row_gradient with a value of its own for the leader; -1 is none. */
+static inline void FN(lanes_gradient)(const real *y, ptrdiff_t ld_y, const double *scale, const real *a,
+                                      ptrdiff_t ld_a, const double *factor, const real *leader,
+                                      const real *at_leader, real *out, ptrdiff_t ld_out, ptrdiff_t n) {
+    real c[FF_LANES], f[FF_LANES];
+    LANES(l) {
+        c[l] = (real)scale[l];
+        f[l] = (real)factor[l];
+    }
+    STEPS(n) {
+        const real g = c[l] * y[k * ld_y + l] - f[l] * a[k * ld_a + l];
+        out[k * ld_out + l] = (real)k == leader[l] ? at_leader[l] : g;
+    }
+}
+
 static inline void FN(lanes_scale)(real *y, ptrdiff_t ld, const double *factor, ptrdiff_t n) {
     real c[FF_LANES];
     LANES(l) c[l] = (real)factor[l];
@@ -421,6 +467,32 @@ static inline void FN(lanes_log_softmax)(const real *x, ptrdiff_t ld, const real
     real s[FF_LANES];
     LANES(l) s[l] = (real)log_sum[l];
     STEPS(n) y[k * ld_y + l] = (x[k * ld + l] - m[l]) - s[l];
+}
+
+static inline void FN(lanes_cross_entropy)(const real *p, ptrdiff_t ld_p, const real *t, ptrdiff_t ld_t,
+                                           double eps, ptrdiff_t n, double *loss) {
+    const real least = (real)eps;
+    double sum[FF_LANES];
+    LANES(l) sum[l] = 0;
+    STEPS(n) {
+        const real q = p[k * ld_p + l] < least ? least : p[k * ld_p + l];
+        const double term = (double)t[k * ld_t + l] * log_f64((double)q);
+        sum[l] += t[k * ld_t + l] == 0 && q == q ? 0 : -term;
+    }
+    LANES(l) loss[l] = sum[l];
+}
+
+static inline void FN(lanes_cross_entropy_grad)(const real *p, ptrdiff_t ld_p, const real *t,
+                                                ptrdiff_t ld_t, double eps, const double *factor,
+                                                real *out, ptrdiff_t ld_out, ptrdiff_t n) {
+    const real least = (real)eps;
+    real f[FF_LANES];
+    LANES(l) f[l] = (real)factor[l];
+    STEPS(n) {
+        const real q = p[k * ld_p + l] < least ? least : p[k * ld_p + l];
+        const real g = f[l] * (t[k * ld_t + l] / q);
+        out[k * ld_out + l] = t[k * ld_t + l] == 0 && q == q ? 0 : g;
+    }
 }
 
 static inline void FN(lanes_softmax_backward)(const real *dy, ptrdiff_t ld_dy, const real *y,

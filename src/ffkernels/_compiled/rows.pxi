@@ -10,6 +10,8 @@
 #     BY_TILE     few elements a row, or side by side with a step that sends all of them to a few sets
 #                 of the cache: sixteen rows copied into a tile in scratch memory, and back
 #     BY_COPY     anything else: a row copied into scratch memory, and back
+#     BY_PICK     a kernel without a form for a row: sixteen at a time, of each of which it finds the one
+#                 element that it needs; `n` is 1, and no more than that is work for threads
 
 cdef enum:
     MAX_ARRAYS = 3               # two inputs, one output
@@ -18,15 +20,16 @@ cdef enum:
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
     BLOCK_ELEMENTS = 1 << 14
-    GRAIN_ROWS = 1 << 15         # elements a thread must have
+    GRAIN_ROWS = 1 << 15         # elements a thread must have, where each takes some maths
     GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
 
 cdef enum Order:
-    BY_ROW, BY_COLUMN, BY_TILE, BY_COPY
+    BY_ROW, BY_COLUMN, BY_TILE, BY_COPY, BY_PICK
 
 ctypedef struct Job:
     # What a kernel takes besides its row; each kernel uses its own few of these.
     const cnp.npy_intp *targets  # class index of each row, or NULL
+    ptrdiff_t classes            # which they are below
     const void *weight           # weight of each class, or NULL
     const double *dloss          # one for each row, or NULL
     bint has_ignore_index
@@ -34,7 +37,9 @@ ctypedef struct Job:
     double smoothing
     double factor                # what the gradient is multiplied by
     double eps
-    ptrdiff_t coefficients       # reals of scratch a row kernel asks for
+    ptrdiff_t step               # between elements of a row, for a kernel that picks one
+    bint coefficients            # the kernel makes coefficients of the targets: as a row in scratch
+                                 # memory, as a tile in the second of two, never in the caller's array
 
 ctypedef double (*row_kernel)(const Job *job, ptrdiff_t row, const void *a, const void *b, void *out,
                               void *scratch, ptrdiff_t n) noexcept nogil
@@ -45,11 +50,13 @@ ctypedef void (*lanes_kernel)(const Job *job, ptrdiff_t row, int rows, const voi
 ctypedef struct kernel_pair:
     row_kernel by_row[2]         # float, double
     lanes_kernel by_lanes[2]
+    ptrdiff_t grain              # elements a thread must have
 
 ctypedef struct Rows:
     Job job
-    row_kernel by_row
-    lanes_kernel by_lanes        # NULL: the kernel has none
+    row_kernel by_row            # NULL: the kernel has none
+    lanes_kernel by_lanes        # the same
+    ptrdiff_t grain
     bint is_double
     ptrdiff_t n                  # length of a row
     ptrdiff_t runs, count        # rows = runs * count
@@ -71,8 +78,9 @@ ctypedef struct Rows:
 
 
 cdef kernel_pair both_types(row_kernel row_f32, row_kernel row_f64, lanes_kernel lanes_f32,
-                            lanes_kernel lanes_f64) noexcept:
+                            lanes_kernel lanes_f64, ptrdiff_t grain=GRAIN_ROWS) noexcept:
     cdef kernel_pair pair
+    pair.grain = grain
     pair.by_row[0], pair.by_row[1] = row_f32, row_f64
     pair.by_lanes[0], pair.by_lanes[1] = lanes_f32, lanes_f64
     return pair
@@ -90,8 +98,9 @@ cdef void begin_rows(Rows *rows, cnp.ndarray like, int axis) noexcept:
     rows.job.coefficients = 0
     rows.values = NULL
     rows.sums = NULL
+    rows.grain = GRAIN_ROWS
     rows.is_double = is_double(like)
-    rows.n = cnp.PyArray_DIM(like, axis)
+    rows.n = rows.job.classes = cnp.PyArray_DIM(like, axis)
     rows.outer_ndim = 0
     for i in range(ndim):
         if i != axis:
@@ -153,14 +162,19 @@ cdef void join_rows(Rows *rows) noexcept:
 
 cdef void choose_order(Rows *rows) noexcept:
     cdef int slot
-    cdef bint steps = True, strides = True, crowded = False
+    cdef bint steps = True, strides = True, crowded = False, side_by_side
     for slot in range(MAX_ARRAYS):
         if rows.present[slot]:
             steps = steps and rows.step[slot] == 1
             strides = strides and rows.stride[slot] == 1
             crowded = crowded or rows.step[slot] * (8 if rows.is_double else 4) % CROWDED == 0
-    if rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1:
-        rows.order = BY_TILE if crowded and rows.n <= COLUMN_STEPS else BY_COLUMN
+    side_by_side = rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1
+    if rows.by_row == NULL:
+        rows.order = BY_PICK
+    elif side_by_side and rows.n <= COLUMN_STEPS and (crowded or rows.job.coefficients):
+        rows.order = BY_TILE
+    elif side_by_side and not rows.job.coefficients:
+        rows.order = BY_COLUMN
     elif rows.by_lanes != NULL and rows.n <= (TILE_DOUBLES if rows.is_double else 2 * TILE_DOUBLES) and rows.count >= TILE_ROWS:
         rows.order = BY_TILE
     elif steps:
@@ -251,6 +265,10 @@ cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil
                 tile_rows(rows, <double>0, position, offset, row, count, <double *>scratch, value)
             else:
                 tile_rows(rows, <float>0, position, offset, row, count, <float *>scratch, value)
+        elif rows.order == BY_PICK:
+            count = <int>min(stop - row, FF_LANES)
+            rows.by_lanes(&rows.job, position, count, row_at(rows, 0, offset[0], row), rows.stride[0],
+                          NULL, 0, NULL, 0, rows.n, value)
         else:
             value[0] = copied_row(rows, position, offset, row, scratch)
         for i in range(count):
@@ -283,13 +301,13 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     rows.block_rows = max(lanes, BLOCK_ELEMENTS // max(rows.n, 1) // lanes * lanes)
     rows.blocks_a_run = (rows.count + rows.block_rows - 1) // rows.block_rows
     blocks = rows.runs * rows.blocks_a_run
-    n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, GRAIN_ROWS), blocks)
+    n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, rows.grain), blocks)
     rows.n_threads = n_threads
     rows.scratch_size = 0        # in rows of doubles, then in bytes
     if rows.order == BY_COPY or rows.order == BY_COLUMN:
         rows.scratch_size = 1 + MAX_ARRAYS
     elif rows.order == BY_TILE:
-        rows.scratch_size = (1 + rows.present[1]) * lanes
+        rows.scratch_size = (1 + (rows.present[1] or rows.job.coefficients)) * lanes
     elif rows.job.coefficients:
         rows.scratch_size = 1
     if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:

@@ -167,36 +167,40 @@ def softmax_cross_entropy_backward(
 
 def _cross_entropy_call(
     p: Any, t: Any, axis: Any, eps: Any, reduction: Any
-) -> tuple[_arguments.Loss, Array, Array, float, float]:
+) -> tuple[_arguments.Loss, Array, Array, Array, float]:
+    """The call, clipped probabilities, coefficients, which terms are 0 and what to multiply by."""
     call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
     q = np.moveaxis(call.scores, call.axis, -1)
     a, counted = _coefficients(call, q.shape)
-    return call, np.where(q < eps, q.dtype.type(eps), q), a, eps, _factor(call, counted.size, counted)
+    q = np.where(q < eps, q.dtype.type(eps), q)
+    # Class indices say nothing of the other classes; a probability of 0 does not silence a NaN.
+    absent = (a == 0) & (~np.isnan(q) if call.indices is None else True)
+    return call, q, a, absent, _factor(call, counted.size, counted)
 
 
-def _cross_entropy_losses(q: Array, a: Array) -> Array:
-    return -np.where(a == 0, 0, a * np.log(q.astype(np.float64))).sum(axis=-1)
+def _cross_entropy_losses(q: Array, a: Array, absent: Array) -> Array:
+    return -np.where(absent, 0, a * np.log(q.astype(np.float64))).sum(axis=-1)
 
 
-def _cross_entropy_grad(q: Array, a: Array, factor: Any) -> Array:
-    return np.where(a == 0, 0, -factor * (a / q))
+def _cross_entropy_grad(q: Array, a: Array, absent: Array, factor: Any) -> Array:
+    return np.where(absent, 0, -factor * (a / q))
 
 
 def cross_entropy(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
     with np.errstate(all="ignore"):
-        call, q, a, _, factor = _cross_entropy_call(p, t, axis, eps, reduction)
+        call, q, a, absent, factor = _cross_entropy_call(p, t, axis, eps, reduction)
         inputs = {"p": p, "t": t}
         out = _arguments.loss_output(out, q.shape[:-1], call.reduction, q.dtype, inputs)
-        return _reduced(_cross_entropy_losses(q, a), factor, call.reduction, q.dtype, out)
+        return _reduced(_cross_entropy_losses(q, a, absent), factor, call.reduction, q.dtype, out)
 
 
 def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
     with np.errstate(all="ignore"):
-        call, q, a, _, factor = _cross_entropy_call(p, t, axis, eps, reduction)
+        call, q, a, absent, factor = _cross_entropy_call(p, t, axis, eps, reduction)
         work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
-        loss = _reduced(_cross_entropy_losses(q, a), factor, call.reduction, q.dtype, None)
-        work[...] = np.moveaxis(_cross_entropy_grad(q, a, factor), -1, call.axis)
+        loss = _reduced(_cross_entropy_losses(q, a, absent), factor, call.reduction, q.dtype, None)
+        work[...] = np.moveaxis(_cross_entropy_grad(q, a, absent, factor), -1, call.axis)
     return loss, _arguments.deliver(work, result, out)
 
 
@@ -204,12 +208,12 @@ def cross_entropy_backward(
     p: Any, t: Any, dloss: Any, axis: Any, eps: Any, reduction: Any, out: Any
 ) -> Any:
     with np.errstate(all="ignore"):
-        call, q, a, _, factor = _cross_entropy_call(p, t, axis, eps, reduction)
+        call, q, a, absent, factor = _cross_entropy_call(p, t, axis, eps, reduction)
         behind = _arguments.loss_gradient(dloss, q.shape[:-1], call.reduction)
         inputs = {"p": p, "t": t, "dloss": dloss}
         work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
         scale = np.asarray(factor * behind)[..., None]
-        work[...] = np.moveaxis(_cross_entropy_grad(q, a, scale), -1, call.axis)
+        work[...] = np.moveaxis(_cross_entropy_grad(q, a, absent, scale), -1, call.axis)
     return _arguments.deliver(work, result, out)
 
 
