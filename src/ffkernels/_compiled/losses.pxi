@@ -223,6 +223,7 @@ cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, con
                                void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
     cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, i, leader
+    cdef real m
     cdef double total, factor = row_factor(job, row), at_leader
     if target < 0:
         for i in range(n):
@@ -232,9 +233,9 @@ cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, con
         return 0
     coefficients_of(job, target, t, a, n)
     total = row_sum(a, n)
-    leader = first_equal(p, <real>row_max(p, n), n)
-    at_leader = p[leader]
-    if at_leader > 0.5:
+    m = <real>row_max(p, n)
+    if m > 0.5:
+        leader = first_equal(p, m, n)
         at_leader = (sum_without(a, leader, n) - total * sum_without(p, leader, n)) * factor
         row_gradient(p, total * factor, a, factor, dx, n)
         dx[leader] = <real>at_leader
