@@ -3,7 +3,7 @@
    exp       Cody & Waite (1980): x = n ln2 + r with |r| <= ln2/2, e^r = 1 + r + r^2 q(r),
              q the minimax polynomial on that interval (Remez; its error is 2^-28 of e^r for
              float and 2^-58 for double), times 2^n made by arithmetic on exponent bits.
-   sigmoid,  quotients of 1, e^-|x| and expm1(-2|x|), carried as value + remainder so that the
+   sigmoid,  1 / (1 + e^-x) and a quotient of expm1(-2|x|), carried as value + remainder so that the
    tanh      one division is the only rounding that counts.
 
    The error bounds are measured, not proved here: over every float there is, at most one ulp. */

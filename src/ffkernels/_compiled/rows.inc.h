@@ -64,7 +64,7 @@ static inline double FN(rest_of)(long_sum followers, const bits_t *leaders) {
     return ((double)count - 1) + value_of(followers);
 }
 
-/* The sum without its leading term of what row_exp stored. */
+/* The sum without its leading term of what row_exp_sum stored. */
 static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
     long_sum followers = {0, 0};
     bits_t leaders[FF_LANES];
@@ -369,35 +369,29 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
     }
 #define SHIFT(l) {base[l], maximum[l], lowest[l], magic[l], tau[l], inverse[l]}
 
+/* The sums of e^(x - m) without their leading terms; `store` is what else is done with each e. */
+#define EXP_STEPS(store)                                                                         \
+    bits_t leaders[FF_LANES];                                                                    \
+    SHIFTS(m)                                                                                    \
+    LANES(l) leaders[l] = 0;                                                                     \
+    ADD_UP_STEPS(rest, n,                                                                        \
+        const FN(shift) s = SHIFT(l);                                                            \
+        const real z = x[k * ld + l] - s.base;                                                   \
+        const real e = FN(exp_below)(z, s);                                                      \
+        part[l] += z == s.maximum ? 0 : e;                                                       \
+        leaders[l] += z == s.maximum;                                                            \
+        store;                                                                                   \
+    );                                                                                           \
+    LANES(l) rest[l] += (double)leaders[l] - 1;
+
 static inline void FN(lanes_exp_sum)(const real *x, ptrdiff_t ld, const real *m, real *y,
                                      ptrdiff_t ld_y, ptrdiff_t n, double *rest) {
-    bits_t leaders[FF_LANES];
-    SHIFTS(m)
-    LANES(l) leaders[l] = 0;
-    ADD_UP_STEPS(rest, n,
-        const FN(shift) s = SHIFT(l);
-        const real z = x[k * ld + l] - s.base;
-        const real e = FN(exp_below)(z, s);
-        part[l] += z == s.maximum ? 0 : e;
-        leaders[l] += z == s.maximum;
-        y[k * ld_y + l] = e;
-    );
-    LANES(l) rest[l] += (double)leaders[l] - 1;
+    EXP_STEPS(y[k * ld_y + l] = e)
 }
 
 static inline void FN(lanes_sum_exp)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n,
                                      double *rest) {
-    bits_t leaders[FF_LANES];
-    SHIFTS(m)
-    LANES(l) leaders[l] = 0;
-    ADD_UP_STEPS(rest, n,
-        const FN(shift) s = SHIFT(l);
-        const real z = x[k * ld + l] - s.base;
-        const real e = FN(exp_below)(z, s);
-        part[l] += z == s.maximum ? 0 : e;
-        leaders[l] += z == s.maximum;
-    );
-    LANES(l) rest[l] += (double)leaders[l] - 1;
+    EXP_STEPS((void)e)
 }
 
 static inline void FN(lanes_sum)(const real *x, ptrdiff_t ld, ptrdiff_t n, double *total) {
@@ -517,6 +511,7 @@ static inline void FN(lanes_log_softmax_backward)(const real *dy, ptrdiff_t ld_d
 #undef ADD_UP_STEPS
 #undef SHIFTS
 #undef SHIFT
+#undef EXP_STEPS
 #undef PART
 #undef END
 #undef SEGMENT
