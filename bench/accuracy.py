@@ -21,10 +21,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from report import table, write_section
+from report import write_section
 
 import ffkernels
 from ffkernels import _numpy, backend
+from ffkernels._cli.markdown import table
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -450,12 +451,13 @@ def main() -> int:
         for (name, where), tally in tallies.items():
             for wrong in tally.wrong_limits:
                 print(f"{name} of {dtype} on {where}: {wrong}", file=sys.stderr)
-    text = table(HEADER, body)
+    text = table(HEADER, body) + "\n"
     compiled = [name for name in on if name != "numpy"]
     if len(compiled) > 1 and differences:
         text += (
             f"\nHow far {' and '.join(compiled)} lie apart at most, in ulp:\n\n"
             + table(("function", "type", "ulp"), differences)
+            + "\n"
         )
     print(text)
     if arguments.write:

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 from accuracy import distance, implementations, ulps
-from report import table, write_section
+from report import write_section
 
 import ffkernels
+from ffkernels._cli.markdown import table
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Results = dict[str, Array]
@@ -316,11 +317,14 @@ def main() -> int:
     text = "\n".join(
         f"{quantity.replace('_', '-')}, worst error in ulp:\n\n"
         + table(("logits", "type", *contenders), body[quantity])
+        + "\n"
         for quantity in QUANTITIES
     )
     if differences:
-        text += f"\nHow far {' and '.join(compiled)} lie apart at most, in ulp:\n\n" + table(
-            ("type", *QUANTITIES), differences
+        text += (
+            f"\nHow far {' and '.join(compiled)} lie apart at most, in ulp:\n\n"
+            + table(("type", *QUANTITIES), differences)
+            + "\n"
         )
     if absent:
         text += f"\nNot installed here: {', '.join(absent)}.\n"

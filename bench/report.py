@@ -1,15 +1,8 @@
-"""Markdown tables, and documents that keep them between two markers."""
+"""Documents that keep tables between two markers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-
-def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "| " + " | ".join("---" for _ in header) + " |"]
-    lines += ["| " + " | ".join(row) + " |" for row in body]
-    return "\n".join(lines) + "\n"
 
 
 def write_section(path: str, name: str, text: str) -> None:

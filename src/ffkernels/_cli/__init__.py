@@ -15,7 +15,7 @@ They need more than NumPy: the extra ``train``.
 - `cases`: what is measured, drawn from the table of operations, and what nothing can be faster than;
 - `peers`: how NumPy, PyTorch, JAX and SciPy spell each operation;
 - `rounds`: contenders in turns, and the clock;
-- `report` and `chart`: what was wanted and what came, as tables and as a picture.
+- `report`, `markdown` and `chart`: what was wanted and what came, as tables and as a picture.
 
 They need the extra ``bench``, and measure those peers that are installed.
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import chart
 from .cases import CONTIGUOUS, NET, ONE_THREAD
+from .markdown import table
 from .peers import PEERS
 
 Result = dict[str, Any]
@@ -244,10 +245,10 @@ def markdown(measured: dict[str, Any]) -> str:
     shown = [result for case in _SHOWN for result in results if result["case"] == case]
     parts = [" ".join([about, *absent])]
     if shown and len(shown) < len(results):
-        parts.append(_table(_header(names), (_row(result, names) for result in shown)))
+        parts.append(table(_header(names), (_row(result, names) for result in shown)))
     if measured["wanted"]:
         parts.append("### Wanted and measured\n\n" + _wanted(measured["wanted"]))
-    parts.append("### All results\n\n" + _table(_header(names), (_row(r, names) for r in results)))
+    parts.append("### All results\n\n" + table(_header(names), (_row(r, names) for r in results)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -274,7 +275,7 @@ def _row(result: Result, names: Sequence[str]) -> list[str]:
 
 def _wanted(rows: Iterable[dict[str, Any]]) -> str:
     header = ["work", "figure", "threads", "wanted", "measured", "worst case", ""]
-    return _table(
+    return table(
         header,
         (
             [
@@ -305,14 +306,6 @@ def _number(value: float | None, unit: str = "") -> str:
     if value is None:
         return ""
     return (f"{value:.2f}" if value < 10 else f"{value:.0f}") + unit
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table without the columns that are empty."""
-    rows = list(rows)
-    kept = [k for k in range(len(header)) if any(row[k] for row in rows)]
-    lines = [[header[k] for k in kept], ["---"] * len(kept), *([row[k] for k in kept] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def save(measured: dict[str, Any], folder: Path) -> list[Path]:
