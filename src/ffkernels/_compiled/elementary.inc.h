@@ -3,8 +3,9 @@
    exp       Cody & Waite (1980): x = n ln2 + r with |r| <= ln2/2, e^r = 1 + r + r^2 q(r),
              q the minimax polynomial on that interval (Remez; its error is 2^-28 of e^r for
              float and 2^-58 for double), times 2^n made by arithmetic on exponent bits.
-   sigmoid,  1 / (1 + e^-x) and a quotient of expm1(-2|x|), carried as value + remainder so that the
-   tanh      one division is the only rounding that counts.
+   sigmoid   1 / (1 + e^-x), the denominator carried as value + remainder, so that the one division
+             is the only rounding that counts; so are the slopes.
+   tanh      a polynomial where |x| is small, 1 - 2 / (1 + e^2|x|) where it is not.
 
    The error bounds are measured, not proved here: over every float there is, at most one ulp. */
 
@@ -21,7 +22,7 @@
 #define SHIFT_LIMIT 256.0f               /* n LN2_HI is exact for every |x| below this + 88 */
 #define SIGMOID_IS_ONE 40.0f             /* 1 + e^-x is 1 from here on */
 #define SIGMOID_SHIFT 64
-#define TANH_IS_ONE (-40.0f)             /* 1 - 2 e^z is 1 from here on */
+#define TANH_IS_ONE 20.0f                /* 1 - 2 e^-2x is 1 from here on */
 #else
 #define MULADD(a, b, c) FF_MULADD_F64(a, b, c)
 #define LOG2E 1.44269504088896340736
@@ -35,8 +36,11 @@
 #define SHIFT_LIMIT 4096.0
 #define SIGMOID_IS_ONE 40.0
 #define SIGMOID_SHIFT 512
-#define TANH_IS_ONE (-40.0)
+#define TANH_IS_ONE 20.0
 #endif
+
+/* Up to where the short form of tanh is taken: its last digits need fused multiply-adds. */
+#define TANH_SMALL (FF_HAS_FMA ? (real)0.9 : (real)0.75)
 
 /* 2^n for an integral n in the range of normal numbers, given n + EXPONENT_MAGIC. */
 static inline real FN(power_of_two)(real shifted) {
@@ -140,26 +144,6 @@ static inline real FN(quotient)(FN(pair) a, FN(pair) b) {
     return MULADD(left, inverse, q);
 }
 
-/* 1 / (1 + e^-x), all of it 2^SIGMOID_SHIFT times as large until the end: so e^-x does not overflow
-   where the result is subnormal, and that is rounded once.  Far out the exponent bits run over;
-   what they make is not used. */
-static inline real FN(sigmoid)(real x) {
-    const real one = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
-    real shifted = MULADD(x, -LOG2E, EXPONENT_MAGIC - SIGMOID_SHIFT);
-    real n = shifted - (EXPONENT_MAGIC - SIGMOID_SHIFT);
-    real r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, -x));
-    real p = MULADD(r * r, FN(exp_tail)(r), r), scale = FN(power_of_two)(shifted);
-    FN(pair) e, d;
-    e.hi = MULADD(scale, p, scale);
-    e.lo = MULADD(scale, p, scale - e.hi);
-    d = FN(sum)(one, e.hi);
-    d.lo += e.lo;
-    real q = 1 / d.hi;
-    q = MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q) * one;
-    q = x > SIGMOID_IS_ONE ? 1 : q;
-    return x < EXP_LOWEST ? 0 : q;
-}
-
 /* factor * e / (1+e)^2 with e = e^z, z = -|x|: s(x) s(-x), which s (1 - s) gets wrong where s rounds
    to 1.  `factor`, a power of two, comes before the last of the scale so that subnormals round
    once. */
@@ -184,22 +168,93 @@ static inline real FN(sigmoid_grad)(real x) { return FN(scaled_sigmoid_grad)(-FN
 /* sech^2 x = 4 s(2x) s(-2x). */
 static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(-2 * FN(absolute)(x), 4); }
 
-/* tanh |x| = -E / (2 + E) with E = expm1(-2|x|) = (2^n - 1) + 2^n p; odd by construction.  Far out
-   the exponent bits run over; what they make is not used. */
+/* Sigmoid and tanh in three stages, which `spans.inc.h` takes apart: the reduced argument, a
+   denominator, the quotient. */
+typedef struct { real shifted, r; } FN(reduced); /* z = n ln2 + r, 2^n = power_of_two(shifted) */
+
+static inline FN(reduced) FN(reduce)(real z, real magic) {
+    FN(reduced) a;
+    a.shifted = MULADD(z, LOG2E, magic);
+    real n = a.shifted - magic;
+    a.r = MULADD(n, -LN2_LO, MULADD(n, -LN2_HI, z));
+    return a;
+}
+
+/* 1 / (1 + e^-x), all of it 2^SIGMOID_SHIFT times as large until the end: so e^-x does not overflow
+   where the result is subnormal, and that is rounded once.  e^-x = s + s r + s w with s = 2^n and
+   w = r^2 q(r), so that of the denominator only sums are rounded, and what they lost is known.  Far
+   out the exponent bits run over; what they make is not used. */
+static inline FN(reduced) FN(sigmoid_reduced)(real x) {
+    return FN(reduce)(-x, EXPONENT_MAGIC - SIGMOID_SHIFT);
+}
+
+static inline FN(pair) FN(sigmoid_denominator)(FN(reduced) a) {
+    const real one = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
+    real s = FN(power_of_two)(a.shifted), sr = s * a.r, sw = s * (a.r * a.r * FN(exp_tail)(a.r));
+    real one_plus_s = one + s;
+    FN(pair) d;
+    d.hi = (one_plus_s + sr) + sw;
+    d.lo = (((one_plus_s - d.hi) + sr) + sw) + (one - (one_plus_s - s));
+    return d;
+}
+
+static inline real FN(sigmoid_quotient)(real x, FN(pair) d) {
+    const real one = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
+    real q = 1 / d.hi;
+    q = MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q) * one;
+    q = x > SIGMOID_IS_ONE ? 1 : q;
+    return x < EXP_LOWEST ? 0 : q;
+}
+
+static inline real FN(sigmoid)(real x) {
+    return FN(sigmoid_quotient)(x, FN(sigmoid_denominator)(FN(sigmoid_reduced)(x)));
+}
+
+/* (tanh x / x - 1) / x^2 of u = x^2 for |x| <= 0.9 (Remez; tanh x is off by 2^-29 for float, 2^-56 for
+   double), two coefficients at a time for a shorter chain. */
+static inline real FN(tanh_tail)(real u) {
+    real u2 = u * u;
+#if FF_IS_F32
+    real p = -0x1.dd95c4p-12f;
+    p = MULADD(u2, p, MULADD(u, 0x1.528402p-9f, -0x1.0ed008p-7f));
+    p = MULADD(u2, p, MULADD(u, 0x1.62ef7cp-6f, -0x1.b9c9f2p-5f));
+    p = MULADD(u2, p, MULADD(u, 0x1.110f34p-3f, -0x1.55554ep-2f));
+#else
+    real p = MULADD(u, 0x1.38372e55a6d5fp-22, -0x1.4c83ab36149e8p-19);
+    p = MULADD(u2, p, MULADD(u, 0x1.6de2354e19b57p-17, -0x1.22b34a4b9c84ap-15));
+    p = MULADD(u2, p, MULADD(u, 0x1.896172aada30dp-14, -0x1.f23b99c779e49p-13));
+    p = MULADD(u2, p, MULADD(u, 0x1.350c41eb371b4p-11, -0x1.7d99618f4b07p-10));
+    p = MULADD(u2, p, MULADD(u, 0x1.d6d2e0d4363a4p-9, -0x1.226e2da6f5c69p-7));
+    p = MULADD(u2, p, MULADD(u, 0x1.664f48302a0b9p-6, -0x1.ba1ba1b80d90fp-5));
+    p = MULADD(u2, p, MULADD(u, 0x1.111111110dbf9p-3, -0x1.5555555555519p-2));
+#endif
+    return p;
+}
+
+/* x + x^3 P(x^2) for small x, else 1 - 2 / (1 + e^2|x|), in which errors of the quotient count for
+   less the smaller it is.  With e^2|x| = s + s t, s = 2^n, its denominator (1 + s) + s t is rounded
+   once.  Far out the exponent bits run over; what they make is not used. */
+static inline FN(reduced) FN(tanh_reduced)(real x) {
+    return FN(reduce)(2 * FN(absolute)(x), EXPONENT_MAGIC);
+}
+
+static inline FN(pair) FN(tanh_denominator)(FN(reduced) a) {
+    real s = FN(power_of_two)(a.shifted), st = s * MULADD(a.r * a.r, FN(exp_tail)(a.r), a.r);
+    return FN(fast_sum)(1 + s, st);
+}
+
+static inline real FN(tanh_quotient)(real x, FN(pair) d) {
+    real a = FN(absolute)(x), u = x * x;
+    real small = MULADD(a * u, FN(tanh_tail)(u), a);
+    real q = 2 / d.hi, large = 1 - q;
+    if (!FF_HAS_FMA) /* what rounding the denominator and the difference lost */
+        large += ((1 - large) - q) + q * q * ((real)0.5 * d.lo);
+    large = a > TANH_IS_ONE ? 1 : large;
+    return FN(with_sign)(a < TANH_SMALL ? small : large, x);
+}
+
 static inline real FN(tanh)(real x) {
-    real z = -2 * FN(absolute)(x);
-    real shifted = MULADD(z, LOG2E, EXPONENT_MAGIC), n = shifted - EXPONENT_MAGIC;
-    real high = MULADD(n, -LN2_HI, z), low = n * LN2_LO, r = high - low;
-    real scale = FN(power_of_two)(shifted);
-    FN(pair) p = FN(fast_sum)(r, r * r * FN(exp_tail)(r));
-    p.lo += (high - r) - low; /* what rounding r lost */
-    FN(pair) power = FN(fast_sum)(-1, scale);
-    FN(pair) E = FN(fast_sum)(power.hi, scale * p.hi);
-    E.lo += power.lo + scale * p.lo;
-    FN(pair) denominator = FN(fast_sum)(2, E.hi);
-    denominator.lo += E.lo;
-    real y = FN(quotient)(E, denominator);
-    return FN(with_sign)(z < TANH_IS_ONE ? 1 : y, x);
+    return FN(tanh_quotient)(x, FN(tanh_denominator)(FN(tanh_reduced)(x)));
 }
 
 #undef MULADD
@@ -215,3 +270,4 @@ static inline real FN(tanh)(real x) {
 #undef SIGMOID_IS_ONE
 #undef SIGMOID_SHIFT
 #undef TANH_IS_ONE
+#undef TANH_SMALL
