@@ -221,9 +221,8 @@ def log(x, out):
 
 cdef double softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
                         void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef real m = <real>row_max(x, n)
-    cdef double rest = row_exp_sum(x, m, y, n)
-    row_scale(y, 1 / (1 + rest), n)
+    cdef double rest = row_exp_sum(x, row_max(x, n), y, n)
+    row_scale(y, 1 / (1 + rest), y, n)
     return 0
 
 
@@ -238,7 +237,7 @@ cdef void softmax_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, 
     for l in range(FF_LANES):
         rest[l] = 1 / (1 + rest[l])
         value[l] = 0
-    lanes_scale(y, ld_y, rest, n)
+    lanes_scale(y, ld_y, rest, y, ld_y, n)
 
 
 cdef double log_softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
@@ -341,7 +340,7 @@ cdef object along_axis(object x, object axis, object out, const kernel_pair *ker
     begin_rows(&rows, source, axis_)
     add_rows(&rows, 0, source, axis_)
     add_rows(&rows, 2, target, axis_)
-    run_rows(&rows, kernels.by_row[is_double(source)], kernels.by_lanes[is_double(source)])
+    run_rows(&rows, kernels)
     return delivered(target, result, out)
 
 
@@ -361,7 +360,7 @@ cdef object backward_along_axis(object dy, object y, object axis, object out, co
     add_rows(&rows, 0, grad, axis_)
     add_rows(&rows, 1, saved, axis_)
     add_rows(&rows, 2, target, axis_)
-    run_rows(&rows, kernels.by_row[is_double(grad)], kernels.by_lanes[is_double(grad)])
+    run_rows(&rows, kernels)
     return delivered(target, result, out)
 
 
@@ -389,6 +388,7 @@ cdef kernel_pair softmax_backward_kernels = both_types(
     <row_kernel>softmax_backward_row[float], <row_kernel>softmax_backward_row[double],
     <lanes_kernel>softmax_backward_lanes[float], <lanes_kernel>softmax_backward_lanes[double],
 )
+softmax_backward_kernels.tile[0] = softmax_backward_kernels.tile[1] = 64
 
 
 def softmax_backward(dy, y, axis, out):
@@ -399,6 +399,7 @@ cdef kernel_pair log_softmax_backward_kernels = both_types(
     <row_kernel>log_softmax_backward_row[float], <row_kernel>log_softmax_backward_row[double],
     <lanes_kernel>log_softmax_backward_lanes[float], <lanes_kernel>log_softmax_backward_lanes[double],
 )
+log_softmax_backward_kernels.tile[0] = log_softmax_backward_kernels.tile[1] = 100
 
 
 def log_softmax_backward(dy, y, axis, out):
@@ -424,7 +425,7 @@ def logsumexp(x, axis, keepdims, out):
     begin_rows(&rows, source, axis_)
     add_rows(&rows, 0, source, axis_)
     rows.values = cnp.PyArray_DATA(target)
-    run_rows(&rows, logsumexp_kernels.by_row[is_double(source)], logsumexp_kernels.by_lanes[is_double(source)])
+    run_rows(&rows, &logsumexp_kernels)
     return delivered(target, result, out)
 
 

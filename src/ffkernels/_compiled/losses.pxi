@@ -53,7 +53,7 @@ cdef double softmax_cross_entropy_row(const Job *job, ptrdiff_t row, const real 
         rest = row_exp_sum(x, m, dx, n)
         scale = w * job.factor / (1 + rest)
         at_others = others(rest, dx[t])
-        row_scale(dx, scale, n)
+        row_scale(dx, scale, dx, n)
         dx[t] = <real>(-at_others * scale)
     return row_loss(w, gap, rest)
 
@@ -94,7 +94,7 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
         for l in range(rows):
             at_target = dx[target[l] * ld_dx + l]
             dx[target[l] * ld_dx + l] = <real>-others(rest[l], at_target)
-        lanes_scale(dx, ld_dx, scale, n)
+        lanes_scale(dx, ld_dx, scale, dx, ld_dx, n)
     for l in range(rows):
         value[l] = gap[l] + log_sum[l]
     if job.weight != NULL:
@@ -219,7 +219,51 @@ cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
     return job.factor * job.dloss[row] if job.dloss != NULL else job.factor
 
 
-cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dx,
+cdef double index_backward_row(const Job *job, ptrdiff_t row, const real *p, const void *_, real *dx,
+                               void *scratch, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t t = class_of(job, row), i
+    cdef double factor, at_target
+    if t < 0:
+        for i in range(n):
+            dx[i] = 0
+        return 0
+    factor = class_weight(job, t, p) * row_factor(job, row)
+    # p - 1 at a target that leads, as what the others hold.
+    at_target = -sum_without(p, t, n) if p[t] > 0.5 else <double>p[t] - 1
+    row_scale(p, factor, dx, n)
+    dx[t] = <real>(at_target * factor)
+    return 0
+
+
+cdef void index_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                               const void *_, ptrdiff_t ld_, real *dx, ptrdiff_t ld_dx, ptrdiff_t n,
+                               double *value) noexcept nogil:
+    cdef real place[FF_LANES]
+    cdef double rest[FF_LANES]
+    cdef double factor[FF_LANES]
+    cdef double at_target[FF_LANES]
+    cdef ptrdiff_t target[FF_LANES]
+    cdef bint leads = False
+    cdef int l
+    for l in range(FF_LANES):
+        target[l] = max(class_of(job, row + min(l, rows - 1)), 0)
+        place[l] = <real>target[l]
+        factor[l] = class_weight(job, target[l], p) * row_factor(job, row + min(l, rows - 1))
+        at_target[l] = <double>p[target[l] * ld + l] - 1
+        leads = leads or p[target[l] * ld + l] > 0.5
+        value[l] = 0
+    if leads:
+        lanes_sum_without(p, ld, place, n, rest)
+        for l in range(FF_LANES):
+            if p[target[l] * ld + l] > 0.5:
+                at_target[l] = -rest[l]
+    lanes_scale(p, ld, factor, dx, ld_dx, n)
+    for l in range(rows):
+        dx[target[l] * ld_dx + l] = <real>(at_target[l] * factor[l])
+    silence_ignored(job, row, rows, dx, ld_dx, n, value)
+
+
+cdef double soft_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dx,
                                void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
     cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, i, leader
@@ -244,7 +288,7 @@ cdef double probs_backward_row(const Job *job, ptrdiff_t row, const real *p, con
     return 0
 
 
-cdef void probs_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+cdef void soft_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
                                real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
                                ptrdiff_t n, double *value) noexcept nogil:
     cdef real m[FF_LANES]
@@ -595,14 +639,13 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
         rows.job.dloss = <const double *>cnp.PyArray_DATA(<cnp.ndarray>dloss)
     if work is not None:
         add_rows(&rows, 2, <cnp.ndarray>work, call.axis)
-    rows.grain = kernels.grain
     if kernels.by_row[rows.is_double] == NULL:
         rows.job.step = rows.step[0]
         rows.n = 1
     if call.reduction == NONE and dloss is None:
         values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
         rows.values = cnp.PyArray_DATA(values)
-    total *= run_rows(&rows, kernels.by_row[rows.is_double], kernels.by_lanes[rows.is_double])
+    total *= run_rows(&rows, kernels)
     return None if dloss is not None else finish(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
 
 
@@ -614,9 +657,14 @@ cdef kernel_pair soft_kernels = both_types(
     <row_kernel>soft_cross_entropy_row[float], <row_kernel>soft_cross_entropy_row[double],
     <lanes_kernel>soft_cross_entropy_lanes[float], <lanes_kernel>soft_cross_entropy_lanes[double],
 )
-cdef kernel_pair probs_backward_kernels = both_types(
-    <row_kernel>probs_backward_row[float], <row_kernel>probs_backward_row[double],
-    <lanes_kernel>probs_backward_lanes[float], <lanes_kernel>probs_backward_lanes[double],
+cdef kernel_pair index_backward_kernels = both_types(
+    <row_kernel>index_backward_row[float], <row_kernel>index_backward_row[double],
+    <lanes_kernel>index_backward_lanes[float], <lanes_kernel>index_backward_lanes[double],
+)
+index_backward_kernels.tile[0] = index_backward_kernels.tile[1] = 24
+cdef kernel_pair soft_backward_kernels = both_types(
+    <row_kernel>soft_backward_row[float], <row_kernel>soft_backward_row[double],
+    <lanes_kernel>soft_backward_lanes[float], <lanes_kernel>soft_backward_lanes[double],
 )
 cdef kernel_pair cross_entropy_kernels = both_types(
     <row_kernel>cross_entropy_row[float], <row_kernel>cross_entropy_row[double],
@@ -631,8 +679,9 @@ cdef kernel_pair picked_cross_entropy_kernels = both_types(
 )
 cdef kernel_pair picked_cross_entropy_backward_kernels = both_types(
     <row_kernel>picked_cross_entropy_backward_row[float], <row_kernel>picked_cross_entropy_backward_row[double],
-    NULL, NULL, GRAIN_MEMORY,
+    NULL, NULL,
 )
+picked_cross_entropy_backward_kernels.grain = GRAIN_MEMORY
 
 
 # What the arguments that an `out` may overlap are called in messages.
@@ -664,12 +713,14 @@ def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index,
 
 def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out):
     cdef ClassLoss call
+    cdef bint soft
     checked = read_class_loss(&call, "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction)
     behind = loss_gradient(&call, dloss)
     work = result = plain_gradient(&call, out, targets, weight) if behind is dloss else None
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
-    class_loss(&call, work, None, behind, 0, &probs_backward_kernels, True)
+    soft = not call.indices or call.smoothing > 0
+    class_loss(&call, work, None, behind, 0, &soft_backward_kernels if soft else &index_backward_kernels, soft)
     return delivered(work, result, out)
 
 
@@ -744,7 +795,6 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if reduction == MEAN and count:
         factor = 1.0 / count
     begin_rows(&rows, y, 0)
-    rows.grain = kernels.grain
     rows.outer_ndim = 1
     rows.n = size // max(count, 1)
     if reduction != NONE or type(dloss) is float:
@@ -764,7 +814,7 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if reduction == NONE and dloss is None:
         values = loss_values(loss_out, y, cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y))
         rows.values = cnp.PyArray_DATA(values)
-    total = run_rows(&rows, kernel, NULL)
+    total = run_rows(&rows, kernels)
     done = count * rows.n
     if done < size:
         total += kernel(&rows.job, 0, row_at(&rows, 0, done, 0), row_at(&rows, 1, done, 0),
@@ -774,12 +824,14 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
 
 
 cdef kernel_pair squared_error_kernels = both_types(
-    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL, GRAIN_MEMORY
+    <row_kernel>squared_error_row[float], <row_kernel>squared_error_row[double], NULL, NULL,
 )
+squared_error_kernels.grain = GRAIN_MEMORY
 cdef kernel_pair squared_error_backward_kernels = both_types(
     <row_kernel>squared_error_backward_row[float], <row_kernel>squared_error_backward_row[double],
-    NULL, NULL, GRAIN_MEMORY,
+    NULL, NULL,
 )
+squared_error_backward_kernels.grain = GRAIN_MEMORY
 
 
 cdef inline bint is_plain_error(object y, object t, object out) noexcept:

@@ -33,17 +33,24 @@ static inline real FN(lanes_largest)(const real *v) {
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-/* Runs the statements, which add to part[l], for every i in [0, n); total is a long_sum. */
+/* Adds the `term` of the statements up for every i in [0, n) in total, a long_sum.  Parts of a size the
+   compiler knows keep their accumulators in registers. */
 #define ADD_UP(total, n, ...)                                                                    \
     for (ptrdiff_t segment_ = 0; segment_ < (n); segment_ += SEGMENT) {                          \
         const ptrdiff_t stop_ = END(segment_, n, SEGMENT);                                       \
-        real sum[FF_LANES];                                                                      \
+        ptrdiff_t from_ = segment_;                                                              \
+        real sum[FF_LANES], part[FF_LANES];                                                      \
         double wide[FF_LANES];                                                                   \
         LANES(l) sum[l] = 0;                                                                     \
-        for (ptrdiff_t from_ = segment_; from_ < stop_; from_ += PART) {                         \
-            real part[FF_LANES];                                                                 \
+        while (stop_ - from_ >= PART) {                                                          \
             LANES(l) part[l] = 0;                                                                \
-            FOLD(from_, END(from_, stop_, PART), __VA_ARGS__);                                   \
+            for (int k_ = 0; k_ < PART / FF_LANES; k_++, from_ += FF_LANES)                      \
+                FULL_BLOCK(from_, real, part[l] += term;, __VA_ARGS__)                           \
+            LANES(l) sum[l] += part[l];                                                          \
+        }                                                                                        \
+        if (from_ < stop_) {                                                                     \
+            LANES(l) part[l] = 0;                                                                \
+            FOLD(from_, stop_, real, 0, part[l] += term;, __VA_ARGS__);                          \
             LANES(l) sum[l] += part[l];                                                          \
         }                                                                                        \
         LANES(l) wide[l] = sum[l];                                                               \
@@ -53,27 +60,17 @@ static inline real FN(lanes_largest)(const real *v) {
 static inline real FN(row_max)(const real *x, ptrdiff_t n) {
     real best[FF_LANES];
     LANES(l) best[l] = -(real)INFINITY;
-    FOLD(0, n, best[l] = x[i] > best[l] ? x[i] : best[l];);
+    FOLD(0, n, real, -(real)INFINITY, best[l] = term > best[l] ? term : best[l];, term = x[i];);
     return FN(lanes_largest)(best);
 }
 
-/* The sum of followers and leaders without one of these. */
-static inline double FN(rest_of)(long_sum followers, const bits_t *leaders) {
-    bits_t count = 0;
-    for (int l = 0; l < FF_LANES; l++) count += leaders[l];
-    return ((double)count - 1) + value_of(followers);
-}
-
-/* The sum without its leading term of what row_exp_sum stored. */
-static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
-    long_sum followers = {0, 0};
-    bits_t leaders[FF_LANES];
-    LANES(l) leaders[l] = 0;
-    ADD_UP(followers, n,
-        part[l] += e[i] == 1 ? 0 : e[i];
-        leaders[l] += e[i] == 1;
-    );
-    return FN(rest_of)(followers, leaders);
+/* How many of x are m. */
+static inline double FN(row_count)(const real *x, real m, ptrdiff_t n) {
+    bits_t found[FF_LANES], count = 0;
+    LANES(l) found[l] = 0;
+    FOLD(0, n, bits_t, 0, found[l] += term;, term = x[i] == m;);
+    for (int l = 0; l < FF_LANES; l++) count += found[l];
+    return (double)count;
 }
 
 /* y = e^(x - m); returns the sum of y without its leading term.  Told apart in the loop, leaders
@@ -81,9 +78,8 @@ static inline double FN(row_followers)(const real *e, ptrdiff_t n) {
    sum, and there a second look at y finds them. */
 static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
-    long_sum sum_of_all = {0, 0};
-#define EXP_OF(z)                                                                                \
-    ADD_UP(sum_of_all, n, const real e = FN(exp_below)(z, s); y[i] = e; part[l] += e;)
+    long_sum sum_of_all = {0, 0}, followers = {0, 0};
+#define EXP_OF(z) ADD_UP(sum_of_all, n, term = FN(exp_below)(z, s); y[i] = term;)
     if (s.base == 0) {
         EXP_OF(x[i])
     } else {
@@ -91,60 +87,58 @@ static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n
     }
 #undef EXP_OF
     const double total = value_of(sum_of_all);
-    return total < 2 ? FN(row_followers)(y, n) : total - 1;
+    if (total >= 2) return total - 1;
+    ADD_UP(followers, n, term = y[i] == 1 ? 0 : y[i];)
+    return (FN(row_count)(y, 1, n) - 1) + value_of(followers);
 }
 
 /* The same sum with nothing stored to look back at. */
 static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
     long_sum followers = {0, 0};
-    bits_t leaders[FF_LANES];
-    LANES(l) leaders[l] = 0;
     ADD_UP(followers, n,
         const real z = x[i] - s.base;
-        const real e = FN(exp_below)(z, s);
-        part[l] += z == s.maximum ? 0 : e;
-        leaders[l] += z == s.maximum;
-    );
-    return FN(rest_of)(followers, leaders);
+        term = z == s.maximum ? 0 : FN(exp_below)(z, s);
+    )
+    return (FN(row_count)(x, m, n) - 1) + value_of(followers);
 }
 
 static inline double FN(row_sum)(const real *x, ptrdiff_t n) {
     long_sum total = {0, 0};
-    ADD_UP(total, n, part[l] += x[i];);
+    ADD_UP(total, n, term = x[i];)
     return value_of(total);
 }
 
 static inline double FN(row_dot)(const real *x, const real *y, ptrdiff_t n) {
     long_sum total = {0, 0};
-    ADD_UP(total, n, part[l] += x[i] * y[i];);
+    ADD_UP(total, n, term = x[i] * y[i];)
     return value_of(total);
 }
 
-/* y = factor y */
-static inline void FN(row_scale)(real *y, double factor, ptrdiff_t n) {
+/* y = factor x */
+static inline void FN(row_scale)(const real *x, double factor, real *y, ptrdiff_t n) {
     const real c = (real)factor;
-    EACH(y, n, y[i] *= c;);
+    EACH(real, y, n, result = x[i] * c;);
 }
 
 /* y = (x - m) - log_sum: two subtractions, because m + log_sum would round away a small log_sum. */
 static inline void FN(row_log_softmax)(const real *x, real m, double log_sum, real *y, ptrdiff_t n) {
     const real s = (real)log_sum;
-    EACH(y, n, y[i] = (x[i] - m) - s;);
+    EACH(real, y, n, result = (x[i] - m) - s;);
 }
 
 /* out = y (dy - dot) */
 static inline void FN(row_softmax_backward)(const real *dy, const real *y, double dot, real *out,
                                             ptrdiff_t n) {
     const real c = (real)dot;
-    EACH(out, n, out[i] = y[i] * (dy[i] - c););
+    EACH(real, out, n, result = y[i] * (dy[i] - c););
 }
 
 /* out = dy - e^y sum */
 static inline void FN(row_log_softmax_backward)(const real *dy, const real *y, double sum,
                                                 real *out, ptrdiff_t n) {
     const real c = (real)sum;
-    EACH(out, n, out[i] = dy[i] - FN(exp)(y[i]) * c;);
+    EACH(real, out, n, result = dy[i] - FN(exp)(y[i]) * c;);
 }
 
 /* Coefficients of a cross-entropy row, the smoothed and weighted targets:
@@ -153,16 +147,16 @@ static inline void FN(row_coefficients)(const real *t, const real *w, double smo
                                         ptrdiff_t n) {
     const real keep = (real)(1 - smoothing), spread = (real)(smoothing / (double)n);
     if (w)
-        EACH(a, n, a[i] = w[i] * (keep * t[i] + spread););
+        EACH(real, a, n, result = w[i] * (keep * t[i] + spread););
     else
-        EACH(a, n, a[i] = keep * t[i] + spread;);
+        EACH(real, a, n, result = keep * t[i] + spread;);
 }
 
 /* sum of a (m - x), the loss less its log-sum term.  A coefficient of 0 counts for nothing even
    at x = -inf, a masked class. */
 static inline double FN(row_gap)(const real *x, real m, const real *a, ptrdiff_t n) {
     long_sum total = {0, 0};
-    ADD_UP(total, n, part[l] += a[i] == 0 ? 0 : a[i] * (m - x[i]););
+    ADD_UP(total, n, term = a[i] == 0 ? 0 : a[i] * (m - x[i]);)
     return value_of(total);
 }
 
@@ -170,7 +164,7 @@ static inline double FN(row_gap)(const real *x, real m, const real *a, ptrdiff_t
 static inline void FN(row_gradient)(const real *y, double scale, const real *a, double factor,
                                     real *out, ptrdiff_t n) {
     const real c = (real)scale, f = (real)factor;
-    EACH(out, n, out[i] = c * y[i] - f * a[i];);
+    EACH(real, out, n, result = c * y[i] - f * a[i];);
 }
 
 /* -sum of t log max(p, eps); a term with t == 0 is 0 for every p that is a number. */
@@ -178,10 +172,10 @@ static inline double FN(row_cross_entropy)(const real *p, const real *t, double 
     const real least = (real)eps;
     double sum[FF_LANES];
     LANES(l) sum[l] = 0;
-    FOLD(0, n,
+    FOLD(0, n, double, 0, sum[l] += term;,
         const real q = p[i] < least ? least : p[i];
-        const double term = (double)t[i] * log_f64((double)q);
-        sum[l] += t[i] == 0 && q == q ? 0 : -term;
+        term = (double)t[i] * log_f64((double)q);
+        term = t[i] == 0 && q == q ? 0 : -term;
     );
     return lanes_total_f64(sum);
 }
@@ -190,10 +184,10 @@ static inline double FN(row_cross_entropy)(const real *p, const real *t, double 
 static inline void FN(row_cross_entropy_grad)(const real *p, const real *t, double eps,
                                               double factor, real *out, ptrdiff_t n) {
     const real least = (real)eps, f = (real)factor;
-    EACH(out, n,
+    EACH(real, out, n,
         const real q = p[i] < least ? least : p[i];
         const real g = f * (t[i] / q);
-        out[i] = t[i] == 0 && q == q ? 0 : g;
+        result = t[i] == 0 && q == q ? 0 : g;
     );
 }
 
@@ -201,9 +195,9 @@ static inline void FN(row_cross_entropy_grad)(const real *p, const real *t, doub
 static inline double FN(row_squared_error)(const real *y, const real *t, ptrdiff_t n) {
     double sum[FF_LANES];
     LANES(l) sum[l] = 0;
-    FOLD(0, n,
+    FOLD(0, n, double, 0, sum[l] += term;,
         const double d = (double)(y[i] - t[i]);
-        sum[l] += d * d;
+        term = d * d;
     );
     return lanes_total_f64(sum);
 }
@@ -212,16 +206,17 @@ static inline double FN(row_squared_error)(const real *y, const real *t, ptrdiff
 static inline void FN(row_difference)(const real *y, const real *t, double factor, real *out,
                                       ptrdiff_t n) {
     const real f = (real)factor;
-    EACH(out, n, out[i] = f * (y[i] - t[i]););
+    EACH(real, out, n, result = f * (y[i] - t[i]););
 }
 
 /* sums += x, in double once a block of rows, in `real` within it. */
 static inline void FN(row_add)(const real *x, real *sums, ptrdiff_t n) {
-    EACH(sums, n, sums[i] += x[i];);
+    EACH(real, sums, n, result = sums[i] + x[i];);
 }
 
 static inline void FN(row_flush)(real *sums, double *totals, ptrdiff_t n) {
-    EACH(totals, n, totals[i] += sums[i]; sums[i] = 0;);
+    EACH(double, totals, n, result = totals[i] + sums[i];);
+    EACH(real, sums, n, result = 0;);
 }
 
 /* ---- tiles: one row in each lane ---------------------------------------------------------------- */
@@ -449,10 +444,11 @@ static inline void FN(lanes_gradient)(const real *y, ptrdiff_t ld_y, const doubl
     }
 }
 
-static inline void FN(lanes_scale)(real *y, ptrdiff_t ld, const double *factor, ptrdiff_t n) {
+static inline void FN(lanes_scale)(const real *x, ptrdiff_t ld, const double *factor, real *y,
+                                   ptrdiff_t ld_y, ptrdiff_t n) {
     real c[FF_LANES];
     LANES(l) c[l] = (real)factor[l];
-    STEPS(n) y[k * ld + l] *= c[l];
+    STEPS(n) y[k * ld_y + l] = x[k * ld + l] * c[l];
 }
 
 static inline void FN(lanes_log_softmax)(const real *x, ptrdiff_t ld, const real *m,

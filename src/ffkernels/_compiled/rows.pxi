@@ -51,12 +51,12 @@ ctypedef struct kernel_pair:
     row_kernel by_row[2]         # float, double
     lanes_kernel by_lanes[2]
     ptrdiff_t grain              # elements a thread must have
+    ptrdiff_t tile[2]            # longest row for which a tile pays, found by measurement
 
 ctypedef struct Rows:
     Job job
     row_kernel by_row            # NULL: the kernel has none
     lanes_kernel by_lanes        # the same
-    ptrdiff_t grain
     bint is_double
     ptrdiff_t n                  # length of a row
     ptrdiff_t runs, count        # rows = runs * count
@@ -78,9 +78,11 @@ ctypedef struct Rows:
 
 
 cdef kernel_pair both_types(row_kernel row_f32, row_kernel row_f64, lanes_kernel lanes_f32,
-                            lanes_kernel lanes_f64, ptrdiff_t grain=GRAIN_ROWS) noexcept:
+                            lanes_kernel lanes_f64) noexcept:
+    """A kernel of both types, with what suits most; its definition changes what does not suit it."""
     cdef kernel_pair pair
-    pair.grain = grain
+    pair.grain = GRAIN_ROWS
+    pair.tile[0], pair.tile[1] = 2 * TILE_DOUBLES, TILE_DOUBLES
     pair.by_row[0], pair.by_row[1] = row_f32, row_f64
     pair.by_lanes[0], pair.by_lanes[1] = lanes_f32, lanes_f64
     return pair
@@ -98,7 +100,6 @@ cdef void begin_rows(Rows *rows, cnp.ndarray like, int axis) noexcept:
     rows.job.coefficients = 0
     rows.values = NULL
     rows.sums = NULL
-    rows.grain = GRAIN_ROWS
     rows.is_double = is_double(like)
     rows.n = rows.job.classes = cnp.PyArray_DIM(like, axis)
     rows.outer_ndim = 0
@@ -160,7 +161,7 @@ cdef void join_rows(Rows *rows) noexcept:
         rows.runs *= rows.outer_shape[i]
 
 
-cdef void choose_order(Rows *rows) noexcept:
+cdef void choose_order(Rows *rows, ptrdiff_t tile) noexcept:
     cdef int slot
     cdef bint steps = True, strides = True, crowded = False, side_by_side
     for slot in range(MAX_ARRAYS):
@@ -175,7 +176,7 @@ cdef void choose_order(Rows *rows) noexcept:
         rows.order = BY_TILE
     elif side_by_side and not rows.job.coefficients:
         rows.order = BY_COLUMN
-    elif rows.by_lanes != NULL and rows.n <= (TILE_DOUBLES if rows.is_double else 2 * TILE_DOUBLES) and rows.count >= TILE_ROWS:
+    elif rows.by_lanes != NULL and rows.n <= tile and rows.count >= TILE_ROWS:
         rows.order = BY_TILE
     elif steps:
         rows.order = BY_ROW
@@ -283,7 +284,7 @@ cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil
         rows.sums[block] = sum
 
 
-cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) except? -1:
+cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
     """Runs the kernel over every row; returns the sum of its values, in the order of the rows."""
     cdef ptrdiff_t blocks, block, lanes = FF_LANES
     cdef double total = 0
@@ -292,18 +293,18 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
     cdef double scratch_on_stack[2 * FF_LANES * TILE_DOUBLES]
     cdef char *scratch = <char *>scratch_on_stack
     cdef int n_threads
-    rows.by_row = by_row
-    rows.by_lanes = by_lanes
+    rows.by_row = kernels.by_row[rows.is_double]
+    rows.by_lanes = kernels.by_lanes[rows.is_double]
     join_rows(rows)
     if rows.runs == 0 or rows.count == 0:
         return 0
-    choose_order(rows)
+    choose_order(rows, kernels.tile[rows.is_double])
     rows.block_rows = max(lanes, BLOCK_ELEMENTS // max(rows.n, 1) // lanes * lanes)
     rows.blocks_a_run = (rows.count + rows.block_rows - 1) // rows.block_rows
     blocks = rows.runs * rows.blocks_a_run
-    n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, rows.grain), blocks)
+    n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, kernels.grain), blocks)
     rows.n_threads = n_threads
-    rows.scratch_size = 0        # in rows of doubles, then in bytes
+    rows.scratch_size = 0        # in rows, then in bytes
     if rows.order == BY_COPY or rows.order == BY_COLUMN:
         rows.scratch_size = 1 + MAX_ARRAYS
     elif rows.order == BY_TILE:
@@ -312,7 +313,7 @@ cdef double run_rows(Rows *rows, row_kernel by_row, lanes_kernel by_lanes) excep
         rows.scratch_size = 1
     if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:
         raise MemoryError        # a row that is broadcast can be longer than memory
-    rows.scratch_size *= rows.n * sizeof(double)
+    rows.scratch_size *= rows.n * (8 if rows.is_double else 4)
     if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):
         scratch = <char *>malloc(rows.scratch_size * n_threads)
         if scratch == NULL:

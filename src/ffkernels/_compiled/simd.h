@@ -37,53 +37,79 @@
 #define FF_LINE 64
 #define UNALIGNED(p, n) ((n) < 768 ? 0 : (int)((0 - (uintptr_t)(p)) % FF_LINE / sizeof *(p)))
 
-/* Runs the statements for every i in [0, n), of which each writes out[i].  What comes before the first
-   cache line and after the last block is a guarded block, not a scalar loop: it becomes masked
-   loads and stores. */
-#define EACH(out, n, ...)                                                                        \
+/* Copies less than a block: in pieces, because a store under a mask takes 16 cycles on some processors. */
+static inline void copy_part(void *to, const void *from, size_t bytes) {
+    char *target = (char *)to;
+    const char *source = (const char *)from;
+#define PIECE(size)                                                                              \
+    if (bytes & (size)) {                                                                        \
+        memcpy(target, source, size);                                                            \
+        target += size;                                                                          \
+        source += size;                                                                          \
+    }
+    PIECE(64) PIECE(32) PIECE(16) PIECE(8) PIECE(4)
+#undef PIECE
+}
+
+/* out[i] = the `result` that the statements make, for every i in [0, n).  What comes before the first
+   cache line and after the last block is a guarded block, not a scalar loop: its loads become
+   masked ones. */
+#define EACH(type, out, n, ...)                                                                  \
     do {                                                                                         \
         const ptrdiff_t end_ = (n);                                                              \
         ptrdiff_t block_ = 0;                                                                    \
         int part_ = UNALIGNED(out, end_);                                                        \
         do {                                                                                     \
             if (part_) {                                                                         \
+                type results_[FF_LANES];                                                         \
                 LANES(l) {                                                                       \
-                    if (l < part_) {                                                             \
-                        const ptrdiff_t i = block_ + l;                                          \
-                        __VA_ARGS__                                                              \
-                    }                                                                            \
+                    type result = 0;                                                             \
+                    if (l < part_) WITH_INDEX(block_ + l, __VA_ARGS__)                           \
+                    results_[l] = result;                                                        \
                 }                                                                                \
+                copy_part((out) + block_, results_, part_ * sizeof(type));                       \
                 block_ += part_;                                                                 \
             }                                                                                    \
-            for (; block_ + FF_LANES <= end_; block_ += FF_LANES) {                              \
+            for (; end_ - block_ >= FF_LANES; block_ += FF_LANES) {                              \
                 LANES(l) {                                                                       \
-                    const ptrdiff_t i = block_ + l;                                              \
-                    __VA_ARGS__                                                                  \
+                    type result;                                                                 \
+                    WITH_INDEX(block_ + l, __VA_ARGS__)                                          \
+                    (out)[block_ + l] = result;                                                  \
                 }                                                                                \
             }                                                                                    \
             part_ = (int)(end_ - block_);                                                        \
         } while (part_);                                                                         \
     } while (0)
+#define WITH_INDEX(place, ...)                                                                   \
+    {                                                                                            \
+        const ptrdiff_t i = place;                                                               \
+        (void)i;                                                                                 \
+        __VA_ARGS__                                                                              \
+    }
 
-/* Runs them for every i in [from, to), gathering something in accumulators [l].  What the last block
-   lacks is taken one by one into lane 0: a guard around an accumulator would send all of them
-   through memory. */
-#define FOLD(from, to, ...)                                                                      \
+/* Runs the statements, of which each makes a `term`, for every i in [from, to), and gathers the terms in
+   an array of lanes by `gather`, which uses term and [l].  Where the last block is not whole, the
+   terms it lacks are `neutral`: a guard around an accumulator would send all of them through memory. */
+#define FOLD(from, to, type, neutral, gather, ...)                                               \
     do {                                                                                         \
         ptrdiff_t block_ = (from);                                                               \
         const ptrdiff_t end_ = (to);                                                             \
-        for (; block_ + FF_LANES <= end_; block_ += FF_LANES) {                                  \
+        for (; end_ - block_ >= FF_LANES; block_ += FF_LANES) FULL_BLOCK(block_, type, gather, __VA_ARGS__) \
+        const int rest_ = (int)(end_ - block_);                                                  \
+        if (rest_) {                                                                             \
             LANES(l) {                                                                           \
-                const ptrdiff_t i = block_ + l;                                                  \
-                __VA_ARGS__                                                                      \
+                type term = neutral;                                                             \
+                if (l < rest_) WITH_INDEX(block_ + l, __VA_ARGS__)                               \
+                gather                                                                           \
             }                                                                                    \
         }                                                                                        \
-        for (; block_ < end_; block_++) {                                                        \
-            const ptrdiff_t i = block_;                                                          \
-            const int l = 0;                                                                     \
-            __VA_ARGS__                                                                          \
-        }                                                                                        \
     } while (0)
+#define FULL_BLOCK(block, type, gather, ...)                                                     \
+    LANES(l) {                                                                                   \
+        type term;                                                                               \
+        WITH_INDEX((block) + l, __VA_ARGS__)                                                     \
+        gather                                                                                   \
+    }
 
 /* A sum in double whose rounding errors are added up beside it. */
 typedef struct { double high, low; } long_sum;

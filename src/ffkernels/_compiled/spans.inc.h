@@ -6,7 +6,7 @@
         const real *xs = (const real *)operand[0];                                               \
         real *out = (real *)operand[1];                                                          \
         (void)scalar;                                                                            \
-        EACH(out, n, real x = xs[i]; out[i] = formula;);                                           \
+        EACH(real, out, n, real x = xs[i]; result = formula;);                                   \
     }
 
 #define SPAN2(name, first, second, formula)                                                      \
@@ -14,7 +14,7 @@
         const real *firsts = (const real *)operand[0], *seconds = (const real *)operand[1];      \
         real *out = (real *)operand[2];                                                          \
         (void)scalar;                                                                            \
-        EACH(out, n, real first = firsts[i]; real second = seconds[i]; out[i] = formula;);         \
+        EACH(real, out, n, real first = firsts[i]; real second = seconds[i]; result = formula;); \
     }
 
 /* Functions in three stages, each for another of three neighbouring blocks at a time.  The processor
@@ -24,7 +24,7 @@
 #define STAGED_SPAN(name, function, second_operand, x_at)                                        \
     static void FN(name##_plain)(const real *xs, const real *bs, real *out, ptrdiff_t n) {       \
         (void)bs;                                                                                \
-        EACH(out, n, out[i] = FN(function)(x_at(i)););                                           \
+        EACH(real, out, n, result = FN(function)(x_at(i)););                                     \
     }                                                                                            \
     static void FN(name##_span)(char *const *operand, const double *scalar, ptrdiff_t n) {       \
         const real *xs = (const real *)operand[0], *bs = (const real *)operand[second_operand];  \
@@ -102,17 +102,17 @@ static void FN(sgd_span)(char *const *operand, const double *scalar, ptrdiff_t n
     real *param = (real *)operand[0];
     const real *grad = (const real *)operand[1];
     const real lr = (real)scalar[0], weight_decay = (real)scalar[1];
-    EACH(param, n, param[i] -= lr * (grad[i] + weight_decay * param[i]););
+    EACH(real, param, n, result = param[i] - lr * (grad[i] + weight_decay * param[i]););
 }
 
 static void FN(momentum_span)(char *const *operand, const double *scalar, ptrdiff_t n) {
     real *param = (real *)operand[0], *velocity = (real *)operand[2];
     const real *grad = (const real *)operand[1];
     const real lr = (real)scalar[0], momentum = (real)scalar[1], weight_decay = (real)scalar[2];
-    EACH(param, n,
+    EACH(real, param, n,
         real v = momentum * velocity[i] + (grad[i] + weight_decay * param[i]);
         velocity[i] = v;
-        param[i] -= lr * v;
+        result = param[i] - lr * v;
     );
 }
 
@@ -125,13 +125,13 @@ static void FN(adam_span)(char *const *operand, const double *scalar, ptrdiff_t 
        in float. */
     const real rest1 = (real)(1 - scalar[1]), rest2 = (real)(1 - scalar[2]);
     const real unbias1 = (real)scalar[5], unbias2 = (real)scalar[6];
-    EACH(param, n,
+    EACH(real, param, n,
         real g = grad[i] + weight_decay * param[i];
         real m = beta1 * mean[i] + rest1 * g;
         real v = beta2 * square[i] + rest2 * (g * g);
         mean[i] = m;
         square[i] = v;
-        param[i] -= lr * (m * unbias1) / (FN(square_root)(v * unbias2) + eps);
+        result = param[i] - lr * (m * unbias1) / (FN(square_root)(v * unbias2) + eps);
     );
 }
 
