@@ -60,6 +60,23 @@ cdef inline bint is_along_last(object b, cnp.ndarray x) noexcept:
     )
 
 
+cdef enum:
+    REPEATED_BYTES = 4096
+
+
+cdef inline ptrdiff_t rows_a_span(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
+    """How many rows are taken as one: a call and a tail for each short one would cost most of the time."""
+    return max(1, min(rows, REPEATED_BYTES // itemsize // max(n, 1)))
+
+
+cdef void repeat(const char *row, ptrdiff_t size, ptrdiff_t times, char *repeated) noexcept nogil:
+    cdef ptrdiff_t done = size, wanted = size * times
+    memcpy(repeated, row, size)
+    while done < wanted:
+        memcpy(repeated + done, repeated, min(done, wanted - done))
+        done += min(done, wanted - done)
+
+
 cdef object bias(object x, object b, object out, const span_function *spans, ptrdiff_t grain):
     """out = f(x + b), b along the last axis"""
     cdef cnp.ndarray source, addend, target
@@ -70,6 +87,9 @@ cdef object bias(object x, object b, object out, const span_function *spans, ptr
         target = result = empty_like(source) if out is None else out
     else:
         source, addend, target, result = _arguments.bias(x, b, out)
+    if is_c_ordered(source) and is_c_ordered(addend) and is_c_ordered(target):
+        bias_plain(source, addend, target, spans[is_double(target)], grain)
+        return delivered(target, result, out)
     walk.operands = walk.outputs = 0
     walk.span = spans[is_double(target)]
     walk.grain = grain
@@ -80,6 +100,48 @@ cdef object bias(object x, object b, object out, const span_function *spans, ptr
     with nogil:
         run(&walk)
     return delivered(target, result, out)
+
+
+cdef void bias_plain(cnp.ndarray source, cnp.ndarray addend, cnp.ndarray target, span_function span,
+                     ptrdiff_t grain) noexcept:
+    """The same over C-ordered arrays: several short rows at a time, beside as many copies of b."""
+    cdef char repeated[REPEATED_BYTES]
+    cdef char *data[3]
+    cdef Walk walk
+    cdef ptrdiff_t n = cnp.PyArray_DIM(addend, 0), itemsize = cnp.PyArray_ITEMSIZE(target), rows, turns, done
+    cdef int k
+    if cnp.PyArray_SIZE(target) == 0:
+        return
+    rows = cnp.PyArray_SIZE(target) // n
+    turns = rows_a_span(rows, n, itemsize)
+    data[0] = <char *>cnp.PyArray_DATA(source)
+    data[1] = <char *>cnp.PyArray_DATA(addend)
+    data[2] = <char *>cnp.PyArray_DATA(target)
+    if turns > 1:
+        repeat(data[1], n * itemsize, turns, repeated)
+        data[1] = repeated
+    done = rows // turns * turns
+    if done < rows:
+        walk.data[0] = data[0] + done * n * itemsize
+        walk.data[1] = data[1]
+        walk.data[2] = data[2] + done * n * itemsize
+        span(walk.data, NULL, (rows - done) * n)
+    if done * n <= CHUNK and done == turns:
+        span(data, NULL, done * n)
+        return
+    walk.span = span
+    walk.scalar = NULL
+    walk.itemsize = itemsize
+    walk.grain = grain
+    walk.operands = 3
+    walk.ndim = 2
+    walk.shape[0], walk.shape[1] = done // turns, turns * n
+    for k in range(3):
+        walk.strides[k][0], walk.strides[k][1] = turns * n * itemsize, itemsize
+        walk.data[k] = data[k]
+    walk.strides[1][0] = 0
+    with nogil:
+        run(&walk)
 
 
 def bias_relu(x, b, out):
@@ -102,10 +164,13 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     """dz = f'(dy, y) and its sum over all axes but the last, block by block of rows: while a row of
     dz is still in the first-level cache."""
     cdef cnp.ndarray grad, saved, target, target_bias
-    cdef ptrdiff_t n, rows, block_rows, blocks, block, i
+    cdef ptrdiff_t n, rows, block_rows, blocks, block, turns, i
+    cdef double on_stack[1536]
+    cdef double *memory
     cdef double *partial
-    cdef char *sums
+    cdef double *sums
     cdef double total
+    cdef span_function span
     cdef int n_threads
     if is_pair(dy, y, out) and is_bias_target(out_bias, dy, y, out):
         one, two = dy, y
@@ -122,19 +187,25 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     # As many blocks at most as keep the partial sums small; their number depends on the shape alone.
     block_rows = max(64, (rows + 63) // 64)
     blocks = (rows + block_rows - 1) // block_rows
+    turns = rows_a_span(min(rows, block_rows), n, cnp.PyArray_ITEMSIZE(grad))
     n_threads = <int>min(threads_for(rows * n, GRAIN_MEMORY), max(blocks, 1))
-    partial = <double *>calloc(max(blocks * n, 1), sizeof(double))
-    sums = <char *>malloc(max(n_threads * n, 1) * sizeof(double))
-    if partial == NULL or sums == NULL:
-        free(partial)
-        free(sums)
-        raise MemoryError
+    memory = NULL
+    partial = on_stack
+    if (blocks + n_threads * turns) * n > <ptrdiff_t>(sizeof(on_stack) // sizeof(double)):
+        partial = memory = <double *>malloc((blocks + n_threads * turns) * n * sizeof(double))
+        if memory == NULL:
+            raise MemoryError
+    memset(partial, 0, blocks * n * sizeof(double))
+    sums = partial + blocks * n
+    span = spans[is_double(target)]
     if n_threads == 1:
         for block in range(blocks):
-            bias_block(spans, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, sums, partial + block * n)
+            bias_block_of(span, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, turns,
+                          sums, partial + block * n)
     else:
         for block in prange(blocks, nogil=True, num_threads=n_threads, schedule="static"):
-            bias_block(spans, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, sums + omp_get_thread_num() * n * sizeof(double), partial + block * n)
+            bias_block_of(span, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, turns,
+                          sums + omp_get_thread_num() * turns * n, partial + block * n)
     for i in range(n):
         total = 0
         for block in range(blocks):
@@ -143,8 +214,7 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
             (<double *>cnp.PyArray_DATA(target_bias))[i] = total
         else:
             (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>total
-    free(partial)
-    free(sums)
+    free(memory)
     return delivered(target, result, out), delivered(target_bias, result_bias, out_bias)
 
 
@@ -164,31 +234,39 @@ cdef inline cnp.ndarray zeros_along_last(cnp.ndarray x):
     return cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(x) + cnp.PyArray_NDIM(x) - 1, cnp.PyArray_TYPE(x), 0)
 
 
-cdef void bias_block(const span_function *spans, cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray target,
-                     ptrdiff_t row, ptrdiff_t stop, ptrdiff_t n, char *sums, double *totals) noexcept nogil:
-    """Rows [row, stop): sums in `real` for 64 rows at a time, then in double."""
-    cdef bint double_type = cnp.PyArray_TYPE(grad) == cnp.NPY_DOUBLE
-    cdef ptrdiff_t size = n * (sizeof(double) if double_type else sizeof(float))
+cdef void bias_block(span_function span, real *dy, real *y, real *dz, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t turns,
+                     real *sums, double *totals) noexcept nogil:
+    """Rows one after the other, `turns` at a time: sums in `real` for 64 times, then in double."""
     cdef char *operand[3]
-    cdef ptrdiff_t since = 0
-    memset(sums, 0, size)
-    while row < stop:
-        operand[0] = <char *>cnp.PyArray_DATA(grad) + row * size
-        operand[1] = <char *>cnp.PyArray_DATA(saved) + row * size
-        operand[2] = <char *>cnp.PyArray_DATA(target) + row * size
-        spans[double_type](operand, NULL, n)
-        if double_type:
-            row_add(<double *>operand[2], <double *>sums, n)
-        else:
-            row_add(<float *>operand[2], <float *>sums, n)
-        row += 1
+    cdef ptrdiff_t done = 0, since = 0, count, half, left
+    memset(sums, 0, turns * n * sizeof(real))
+    while done < rows:
+        count = min(turns, rows - done)
+        operand[0], operand[1], operand[2] = <char *>(dy + done * n), <char *>(y + done * n), <char *>(dz + done * n)
+        span(operand, NULL, count * n)
+        row_add(dz + done * n, sums, count * n)
+        done += count
         since += 1
-        if since == 64 or row == stop:
+        if since == 64 or done == rows:
             since = 0
-            if double_type:
-                row_flush(<double *>sums, totals, n)
-            else:
-                row_flush(<float *>sums, totals, n)
+            left = turns
+            while left > 1:
+                half = left // 2
+                left -= half
+                row_add(sums + left * n, sums, half * n)
+            row_flush(sums, totals, n)
+            memset(sums, 0, turns * n * sizeof(real))
+
+
+cdef inline void bias_block_of(span_function span, cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dz, ptrdiff_t row,
+                               ptrdiff_t stop, ptrdiff_t n, ptrdiff_t turns, double *sums, double *totals) noexcept nogil:
+    cdef ptrdiff_t first = row * n
+    if cnp.PyArray_TYPE(dz) == cnp.NPY_DOUBLE:
+        bias_block(span, <double *>cnp.PyArray_DATA(dy) + first, <double *>cnp.PyArray_DATA(y) + first,
+                   <double *>cnp.PyArray_DATA(dz) + first, stop - row, n, turns, sums, totals)
+    else:
+        bias_block(span, <float *>cnp.PyArray_DATA(dy) + first, <float *>cnp.PyArray_DATA(y) + first,
+                   <float *>cnp.PyArray_DATA(dz) + first, stop - row, n, turns, <float *>sums, totals)
 
 
 def relu_backward_bias(dy, y, out, out_bias):

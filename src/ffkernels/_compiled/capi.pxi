@@ -14,12 +14,14 @@ cdef double c_rows(row_kernel by_row, lanes_kernel by_lanes, const Job *job, ptr
     arrays, only `a` may not be NULL."""
     cdef double buffer[2 * FF_LANES * TILE_DOUBLES]
     cdef real *tile = <real *>buffer
-    cdef real *second = tile + n * FF_LANES
+    cdef real *second
     cdef double value[FF_LANES]
     cdef double sum = 0
     cdef ptrdiff_t row = 0, first
     cdef int i, count
     cdef bint tiled = n * <ptrdiff_t>sizeof(real) <= TILE_DOUBLES * <ptrdiff_t>sizeof(double) and rows >= TILE_ROWS
+    n = max(n, 0)
+    second = tile + n * FF_LANES
     while row < rows:
         first = row * n
         if tiled:
@@ -94,7 +96,7 @@ cdef inline void c_span(const span_function *spans, const double *scalar, ptrdif
     """Calls a span; its operands come one after the other, those it does not have as NULL."""
     cdef char *operand[MAX_OPERANDS]
     operand[0], operand[1], operand[2], operand[3] = <char *>a, <char *>b, <char *>c, <char *>d
-    spans[sizeof(real) == sizeof(double)](operand, scalar, n)
+    spans[sizeof(real) == sizeof(double)](operand, scalar, max(n, 0))
 
 
 cdef void c_relu(ptrdiff_t n, const real *x, real *y) noexcept nogil:

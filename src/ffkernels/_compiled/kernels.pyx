@@ -18,8 +18,8 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, pow
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport PTRDIFF_MAX
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 from ffkernels import _arguments
 

@@ -51,7 +51,7 @@ cdef extern from "real.h" nogil:
     double row_squared_error(const void *y, const void *t, ptrdiff_t n)
     void row_difference(const void *y, const void *t, double factor, void *out, ptrdiff_t n)
     void row_add(const void *x, void *sums, ptrdiff_t n)
-    void row_flush(void *sums, double *totals, ptrdiff_t n)
+    void row_flush(const void *sums, double *totals, ptrdiff_t n)
 
     void tile_load(const void *x, ptrdiff_t row_stride, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, void *tile)
     void tile_store(const void *tile, ptrdiff_t rows, ptrdiff_t n, void *x, ptrdiff_t row_stride, ptrdiff_t step)

@@ -214,9 +214,8 @@ static inline void FN(row_add)(const real *x, real *sums, ptrdiff_t n) {
     EACH(real, sums, n, result = sums[i] + x[i];);
 }
 
-static inline void FN(row_flush)(real *sums, double *totals, ptrdiff_t n) {
+static inline void FN(row_flush)(const real *sums, double *totals, ptrdiff_t n) {
     EACH(double, totals, n, result = totals[i] + sums[i];);
-    EACH(real, sums, n, result = 0;);
 }
 
 /* ---- tiles: one row in each lane ---------------------------------------------------------------- */

@@ -152,7 +152,11 @@ def softmax_cross_entropy_backward(
         total = a.sum(axis=-1, keepdims=True, dtype=np.float64)
         dx = p * total - a
         if p.shape[-1]:
-            leader = np.where(np.isnan(p), -np.inf, p).argmax(axis=-1)[..., None]
+            # Where p - t may cancel: at the target, or with more than one at the leader.
+            if call.indices is not None and not call.label_smoothing:
+                leader = np.where(counted, call.indices, 0)[..., None]
+            else:
+                leader = np.where(np.isnan(p), -np.inf, p).argmax(axis=-1)[..., None]
             exact = _without(a, leader) - total * _without(p, leader)
             value = np.where(
                 np.take_along_axis(p, leader, -1) > 0.5, exact, np.take_along_axis(dx, leader, -1)
