@@ -11,7 +11,7 @@ cdef enum:
 
 # Elements for each thread below which a second one does not pay, by what an element costs.
 cdef enum:
-    GRAIN_MEMORY = 1 << 18
+    GRAIN_MEMORY = 1 << 17
     GRAIN_MATHS = 1 << 15
 
 ctypedef struct Walk:
