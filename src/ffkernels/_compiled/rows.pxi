@@ -19,7 +19,7 @@ cdef enum:
     COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
-    BLOCK_ELEMENTS = 1 << 14
+    BLOCK_ELEMENTS = 1 << 12     # few enough for threads to have equal shares
     GRAIN_ROWS = 1 << 15         # elements a thread must have, where each takes some maths
     GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
 

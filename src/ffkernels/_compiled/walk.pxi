@@ -7,6 +7,7 @@
 cdef enum:
     MAX_OPERANDS = 4
     CHUNK = 16384        # elements a thread takes at a time: 64 KiB of float
+    SHARE = 64           # elements by which the shares of threads may differ: some cache lines
     BUFFER = 512
 
 # Elements for each thread below which a second one does not pay, by what an element costs.
@@ -19,6 +20,7 @@ ctypedef struct Walk:
     const double *scalar
     ptrdiff_t itemsize
     ptrdiff_t grain
+    ptrdiff_t chunk                # elements taken at a time
     int operands
     int outputs                    # bit i: operand i is written
     int ndim
@@ -134,11 +136,11 @@ cdef void walk_strided(const Walk *walk, char *const *start, ptrdiff_t n) noexce
 
 
 cdef void walk_chunk(const Walk *walk, ptrdiff_t chunk, ptrdiff_t chunks_a_span) noexcept nogil:
-    """Chunk number `chunk` of the array, at most CHUNK elements of one span."""
+    """Chunk number `chunk` of the array, at most walk.chunk elements of one span."""
     cdef char *operand[MAX_OPERANDS]
-    cdef ptrdiff_t first = (chunk % chunks_a_span) * CHUNK
+    cdef ptrdiff_t first = (chunk % chunks_a_span) * walk.chunk
     cdef ptrdiff_t outer = chunk // chunks_a_span, index
-    cdef ptrdiff_t n = min(walk.shape[walk.ndim - 1] - first, CHUNK)
+    cdef ptrdiff_t n = min(walk.shape[walk.ndim - 1] - first, walk.chunk)
     cdef bint contiguous = True
     cdef int i, k
     for k in range(walk.operands):
@@ -162,9 +164,13 @@ cdef void run(Walk *walk) noexcept nogil:
         size *= walk.shape[i]
     if size == 0:
         return
-    chunks_a_span = (walk.shape[walk.ndim - 1] + CHUNK - 1) // CHUNK
-    chunks = size // walk.shape[walk.ndim - 1] * chunks_a_span
     n_threads = threads_for(size, walk.grain)
+    # Equal shares: a thread that waits for another falls asleep, and waking it takes longer than most calls.
+    walk.chunk = CHUNK
+    if walk.ndim == 1:
+        walk.chunk = ((size + n_threads - 1) // n_threads + SHARE - 1) // SHARE * SHARE
+    chunks_a_span = (walk.shape[walk.ndim - 1] + walk.chunk - 1) // walk.chunk
+    chunks = size // walk.shape[walk.ndim - 1] * chunks_a_span
     if n_threads == 1:
         for chunk in range(chunks):
             walk_chunk(walk, chunk, chunks_a_span)
