@@ -33,29 +33,40 @@ static inline real FN(lanes_largest)(const real *v) {
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-/* Adds the `term` of the statements up for every i in [0, n) in total, a long_sum.  Parts of a size the
-   compiler knows keep their accumulators in registers. */
+/* total = the sum of the `term` that the statements make for every i in [0, n).  Parts of a size the
+   compiler knows keep their accumulators in registers; lanes are added to each other at the end only. */
 #define ADD_UP(total, n, ...)                                                                    \
-    for (ptrdiff_t segment_ = 0; segment_ < (n); segment_ += SEGMENT) {                          \
-        const ptrdiff_t stop_ = END(segment_, n, SEGMENT);                                       \
-        ptrdiff_t from_ = segment_;                                                              \
-        real sum[FF_LANES], part[FF_LANES];                                                      \
-        double wide[FF_LANES];                                                                   \
-        LANES(l) sum[l] = 0;                                                                     \
-        while (stop_ - from_ >= PART) {                                                          \
-            LANES(l) part[l] = 0;                                                                \
-            for (int k_ = 0; k_ < PART / FF_LANES; k_++, from_ += FF_LANES)                      \
-                FULL_BLOCK(from_, real, part[l] += term;, __VA_ARGS__)                           \
-            LANES(l) sum[l] += part[l];                                                          \
-        }                                                                                        \
-        if (from_ < stop_) {                                                                     \
-            LANES(l) part[l] = 0;                                                                \
-            FOLD(from_, stop_, real, 0, part[l] += term;, __VA_ARGS__);                          \
-            LANES(l) sum[l] += part[l];                                                          \
-        }                                                                                        \
-        LANES(l) wide[l] = sum[l];                                                               \
-        add_to(&total, lanes_total_f64(wide));                                                   \
-    }
+    do {                                                                                         \
+        double high[FF_LANES], low[FF_LANES];                                                    \
+        ptrdiff_t from_ = 0;                                                                     \
+        do {                                                                                     \
+            const ptrdiff_t stop_ = END(from_, n, SEGMENT);                                      \
+            real sum[FF_LANES], part[FF_LANES];                                                  \
+            LANES(l) sum[l] = 0;                                                                 \
+            while (stop_ - from_ >= PART) {                                                      \
+                LANES(l) part[l] = 0;                                                            \
+                for (int k_ = 0; k_ < PART / FF_LANES; k_++, from_ += FF_LANES)                  \
+                    FULL_BLOCK(from_, real, part[l] += term;, __VA_ARGS__)                       \
+                LANES(l) sum[l] += part[l];                                                      \
+            }                                                                                    \
+            if (from_ < stop_) {                                                                 \
+                LANES(l) part[l] = 0;                                                            \
+                FOLD(from_, stop_, real, 0, part[l] += term;, __VA_ARGS__);                      \
+                LANES(l) sum[l] += part[l];                                                      \
+                from_ = stop_;                                                                   \
+            }                                                                                    \
+            if (stop_ <= SEGMENT) {                                                              \
+                LANES(l) {                                                                       \
+                    high[l] = sum[l];                                                            \
+                    low[l] = 0;                                                                  \
+                }                                                                                \
+            } else {                                                                             \
+                LANES(l) add_to(&high[l], &low[l], sum[l]);                                      \
+            }                                                                                    \
+        } while (from_ < (n));                                                                   \
+        total = lanes_total_f64(high);                                                           \
+        if ((n) > SEGMENT) total = with_errors(total, lanes_total_f64(low));                     \
+    } while (0)
 
 static inline real FN(row_max)(const real *x, ptrdiff_t n) {
     real best[FF_LANES];
@@ -78,41 +89,39 @@ static inline double FN(row_count)(const real *x, real m, ptrdiff_t n) {
    sum, and there a second look at y finds them. */
 static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
-    long_sum sum_of_all = {0, 0}, followers = {0, 0};
-#define EXP_OF(z) ADD_UP(sum_of_all, n, term = FN(exp_below)(z, s); y[i] = term;)
-    if (s.base == 0) {
-        EXP_OF(x[i])
-    } else {
-        EXP_OF(x[i] - s.base)
-    }
+    double total, followers;
+#define EXP_OF(z) ADD_UP(total, n, term = FN(exp_below)(z, s); y[i] = term;)
+    if (s.base == 0)
+        EXP_OF(x[i]);
+    else
+        EXP_OF(x[i] - s.base);
 #undef EXP_OF
-    const double total = value_of(sum_of_all);
     if (total >= 2) return total - 1;
-    ADD_UP(followers, n, term = y[i] == 1 ? 0 : y[i];)
-    return (FN(row_count)(y, 1, n) - 1) + value_of(followers);
+    ADD_UP(followers, n, term = y[i] == 1 ? 0 : y[i];);
+    return (FN(row_count)(y, 1, n) - 1) + followers;
 }
 
 /* The same sum with nothing stored to look back at. */
 static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
-    long_sum followers = {0, 0};
+    double followers;
     ADD_UP(followers, n,
         const real z = x[i] - s.base;
         term = z == s.maximum ? 0 : FN(exp_below)(z, s);
-    )
-    return (FN(row_count)(x, m, n) - 1) + value_of(followers);
+    );
+    return (FN(row_count)(x, m, n) - 1) + followers;
 }
 
 static inline double FN(row_sum)(const real *x, ptrdiff_t n) {
-    long_sum total = {0, 0};
-    ADD_UP(total, n, term = x[i];)
-    return value_of(total);
+    double total;
+    ADD_UP(total, n, term = x[i];);
+    return total;
 }
 
 static inline double FN(row_dot)(const real *x, const real *y, ptrdiff_t n) {
-    long_sum total = {0, 0};
-    ADD_UP(total, n, term = x[i] * y[i];)
-    return value_of(total);
+    double total;
+    ADD_UP(total, n, term = x[i] * y[i];);
+    return total;
 }
 
 /* y = factor x */
@@ -155,9 +164,9 @@ static inline void FN(row_coefficients)(const real *t, const real *w, double smo
 /* sum of a (m - x), the loss less its log-sum term.  A coefficient of 0 counts for nothing even
    at x = -inf, a masked class. */
 static inline double FN(row_gap)(const real *x, real m, const real *a, ptrdiff_t n) {
-    long_sum total = {0, 0};
-    ADD_UP(total, n, term = a[i] == 0 ? 0 : a[i] * (m - x[i]);)
-    return value_of(total);
+    double total;
+    ADD_UP(total, n, term = a[i] == 0 ? 0 : a[i] * (m - x[i]););
+    return total;
 }
 
 /* out = scale y - factor a */
@@ -333,18 +342,10 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
                 LANES(l) total[l] += part[l];                                                    \
                 continue;                                                                        \
             }                                                                                    \
-            LANES(l) {                                                                           \
-                long_sum s = {total[l], low[l]};                                                 \
-                add_to(&s, part[l]);                                                             \
-                total[l] = s.high;                                                               \
-                low[l] = s.low;                                                                  \
-            }                                                                                    \
+            LANES(l) add_to(&total[l], &low[l], part[l]);                                        \
         }                                                                                        \
         if (n_ > 8 * part_) {                                                                    \
-            LANES(l) {                                                                           \
-                const long_sum s = {total[l], low[l]};                                           \
-                total[l] = value_of(s);                                                          \
-            }                                                                                    \
+            LANES(l) total[l] = with_errors(total[l], low[l]);                                   \
         }                                                                                        \
     } while (0)
 

@@ -229,6 +229,36 @@ cdef void tile_rows(const Rows *rows, real type, ptrdiff_t index, const ptrdiff_
         tile_store(tile, count, rows.n, x, rows.stride[2], rows.step[2])
 
 
+cdef inline void keep(const Rows *rows, ptrdiff_t index, double value) noexcept nogil:
+    """Notes the value of a row where values are wanted."""
+    if rows.values != NULL:
+        if rows.is_double:
+            (<double *>rows.values)[index] = value
+        else:
+            (<float *>rows.values)[index] = <float>value
+
+
+cdef double in_turn(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, ptrdiff_t row, ptrdiff_t stop,
+                    char *scratch) noexcept nogil:
+    """Contiguous rows one after the other; returns the sum of their values."""
+    cdef char *place[MAX_ARRAYS]
+    cdef ptrdiff_t stride[MAX_ARRAYS]
+    cdef double value, sum = 0
+    cdef int slot
+    for slot in range(MAX_ARRAYS):
+        place[slot] = row_at(rows, slot, offset[slot], row)
+        stride[slot] = rows.stride[slot] * (8 if rows.is_double else 4) if rows.present[slot] else 0
+    while row < stop:
+        value = rows.by_row(&rows.job, index, place[0], place[1], place[2], scratch, rows.n)
+        sum += value
+        keep(rows, index, value)
+        for slot in range(MAX_ARRAYS):
+            place[slot] += stride[slot]
+        index += 1
+        row += 1
+    return sum
+
+
 cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil:
     cdef ptrdiff_t run = block // rows.blocks_a_run
     cdef ptrdiff_t row = (block % rows.blocks_a_run) * rows.block_rows
@@ -247,14 +277,13 @@ cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil
         for slot in range(MAX_ARRAYS):
             if rows.present[slot]:
                 offset[slot] += position * rows.outer_strides[slot][i]
+    if rows.order == BY_ROW:
+        sum = in_turn(rows, run * rows.count + row, offset, row, stop, scratch)
+        row = stop
     while row < stop:
         position = run * rows.count + row
         count = 1
-        if rows.order == BY_ROW:
-            value[0] = rows.by_row(
-                &rows.job, position, row_at(rows, 0, offset[0], row), row_at(rows, 1, offset[1], row),
-                row_at(rows, 2, offset[2], row), scratch, rows.n)
-        elif rows.order == BY_COLUMN and stop - row >= FF_LANES:
+        if rows.order == BY_COLUMN and stop - row >= FF_LANES:
             count = FF_LANES
             rows.by_lanes(
                 &rows.job, position, count, row_at(rows, 0, offset[0], row), rows.step[0],
@@ -274,11 +303,7 @@ cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil
             value[0] = copied_row(rows, position, offset, row, scratch)
         for i in range(count):
             sum += value[i]
-            if rows.values != NULL:
-                if rows.is_double:
-                    (<double *>rows.values)[position + i] = value[i]
-                else:
-                    (<float *>rows.values)[position + i] = <float>value[i]
+            keep(rows, position + i, value[i])
         row += count
     if rows.sums != NULL:
         rows.sums[block] = sum

@@ -111,19 +111,16 @@ static inline void copy_part(void *to, const void *from, size_t bytes) {
         gather                                                                                   \
     }
 
-/* A sum in double whose rounding errors are added up beside it. */
-typedef struct { double high, low; } long_sum;
-
-static inline void add_to(long_sum *s, double term) {
-    double high = s->high + term, part = high - s->high;
-    s->low += (s->high - (high - part)) + (term - part);
-    s->high = high;
+/* Adds to a sum in double, and what rounding that lost to the sum of errors beside it. */
+static inline void add_to(double *high, double *low, double term) {
+    double sum = *high + term, part = sum - *high;
+    *low += (*high - (sum - part)) + (term - part);
+    *high = sum;
 }
 
 /* An infinite sum has no rounding errors, but inf - inf beside it. */
-static inline double value_of(long_sum s) {
-    double sum = s.high + s.low;
-    return s.high - s.high == 0 ? sum : s.high;
+static inline double with_errors(double high, double low) {
+    return high - high == 0 ? high + low : high;
 }
 
 /* Products that feed a sum: one rounding where the hardware has a fused multiply-add.  Without
