@@ -35,11 +35,13 @@ def _short_waits() -> Iterator[None]:
     """Has gcc's OpenMP runtime, which reads its settings when it is loaded, spin briefly.
 
     By default a thread that waits for the others of its team spins for milliseconds.  On a busy
-    processor it takes the place of the one that it waits for: a call of 0.4 ms took 17.
+    processor it takes the place of the one that it waits for: a call of 0.4 ms took 17.  It has to
+    spin for longer than waking a thread takes, some 0.1 ms on a virtual machine: if not, whoever
+    comes first is asleep when the other does, call after call.
     """
     chosen = "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ
     if not chosen:
-        os.environ["GOMP_SPINCOUNT"] = "500"  # some 10 microseconds, what waking a thread costs
+        os.environ["GOMP_SPINCOUNT"] = "10000"  # some 0.2 ms
     try:
         yield
     finally:
