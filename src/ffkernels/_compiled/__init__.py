@@ -34,14 +34,13 @@ def supported() -> tuple[str, ...]:
 def _short_waits() -> Iterator[None]:
     """Has gcc's OpenMP runtime, which reads its settings when it is loaded, spin briefly.
 
-    By default a thread that waits for the others of its team spins for milliseconds.  On a busy
-    processor it takes the place of the one that it waits for: a call of 0.4 ms took 17.  It has to
-    spin for longer than waking a thread takes, some 0.1 ms on a virtual machine: if not, whoever
-    comes first is asleep when the other does, call after call.
+    By default a thread that waits for the others of its team spins for milliseconds.  Where the system
+    has put both on one processor, it takes the place of the one that it waits for: a call of
+    0.4 ms took 17.  Shares are equal, so that a short wait is enough where each has its own.
     """
     chosen = "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ
     if not chosen:
-        os.environ["GOMP_SPINCOUNT"] = "10000"  # some 0.2 ms
+        os.environ["GOMP_SPINCOUNT"] = "100"  # some 2 microseconds
     try:
         yield
     finally:

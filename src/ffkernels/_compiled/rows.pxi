@@ -20,7 +20,7 @@ cdef enum:
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
     BLOCK_ELEMENTS = 1 << 12     # few enough for threads to have equal shares
-    GRAIN_ROWS = 1 << 15         # elements a thread must have, where each takes some maths
+    GRAIN_ROWS = 1 << 16         # elements a thread must have, where each takes some maths
     GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
 
 cdef enum Order:
