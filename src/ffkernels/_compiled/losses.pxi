@@ -1,7 +1,8 @@
 # ---- cross-entropy from logits, class indices ------------------------------------------------------
 
 cdef inline real class_weight(const Job *job, ptrdiff_t target, const real *_) noexcept nogil:
-    return (<const real *>job.weight)[target] if job.weight != NULL else 1
+    """1 where there are no weights, or of no classes none."""
+    return (<const real *>job.weight)[target] if job.weight != NULL and job.classes > 0 else 1
 
 
 cdef inline ptrdiff_t class_of(const Job *job, ptrdiff_t row) noexcept nogil:
