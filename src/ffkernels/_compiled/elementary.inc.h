@@ -123,15 +123,6 @@ static inline FN(pair) FN(fast_sum)(real a, real b) {
     return s;
 }
 
-/* a + b (Knuth 1969). */
-static inline FN(pair) FN(sum)(real a, real b) {
-    FN(pair) s;
-    s.hi = a + b;
-    real b_in = s.hi - a;
-    s.lo = (a - (s.hi - b_in)) + (b - b_in);
-    return s;
-}
-
 /* a / b rounded nearly once, both given as pairs. */
 static inline real FN(quotient)(FN(pair) a, FN(pair) b) {
     real inverse = 1 / b.hi;
