@@ -107,6 +107,7 @@ cdef void bias_plain(cnp.ndarray source, cnp.ndarray addend, cnp.ndarray target,
     """The same over C-ordered arrays: several short rows at a time, beside as many copies of b."""
     cdef char repeated[REPEATED_BYTES]
     cdef char *data[3]
+    cdef char *rest[3]
     cdef Walk walk
     cdef ptrdiff_t n = cnp.PyArray_DIM(addend, 0), itemsize = cnp.PyArray_ITEMSIZE(target), rows, turns, done
     cdef int k
@@ -122,12 +123,10 @@ cdef void bias_plain(cnp.ndarray source, cnp.ndarray addend, cnp.ndarray target,
         data[1] = repeated
     done = rows // turns * turns
     if done < rows:
-        walk.data[0] = data[0] + done * n * itemsize
-        walk.data[1] = data[1]
-        walk.data[2] = data[2] + done * n * itemsize
-        span(walk.data, NULL, (rows - done) * n)
-    if done * n <= CHUNK and done == turns:
-        span(data, NULL, done * n)
+        rest[0], rest[1], rest[2] = data[0] + done * n * itemsize, data[1], data[2] + done * n * itemsize
+        span(rest, NULL, (rows - done) * n)
+    if done == turns:
+        run_plain(span, NULL, grain, done * n, itemsize, 3, data)
         return
     walk.span = span
     walk.scalar = NULL
@@ -239,8 +238,9 @@ cdef void bias_block(span_function span, real *dy, real *y, real *dz, ptrdiff_t 
     """Rows one after the other, `turns` at a time: sums in `real` for 64 times, then in double."""
     cdef char *operand[3]
     cdef ptrdiff_t done = 0, since = 0, count, half, left
-    memset(sums, 0, turns * n * sizeof(real))
     while done < rows:
+        if since == 0:
+            memset(sums, 0, turns * n * sizeof(real))
         count = min(turns, rows - done)
         operand[0], operand[1], operand[2] = <char *>(dy + done * n), <char *>(y + done * n), <char *>(dz + done * n)
         span(operand, NULL, count * n)
@@ -255,7 +255,6 @@ cdef void bias_block(span_function span, real *dy, real *y, real *dz, ptrdiff_t 
                 left -= half
                 row_add(sums + left * n, sums, half * n)
             row_flush(sums, totals, n)
-            memset(sums, 0, turns * n * sizeof(real))
 
 
 cdef inline void bias_block_of(span_function span, cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dz, ptrdiff_t row,

@@ -8,7 +8,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from ffkernels cimport ABI_VERSION, API, API_VERSION
 
 
-cdef double c_rows(row_kernel by_row, lanes_kernel by_lanes, const Job *job, ptrdiff_t rows, ptrdiff_t n,
+cdef double c_rows(const kernel_pair *kernels, const Job *job, ptrdiff_t rows, ptrdiff_t n,
                    const real *a, const real *b, real *out, real *values) noexcept nogil:
     """Runs a kernel over rows, short ones sixteen at a time; returns the sum of its values.  Of the
     arrays, only `a` may not be NULL."""
@@ -19,7 +19,10 @@ cdef double c_rows(row_kernel by_row, lanes_kernel by_lanes, const Job *job, ptr
     cdef double sum = 0
     cdef ptrdiff_t row = 0, first
     cdef int i, count
-    cdef bint tiled = n * <ptrdiff_t>sizeof(real) <= TILE_DOUBLES * <ptrdiff_t>sizeof(double) and rows >= TILE_ROWS
+    cdef bint double_type = sizeof(real) == sizeof(double)
+    cdef row_kernel by_row = kernels.by_row[double_type]
+    cdef lanes_kernel by_lanes = kernels.by_lanes[double_type]
+    cdef bint tiled = n <= kernels.tile[double_type] and rows >= TILE_ROWS
     n = max(n, 0)
     second = tile + n * FF_LANES
     while row < rows:
@@ -46,28 +49,23 @@ cdef double c_rows(row_kernel by_row, lanes_kernel by_lanes, const Job *job, ptr
 
 
 cdef void c_softmax(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
-    c_rows(<row_kernel>softmax_row[real], <lanes_kernel>softmax_lanes[real], NULL, rows, n, x,
-           <const real *>NULL, y, <real *>NULL)
+    c_rows(&softmax_kernels, NULL, rows, n, x, <const real *>NULL, y, <real *>NULL)
 
 
 cdef void c_log_softmax(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
-    c_rows(<row_kernel>log_softmax_row[real], <lanes_kernel>log_softmax_lanes[real], NULL, rows, n, x,
-           <const real *>NULL, y, <real *>NULL)
+    c_rows(&log_softmax_kernels, NULL, rows, n, x, <const real *>NULL, y, <real *>NULL)
 
 
 cdef void c_logsumexp(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
-    c_rows(<row_kernel>logsumexp_row[real], <lanes_kernel>logsumexp_lanes[real], NULL, rows, n, x,
-           <const real *>NULL, <real *>NULL, y)
+    c_rows(&logsumexp_kernels, NULL, rows, n, x, <const real *>NULL, <real *>NULL, y)
 
 
 cdef void c_softmax_backward(ptrdiff_t rows, ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
-    c_rows(<row_kernel>softmax_backward_row[real], <lanes_kernel>softmax_backward_lanes[real], NULL, rows, n,
-           dy, y, dx, <real *>NULL)
+    c_rows(&softmax_backward_kernels, NULL, rows, n, dy, y, dx, <real *>NULL)
 
 
 cdef void c_log_softmax_backward(ptrdiff_t rows, ptrdiff_t n, const real *dy, const real *y, real *dx) noexcept nogil:
-    c_rows(<row_kernel>log_softmax_backward_row[real], <lanes_kernel>log_softmax_backward_lanes[real], NULL,
-           rows, n, dy, y, dx, <real *>NULL)
+    c_rows(&log_softmax_backward_kernels, NULL, rows, n, dy, y, dx, <real *>NULL)
 
 
 cdef ptrdiff_t c_softmax_cross_entropy(
@@ -83,9 +81,7 @@ cdef ptrdiff_t c_softmax_cross_entropy(
     job.classes = n
     job.weight = weight
     job.factor = factor
-    loss[0] = c_rows(<row_kernel>softmax_cross_entropy_row[real],
-                     <lanes_kernel>softmax_cross_entropy_lanes[real], &job, rows, n, logits,
-                     <const real *>NULL, grad, <real *>NULL)
+    loss[0] = c_rows(&index_kernels, &job, rows, n, logits, <const real *>NULL, grad, <real *>NULL)
     return -1
 
 

@@ -14,9 +14,16 @@ cdef inline ptrdiff_t class_of(const Job *job, ptrdiff_t row) noexcept nogil:
     return target if 0 <= target < job.classes else -1
 
 
+cdef inline double silent(real *dx, ptrdiff_t n) noexcept nogil:
+    """Loss and gradient 0 for a row that does not count."""
+    if dx != NULL:
+        memset(dx, 0, n * sizeof(real))
+    return 0
+
+
 cdef inline void silence_ignored(const Job *job, ptrdiff_t row, int rows, real *dx, ptrdiff_t ld,
                                  ptrdiff_t n, double *value) noexcept nogil:
-    """Loss and gradient 0 for the rows of a tile that do not count."""
+    """The same for the rows of a tile that do not count."""
     cdef ptrdiff_t k
     cdef int l
     if not job.has_ignore_index:
@@ -37,14 +44,11 @@ cdef inline double others(double rest, real at_target) noexcept nogil:
 
 cdef double softmax_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const void *_,
                                       real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t = class_of(job, row), i
+    cdef ptrdiff_t t = class_of(job, row)
     cdef real m, w
     cdef double rest, scale, at_others, gap
     if t < 0:
-        if dx != NULL:
-            for i in range(n):
-                dx[i] = 0
-        return 0
+        return silent(dx, n)
     w = class_weight(job, t, x)
     m = <real>row_max(x, n)
     gap = <double>m - x[t]           # before the gradient overwrites it
@@ -132,14 +136,11 @@ cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept
 cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const real *t, real *dx,
                                    void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
-    cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, i, leader
+    cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, leader
     cdef real m
     cdef double total, gap, rest
     if target < 0:
-        if dx != NULL:
-            for i in range(n):
-                dx[i] = 0
-        return 0
+        return silent(dx, n)
     if n == 0:
         return 0
     coefficients_of(job, target, t, a, n)
@@ -222,12 +223,10 @@ cdef inline double row_factor(const Job *job, ptrdiff_t row) noexcept nogil:
 
 cdef double index_backward_row(const Job *job, ptrdiff_t row, const real *p, const void *_, real *dx,
                                void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t = class_of(job, row), i
+    cdef ptrdiff_t t = class_of(job, row)
     cdef double factor, at_target
     if t < 0:
-        for i in range(n):
-            dx[i] = 0
-        return 0
+        return silent(dx, n)
     factor = class_weight(job, t, p) * row_factor(job, row)
     # p - 1 at a target that leads, as what the others hold.
     at_target = -sum_without(p, t, n) if p[t] > 0.5 else <double>p[t] - 1
@@ -267,13 +266,11 @@ cdef void index_backward_lanes(const Job *job, ptrdiff_t row, int rows, const re
 cdef double soft_backward_row(const Job *job, ptrdiff_t row, const real *p, const real *t, real *dx,
                                void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real *a = <real *>scratch
-    cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, i, leader
+    cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, leader
     cdef real m
     cdef double total, factor = row_factor(job, row), at_leader
     if target < 0:
-        for i in range(n):
-            dx[i] = 0
-        return 0
+        return silent(dx, n)
     if n == 0:
         return 0
     coefficients_of(job, target, t, a, n)
@@ -381,10 +378,9 @@ cdef void picked_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, co
 
 cdef double picked_cross_entropy_backward_row(const Job *job, ptrdiff_t row, const real *p, const void *_,
                                               real *dp, void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t target = class_of(job, row), i
+    cdef ptrdiff_t target = class_of(job, row)
     cdef real q = clipped(job, p[target]) if target >= 0 else 1   # before the gradient overwrites it
-    for i in range(n):
-        dp[i] = 0
+    silent(dp, n)
     if target >= 0:
         dp[target] = <real>(-row_factor(job, row) / q)
     return 0
@@ -455,6 +451,11 @@ ctypedef struct ClassLoss:
     ptrdiff_t ignore_index
     double smoothing
     bint plain                   # as the caller passed them
+
+
+cdef inline bint is_soft(const ClassLoss *call) noexcept:
+    """More than one coefficient in a row."""
+    return not call.indices or call.smoothing > 0
 
 
 cdef int reduction_code(object reduction) except -2:
@@ -696,7 +697,7 @@ def softmax_cross_entropy(logits, targets, axis, weight, ignore_index, label_smo
     cdef bint soft
     checked = read_class_loss(&call, "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction)
     out = loss_target(&call, out, FROM_LOGITS, logits, targets, weight)
-    soft = not call.indices or call.smoothing > 0
+    soft = is_soft(&call)
     return class_loss(&call, None, out, None, 0, &soft_kernels if soft else &index_kernels, soft)
 
 
@@ -707,7 +708,7 @@ def softmax_cross_entropy_with_grad(logits, targets, axis, weight, ignore_index,
     work = result = plain_gradient(&call, out, targets, weight)
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_LOGITS, logits, targets, weight)
-    soft = not call.indices or call.smoothing > 0
+    soft = is_soft(&call)
     loss = class_loss(&call, work, None, None, 0, &soft_kernels if soft else &index_kernels, soft)
     return loss, delivered(work, result, out)
 
@@ -720,7 +721,7 @@ def softmax_cross_entropy_backward(probs, targets, dloss, axis, weight, ignore_i
     work = result = plain_gradient(&call, out, targets, weight) if behind is dloss else None
     if work is None:
         work, result = gradient_target(&call, checked, out, FROM_PROBS, probs, targets, weight, dloss)
-    soft = not call.indices or call.smoothing > 0
+    soft = is_soft(&call)
     class_loss(&call, work, None, behind, 0, &soft_backward_kernels if soft else &index_backward_kernels, soft)
     return delivered(work, result, out)
 
@@ -774,7 +775,7 @@ def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
 
 
 cdef enum:
-    ERROR_SPAN = BLOCK_ELEMENTS // FF_LANES   # elements taken at a time where rows do not matter
+    ERROR_SPAN = 1024   # elements taken at a time where rows do not matter
 
 
 cdef void add_table(Rows *rows, int slot, cnp.ndarray a) noexcept:

@@ -83,7 +83,6 @@ static inline void copy_part(void *to, const void *from, size_t bytes) {
 #define WITH_INDEX(place, ...)                                                                   \
     {                                                                                            \
         const ptrdiff_t i = place;                                                               \
-        (void)i;                                                                                 \
         __VA_ARGS__                                                                              \
     }
 
