@@ -24,7 +24,7 @@ MSVC = sys.platform == "win32"
 # reads errno or the floating-point exception flags, without which no square root and no
 # comparison vectorises; contraction is off so that every fused multiply-add is one we wrote.
 COMMON = (
-    ["/O2", "/fp:precise", "/openmp:experimental", "/std:c11"]
+    ["/O2", "/fp:precise", "/openmp:experimental", "/std:c11", "/experimental:c11atomics"]
     if MSVC
     else [
         *("-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"),
@@ -53,7 +53,7 @@ if platform.machine().lower() in ("x86_64", "amd64"):
 
 
 class BuildKernels(build_ext):
-    """Adds what only some compilers have: OpenMP, and flags of gcc alone."""
+    """Adds what only some compilers have: OpenMP (its `simd`, its limits), flags of gcc alone."""
 
     def build_extensions(self) -> None:
         if not MSVC:

@@ -1,4 +1,4 @@
-"""What the values do not show: NaN and infinities, options, refusals, threads, processes."""
+"""What the values do not show: NaN and infinities, options, refusals, environment."""
 
 import functools
 import os
@@ -365,47 +365,6 @@ def test_a_refused_call_writes_nothing(backend):
     with pytest.raises(IndexError):
         ff.softmax_cross_entropy_with_grad(R, np.array([0, 1, 9]), out=out)
     assert (out == 7).all()
-
-
-@pytest.mark.parametrize("shape", [(4000, 300), (200_000, 5), (3, 400_000)])
-def test_results_do_not_depend_on_threads(backend, shape):
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=shape).astype(np.float32)
-    y = rng.uniform(size=shape).astype(np.float32)
-    t = rng.integers(0, shape[1], shape[0])
-    results = []
-    for n in (1, 2, 3):
-        with ff.num_threads(n):
-            results.append(
-                [
-                    *ff.softmax_cross_entropy_with_grad(x, t), ff.softmax(x, axis=0), ff.tanh(x),
-                    *ff.sum_squared_error_with_grad(x, y), ff.sum_squared_error_backward(x, y, 2.0),
-                    *ff.cross_entropy_with_grad(y, t), *ff.cross_entropy_with_grad(y, y),
-                    *ff.softmax_cross_entropy_with_grad(x, y),
-                    *ff.softmax_cross_entropy_with_grad(x, t, label_smoothing=0.1),
-                    *ff.tanh_backward_bias(x, y),
-                ]
-            )
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_forked_child_does_not_hang():
-    program = (
-        "import os, numpy as np, ffkernels as ff\n"
-        "ff.set_num_threads(2)\n"
-        "x = np.ones((2000, 1000), np.float32)\n"
-        "ff.softmax(x)\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    ff.softmax(x)\n"
-        "    with ff.num_threads(2): ff.softmax(x)\n"
-        "    os._exit(0)\n"
-        "raise SystemExit(os.waitpid(child, 0)[1])\n"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

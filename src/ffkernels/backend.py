@@ -50,7 +50,6 @@ active: ModuleType
 
 _kernels: ModuleType | None = None
 _threads = 1
-_forked = False
 
 
 def _quota() -> float:
@@ -168,7 +167,9 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Set how many threads a call on large arrays may use; results do not depend on it.
 
-    The NumPy backend keeps the number and computes on one thread, and so does a forked process.
+    The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads
+    after the import, as by threadpoolctl, holds as well. One call at a time has the threads: calls that
+    other Python threads make meanwhile compute on the thread that makes them.
     """
     global _threads
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
@@ -180,9 +181,8 @@ def set_num_threads(n: int) -> None:
 
 
 def _tell_kernels() -> None:
-    # A team of OpenMP threads does not survive a fork; gcc's runtime would wait for it forever.
     if _kernels is not None:
-        _kernels.set_num_threads(1 if _forked else _threads)
+        _kernels.set_num_threads(_threads)
 
 
 @contextmanager
@@ -202,12 +202,6 @@ def num_threads(n: int) -> Iterator[None]:
         yield
     finally:
         set_num_threads(before)
-
-
-def _after_fork_in_child() -> None:
-    global _forked
-    _forked = True
-    set_num_threads(1)
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
@@ -271,5 +265,3 @@ def _start() -> str:
 
 
 _reason = _start()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -87,7 +87,7 @@ class Case:
 
     @property
     def pause(self) -> float:
-        """Seconds after which a contender's idle threads sleep: OpenMP's, for a step those of BLAS."""
+        """Seconds after which a contender's idle threads sleep, for a step those of BLAS."""
         return 0.03 if self.group == "steps" else 0.003
 
     def limits(self, threads: int) -> AbstractContextManager[Any]:

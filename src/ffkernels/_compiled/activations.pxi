@@ -159,17 +159,26 @@ def bias_identity(x, b, out):
     return bias(x, b, out, bias_identity_spans, GRAIN_MEMORY)
 
 
+ctypedef struct Backward:
+    span_function span
+    bint is_double
+    char *operand[3]             # dy, y and dz
+    ptrdiff_t rows, n
+    ptrdiff_t block_rows         # rows of one sum in double
+    ptrdiff_t turns              # rows taken as one
+    double *sums                 # for each thread `turns` rows
+    double *partial              # for each block a row
+
+
 cdef object backward_bias(object dy, object y, object out, object out_bias, const span_function *spans):
     """dz = f'(dy, y) and its sum over all axes but the last, block by block of rows: while a row of
     dz is still in the first-level cache."""
     cdef cnp.ndarray grad, saved, target, target_bias
-    cdef ptrdiff_t n, rows, block_rows, blocks, block, turns, i
+    cdef Backward job
+    cdef ptrdiff_t blocks, block, grains, i
     cdef double on_stack[1536]
-    cdef double *memory
-    cdef double *partial
-    cdef double *sums
+    cdef double *memory = NULL
     cdef double total
-    cdef span_function span
     cdef int n_threads
     if is_pair(dy, y, out) and is_bias_target(out_bias, dy, y, out):
         one, two = dy, y
@@ -181,34 +190,35 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     saved = cnp.PyArray_GETCONTIGUOUS(two)
     target = work if is_c_ordered(work) else empty_like(grad)
     target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
-    n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
-    rows = cnp.PyArray_SIZE(grad) // n if n else 0
+    job.is_double = is_double(target)
+    job.span = spans[job.is_double]
+    job.operand[0] = <char *>cnp.PyArray_DATA(grad)
+    job.operand[1] = <char *>cnp.PyArray_DATA(saved)
+    job.operand[2] = <char *>cnp.PyArray_DATA(target)
+    job.n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
+    job.rows = cnp.PyArray_SIZE(grad) // job.n if job.n else 0
     # As many blocks at most as keep the partial sums small; their number depends on the shape alone.
-    block_rows = max(64, (rows + 63) // 64)
-    blocks = (rows + block_rows - 1) // block_rows
-    turns = rows_a_span(min(rows, block_rows), n, cnp.PyArray_ITEMSIZE(grad))
-    n_threads = <int>min(threads_for(rows * n, GRAIN_MEMORY), max(blocks, 1))
-    memory = NULL
-    partial = on_stack
-    if (blocks + n_threads * turns) * n > <ptrdiff_t>(sizeof(on_stack) // sizeof(double)):
-        partial = memory = <double *>malloc((blocks + n_threads * turns) * n * sizeof(double))
+    job.block_rows = max(64, (job.rows + 63) // 64)
+    blocks = (job.rows + job.block_rows - 1) // job.block_rows
+    job.turns = rows_a_span(min(job.rows, job.block_rows), job.n, cnp.PyArray_ITEMSIZE(grad))
+    grains = job.rows * job.n // GRAIN_MEMORY
+    n_threads = <int>min(threads_for(grains), max(blocks, 1))
+    job.partial = on_stack
+    if (blocks + n_threads * job.turns) * job.n > <ptrdiff_t>(sizeof(on_stack) // sizeof(double)):
+        job.partial = memory = <double *>malloc((blocks + n_threads * job.turns) * job.n * sizeof(double))
         if memory == NULL:
             raise MemoryError
-    memset(partial, 0, blocks * n * sizeof(double))
-    sums = partial + blocks * n
-    span = spans[is_double(target)]
-    if n_threads == 1:
-        for block in range(blocks):
-            bias_block_of(span, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, turns,
-                          sums, partial + block * n)
+    memset(job.partial, 0, blocks * job.n * sizeof(double))
+    job.sums = job.partial + blocks * job.n
+    if job.rows * job.n < GIL_ELEMENTS:
+        in_parallel(backward_block, &job, blocks, 1, 0)
     else:
-        for block in prange(blocks, nogil=True, num_threads=n_threads, schedule="static"):
-            bias_block_of(span, grad, saved, target, block * block_rows, min(rows, (block + 1) * block_rows), n, turns,
-                          sums + omp_get_thread_num() * turns * n, partial + block * n)
-    for i in range(n):
+        with nogil:
+            in_parallel(backward_block, &job, blocks, n_threads, grains)
+    for i in range(job.n):
         total = 0
         for block in range(blocks):
-            total += partial[block * n + i]
+            total += job.partial[block * job.n + i]
         if is_double(target_bias):
             (<double *>cnp.PyArray_DATA(target_bias))[i] = total
         else:
@@ -233,21 +243,22 @@ cdef inline cnp.ndarray zeros_along_last(cnp.ndarray x):
     return cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(x) + cnp.PyArray_NDIM(x) - 1, cnp.PyArray_TYPE(x), 0)
 
 
-cdef void bias_block(span_function span, real *dy, real *y, real *dz, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t turns,
-                     real *sums, double *totals) noexcept nogil:
+cdef void backward_rows(const Backward *job, real *sums, ptrdiff_t row, ptrdiff_t stop, double *totals) noexcept nogil:
     """Rows one after the other, `turns` at a time: sums in `real` for 64 times, then in double."""
     cdef char *operand[3]
-    cdef ptrdiff_t done = 0, since = 0, count, half, left
-    while done < rows:
+    cdef ptrdiff_t n = job.n, turns = job.turns, since = 0, count, half, left
+    cdef int k
+    while row < stop:
         if since == 0:
             memset(sums, 0, turns * n * sizeof(real))
-        count = min(turns, rows - done)
-        operand[0], operand[1], operand[2] = <char *>(dy + done * n), <char *>(y + done * n), <char *>(dz + done * n)
-        span(operand, NULL, count * n)
-        row_add(dz + done * n, sums, count * n)
-        done += count
+        count = min(turns, stop - row)
+        for k in range(3):
+            operand[k] = job.operand[k] + row * n * sizeof(real)
+        job.span(operand, NULL, count * n)
+        row_add(<real *>operand[2], sums, count * n)
+        row += count
         since += 1
-        if since == 64 or done == rows:
+        if since == 64 or row == stop:
             since = 0
             left = turns
             while left > 1:
@@ -257,15 +268,15 @@ cdef void bias_block(span_function span, real *dy, real *y, real *dz, ptrdiff_t 
             row_flush(sums, totals, n)
 
 
-cdef inline void bias_block_of(span_function span, cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dz, ptrdiff_t row,
-                               ptrdiff_t stop, ptrdiff_t n, ptrdiff_t turns, double *sums, double *totals) noexcept nogil:
-    cdef ptrdiff_t first = row * n
-    if cnp.PyArray_TYPE(dz) == cnp.NPY_DOUBLE:
-        bias_block(span, <double *>cnp.PyArray_DATA(dy) + first, <double *>cnp.PyArray_DATA(y) + first,
-                   <double *>cnp.PyArray_DATA(dz) + first, stop - row, n, turns, sums, totals)
+cdef void backward_block(const void *data, ptrdiff_t block, int thread) noexcept nogil:
+    cdef const Backward *job = <const Backward *>data
+    cdef ptrdiff_t row = block * job.block_rows, stop = min(job.rows, row + job.block_rows)
+    cdef double *sums = job.sums + thread * job.turns * job.n
+    cdef double *totals = job.partial + block * job.n
+    if job.is_double:
+        backward_rows(job, <double *>sums, row, stop, totals)
     else:
-        bias_block(span, <float *>cnp.PyArray_DATA(dy) + first, <float *>cnp.PyArray_DATA(y) + first,
-                   <float *>cnp.PyArray_DATA(dz) + first, stop - row, n, turns, <float *>sums, totals)
+        backward_rows(job, <float *>sums, row, stop, totals)
 
 
 def relu_backward_bias(dy, y, out, out_bias):

@@ -8,25 +8,6 @@
 cdef enum:
     MAX_DIMS = 64
 
-cdef int threads = 1
-
-
-def get_num_threads():
-    return threads
-
-
-def set_num_threads(int n):
-    global threads
-    threads = n
-
-
-cdef inline int threads_for(ptrdiff_t work, ptrdiff_t grain) noexcept nogil:
-    """How many threads `work` elements deserve, at least `grain` for each."""
-    cdef ptrdiff_t n = threads
-    if n > 1:
-        n = min(n, omp_get_max_threads(), work // grain)
-    return <int>max(n, 1)
-
 
 cdef inline bint is_array(object x) noexcept:
     """An exact ndarray of float32 or float64, aligned and in native byte order, of any layout."""

@@ -14,7 +14,6 @@ and `..._lanes` for sixteen rows side by side; both compose the primitives of `r
 
 cimport numpy as cnp
 from cpython.ref cimport PyObject
-from cython.parallel cimport prange
 from libc.math cimport INFINITY, pow
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport PTRDIFF_MAX
@@ -37,6 +36,16 @@ include "activations.pxi"
 include "losses.pxi"
 include "optimizers.pxi"
 
+
+def get_num_threads():
+    return wanted_threads()
+
+
+def set_num_threads(int n):
+    want_threads(n)
+
+
+prepare_threads()
 isa = __name__.rpartition(".")[2]
 openmp = bool(FF_OPENMP)
 compiler = FF_COMPILER.decode()

@@ -2,11 +2,17 @@
 # array of `real`; in C each is a macro that picks the function by the pointer's type, so a wrong
 # type is still an error, the compiler's.
 
+cdef extern from "simd.h":
+    const char *FF_COMPILER
+
 cdef extern from "threads.h" nogil:
     int FF_OPENMP
-    const char *FF_COMPILER
-    int omp_get_max_threads()
-    int omp_get_thread_num()
+    ctypedef void (*part_function "ff_part")(const void *job, ptrdiff_t part, int thread) noexcept nogil
+    void prepare_threads "ff_prepare_threads"()
+    void want_threads "ff_want_threads"(int n)
+    int wanted_threads "ff_wanted_threads"()
+    int threads_for "ff_threads_for"(ptrdiff_t grains)
+    void in_parallel "ff_in_parallel"(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains)
 
 cdef extern from "real.h" nogil:
     enum: FF_LANES

@@ -19,8 +19,8 @@ cdef enum:
     COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
-    BLOCK_ELEMENTS = 1 << 12     # few enough for threads to have equal shares
-    GRAIN_ROWS = 1 << 16         # elements a thread must have, where each takes some maths
+    BLOCK_ELEMENTS = 1 << 12     # what a thread takes at a time
+    GRAIN_ROWS = 1 << 12         # elements a thread must have, where each takes some maths
     GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
 
 cdef enum Order:
@@ -259,7 +259,8 @@ cdef double in_turn(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, 
     return sum
 
 
-cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil:
+cdef void do_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
+    cdef const Rows *rows = <const Rows *>job
     cdef ptrdiff_t run = block // rows.blocks_a_run
     cdef ptrdiff_t row = (block % rows.blocks_a_run) * rows.block_rows
     cdef ptrdiff_t stop = min(row + rows.block_rows, rows.count)
@@ -311,7 +312,7 @@ cdef void do_block(const Rows *rows, ptrdiff_t block, int thread) noexcept nogil
 
 cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
     """Runs the kernel over every row; returns the sum of its values, in the order of the rows."""
-    cdef ptrdiff_t blocks, block, lanes = FF_LANES
+    cdef ptrdiff_t size, blocks, block, lanes = FF_LANES
     cdef double total = 0
     cdef double sums_on_stack[64]
     cdef double *sums = sums_on_stack
@@ -324,10 +325,13 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
     if rows.runs == 0 or rows.count == 0:
         return 0
     choose_order(rows, kernels.tile[rows.is_double])
-    rows.block_rows = max(lanes, BLOCK_ELEMENTS // max(rows.n, 1) // lanes * lanes)
+    rows.block_rows = max(1, BLOCK_ELEMENTS // max(rows.n, 1))
+    if rows.order != BY_ROW:
+        rows.block_rows = max(lanes, rows.block_rows // lanes * lanes)
     rows.blocks_a_run = (rows.count + rows.block_rows - 1) // rows.block_rows
     blocks = rows.runs * rows.blocks_a_run
-    n_threads = <int>min(threads_for(rows.runs * rows.count * rows.n, kernels.grain), blocks)
+    size = rows.runs * rows.count * rows.n
+    n_threads = <int>min(threads_for(size // kernels.grain), blocks)
     rows.n_threads = n_threads
     rows.scratch_size = 0        # in rows, then in bytes
     if rows.order == BY_COPY or rows.order == BY_COLUMN:
@@ -351,16 +355,11 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
                 free(scratch)
             raise MemoryError
     rows.sums = sums
-    if rows.runs * rows.count * rows.n < GIL_ELEMENTS:
-        for block in range(blocks):
-            do_block(rows, block, 0)
-    elif n_threads == 1:
-        with nogil:
-            for block in range(blocks):
-                do_block(rows, block, 0)
+    if size < GIL_ELEMENTS:
+        in_parallel(do_block, rows, blocks, 1, 0)
     else:
-        for block in prange(blocks, nogil=True, num_threads=n_threads, schedule="static"):
-            do_block(rows, block, omp_get_thread_num())
+        with nogil:
+            in_parallel(do_block, rows, blocks, n_threads, size // kernels.grain)
     for block in range(blocks):
         total += sums[block]
     if sums != sums_on_stack:

@@ -25,6 +25,18 @@
 #define FF_PRAGMA(x) _Pragma(#x)
 #define FF_RESTRICT restrict
 #endif
+#if defined(__clang__)
+#define FF_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define FF_COMPILER "gcc " __VERSION__
+#elif defined(_MSC_VER)
+#define FF_STRING_(x) #x
+#define FF_STRING(x) FF_STRING_(x)
+#define FF_COMPILER "msvc " FF_STRING(_MSC_FULL_VER)
+#else
+#define FF_COMPILER "unknown"
+#endif
+
 /* The one loop everything is made of: FF_LANES independent elements, which the compiler turns
    into one AVX-512 register of float, two of AVX2, four of SSE2 or NEON.  A fixed count keeps the
    accumulators of a row in registers and its sums in one order, whatever the alignment. */

@@ -1,26 +1,239 @@
-/* OpenMP where the compiler has it, one thread where it has not. */
+/* A pool of threads whose caller waits for none that has not begun.
+
+   A call is cut into parts, and each thread has a share of them.  Who is done with its share takes
+   parts of the others', so that a helper that comes late, or not at all because the system lets
+   something else run, holds nothing up: by then its caller, who is awake, has done its work.  What
+   the caller waits for at the end is one part, of those who are still in theirs.
+
+   A helper is IDLE until a caller has POSTED work; it takes that by making it WORKING, and the caller
+   takes back what nobody took.  After a call a helper looks out for the next, some microseconds,
+   before it sleeps.  One call at a time has the helpers; others meanwhile, from other threads, go
+   without.
+
+   Threads and locks are Python's own, which it has for every system; helpers run no Python code. */
 #ifndef FFKERNELS_THREADS_H
 #define FFKERNELS_THREADS_H
 
+#include <Python.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#define ff_give_way() SwitchToThread()
+#else
+#include <pthread.h>
+#include <sched.h>
+#define ff_give_way() sched_yield()
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <emmintrin.h>
+#define ff_pause() _mm_pause()
+#elif defined(__aarch64__) && defined(__GNUC__)
+#define ff_pause() __asm__ __volatile__("yield")
+#else
+#define ff_pause() ((void)0)
+#endif
+
+/* Of OpenMP's threads only their number is used: threadpoolctl limits it. */
 #ifdef _OPENMP
 #include <omp.h>
 #define FF_OPENMP 1
 #else
 #define FF_OPENMP 0
-static inline int omp_get_max_threads(void) { return 1; }
-static inline int omp_get_thread_num(void) { return 0; }
+#define omp_get_max_threads() FF_MAX_THREADS
 #endif
 
-#if defined(__clang__)
-#define FF_COMPILER "clang " __clang_version__
-#elif defined(__GNUC__)
-#define FF_COMPILER "gcc " __VERSION__
-#elif defined(_MSC_VER)
-#define FF_STRING_(x) #x
-#define FF_STRING(x) FF_STRING_(x)
-#define FF_COMPILER "msvc " FF_STRING(_MSC_FULL_VER)
+enum {
+    FF_MAX_THREADS = 1024,
+    FF_WAITS = 1000,  /* looks for work, or for the end of it, before sleeping: some 30 microseconds */
+    FF_YIELD = 20,    /* looks after which others are let run, in case what is awaited is among them */
+    FF_WAKE = 8,      /* grains of work for each sleeper that is woken: it costs some 10 microseconds */
+    FF_PATIENCE = 8   /* calls in which a helper sleeps through less than that */
+};
+
+typedef void (*ff_part)(const void *job, ptrdiff_t part, int thread);
+
+typedef struct {
+    ff_part run;
+    const void *job;
+    int threads;
+} ff_work;
+
+enum { FF_IDLE, FF_POSTED, FF_WORKING, FF_AWAITED };
+
+typedef struct {
+    _Alignas(64) atomic_ptrdiff_t next; /* part of the share, which ends before `stop` */
+    ptrdiff_t stop;
+    _Alignas(64) atomic_int state;
+    atomic_int asleep;
+    const ff_work *work;
+    PyThread_type_lock wake, done; /* both held, but between a release and the other's acquisition */
+    unsigned long thread;
+    int avoided;                   /* processor that it stays away from, or -1 */
+} ff_helper;
+
+static atomic_int ff_wanted = 1;
+static int ff_openmp_threads;        /* at the start; later fewer: somebody has set a limit */
+static ff_helper ff_helpers[FF_MAX_THREADS]; /* the first is the caller: a share without a thread */
+static int ff_started = 1;
+static int ff_slept_through;         /* calls since helpers fell asleep */
+static atomic_flag ff_taken = ATOMIC_FLAG_INIT; /* who has this has everything above */
+
+static void ff_take_parts(const ff_work *work, int thread) {
+    for (int k = 0; k < work->threads; k++) {
+        ff_helper *share = &ff_helpers[(thread + k) % work->threads];
+        ptrdiff_t part;
+        while ((part = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed)) < share->stop)
+            work->run(work->job, part, thread);
+    }
+}
+
+/* Looks until it is so, but not for long; returns whether it was. */
+static int ff_becomes(atomic_int *state, int wanted) {
+    for (int k = 1; k <= FF_WAITS; k++) {
+        if (atomic_load(state) == wanted) return 1;
+        ff_pause();
+        if (k % FF_YIELD == 0) ff_give_way();
+    }
+    return 0;
+}
+
+static void ff_help(void *self) {
+    ff_helper *helper = (ff_helper *)self;
+    for (;;) {
+        int posted = FF_POSTED;
+        if (!ff_becomes(&helper->state, FF_POSTED)) {
+            atomic_store(&helper->asleep, 1);
+            /* Either this sees what was posted, or who posts it sees `asleep` and releases the lock. */
+            if (atomic_load(&helper->state) != FF_POSTED || !atomic_exchange(&helper->asleep, 0))
+                PyThread_acquire_lock(helper->wake, WAIT_LOCK);
+        }
+        if (atomic_compare_exchange_strong(&helper->state, &posted, FF_WORKING)) {
+            ff_take_parts(helper->work, (int)(helper - ff_helpers));
+            if (atomic_exchange(&helper->state, FF_IDLE) == FF_AWAITED) PyThread_release_lock(helper->done);
+        }
+    }
+}
+
+/* Linux wakes a sleeper on the processor of who wakes it, as often as not, and moves one of them
+   milliseconds later.  So helpers may run where their caller may, but for where it does. */
+static void ff_keep_apart(int threads) {
+#ifdef __linux__
+    const int here = sched_getcpu();
+    cpu_set_t allowed;
+    for (int t = 1; t < threads; t++) {
+        ff_helper *helper = &ff_helpers[t];
+        if (helper->avoided == here) continue;
+        helper->avoided = here;
+        if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed)) return;
+        CPU_CLR(here, &allowed);
+        if (CPU_COUNT(&allowed)) pthread_setaffinity_np(helper->thread, sizeof allowed, &allowed);
+    }
 #else
-#define FF_COMPILER "unknown"
+    (void)threads;
 #endif
+}
+
+/* A child has the memory of the helpers, but not the threads. */
+static void ff_forget_helpers(void) {
+    for (; ff_started > 1; ff_started--) {
+        ff_helper *helper = &ff_helpers[ff_started - 1];
+        helper->wake = helper->done = NULL;
+        atomic_store(&helper->state, FF_IDLE);
+        atomic_store(&helper->asleep, 0);
+    }
+    atomic_flag_clear(&ff_taken);
+}
+
+static PyThread_type_lock ff_held_lock(void) {
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock) PyThread_acquire_lock(lock, WAIT_LOCK);
+    return lock;
+}
+
+/* Starts helpers until there are as many threads as wanted; returns how many there are. */
+static int ff_start(int threads) {
+    for (; ff_started < threads; ff_started++) {
+        ff_helper *helper = &ff_helpers[ff_started];
+        if (!helper->wake) helper->wake = ff_held_lock();
+        if (!helper->done) helper->done = ff_held_lock();
+        if (!helper->wake || !helper->done) break;
+        helper->avoided = -1;
+        helper->thread = PyThread_start_new_thread(ff_help, helper);
+        if (helper->thread == PYTHREAD_INVALID_THREAD_ID) break;
+    }
+    return threads < ff_started ? threads : ff_started;
+}
+
+static void ff_post(const ff_work *work, ptrdiff_t grains) {
+    ptrdiff_t wakes = ff_slept_through < FF_PATIENCE ? grains / FF_WAKE : work->threads;
+    int asleep = 0;
+    ff_keep_apart(work->threads);
+    for (int t = 1; t < work->threads; t++) {
+        ff_helper *helper = &ff_helpers[t];
+        helper->work = work;
+        atomic_store(&helper->state, FF_POSTED);
+        if (!atomic_load(&helper->asleep)) continue;
+        if (wakes-- <= 0)
+            asleep = 1;
+        else if (atomic_exchange(&helper->asleep, 0))
+            PyThread_release_lock(helper->wake);
+    }
+    ff_slept_through = asleep ? ff_slept_through + 1 : 0;
+}
+
+static void ff_take_back(const ff_work *work) {
+    for (int t = 1; t < work->threads; t++) {
+        ff_helper *helper = &ff_helpers[t];
+        int posted = FF_POSTED, working = FF_WORKING;
+        if (!atomic_compare_exchange_strong(&helper->state, &posted, FF_IDLE) &&
+            !ff_becomes(&helper->state, FF_IDLE) &&
+            atomic_compare_exchange_strong(&helper->state, &working, FF_AWAITED))
+            PyThread_acquire_lock(helper->done, WAIT_LOCK);
+    }
+}
+
+static void ff_want_threads(int n) { atomic_store(&ff_wanted, n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
+static int ff_wanted_threads(void) { return atomic_load(&ff_wanted); }
+
+/* How many threads so many grains of work deserve, at least one for each. */
+static int ff_threads_for(ptrdiff_t grains) {
+    int n = atomic_load_explicit(&ff_wanted, memory_order_relaxed);
+    if (n > grains) n = (int)grains;
+    if (n > 1) {
+        const int limit = omp_get_max_threads();
+        if (limit < ff_openmp_threads && limit < n) n = limit;
+    }
+    return n > 1 ? n : 1;
+}
+
+static void ff_prepare_threads(void) {
+    ff_openmp_threads = omp_get_max_threads();
+#ifndef _WIN32
+    pthread_atfork(NULL, NULL, ff_forget_helpers);
+#endif
+}
+
+/* Runs every part once, by at most so many threads, each of which says its number from 0 up.  `grains`
+   is the whole in units of the least that is worth a thread that is awake. */
+static void ff_in_parallel(ff_part run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains) {
+    if (threads == 1 || atomic_flag_test_and_set(&ff_taken)) {
+        for (ptrdiff_t part = 0; part < parts; part++) run(job, part, 0);
+        return;
+    }
+    const ff_work work = {run, job, ff_start(threads)};
+    for (int t = 0; t < work.threads; t++) {
+        atomic_store(&ff_helpers[t].next, parts * t / work.threads);
+        ff_helpers[t].stop = parts * (t + 1) / work.threads;
+    }
+    ff_post(&work, grains);
+    ff_take_parts(&work, 0);
+    ff_take_back(&work);
+    atomic_flag_clear(&ff_taken);
+}
 
 #endif

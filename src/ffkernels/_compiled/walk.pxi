@@ -6,15 +6,16 @@
 
 cdef enum:
     MAX_OPERANDS = 4
-    CHUNK = 16384        # elements a thread takes at a time: 64 KiB of float
-    SHARE = 64           # elements by which the shares of threads may differ: some cache lines
+    CHUNK = 16384        # elements one of several threads takes at a time, at most: 64 KiB of float
+    PARTS = 8            # chunks each thread has, at least, so that others can take some over
+    LINES = 64           # elements: a chunk is a multiple of some cache lines
     BUFFER = 512
 
-# Elements for each thread below which a second one does not pay, by what an element costs.  It gains
-# from a quarter as many, but loses where the system puts both threads on one processor.
+# Elements for each thread below which a second one does not pay, by what an element costs: some three
+# microseconds of work.
 cdef enum:
-    GRAIN_MEMORY = 1 << 18
-    GRAIN_MATHS = 1 << 16
+    GRAIN_MEMORY = 1 << 14
+    GRAIN_MATHS = 1 << 13
 
 ctypedef struct Walk:
     span_function span
@@ -22,6 +23,7 @@ ctypedef struct Walk:
     ptrdiff_t itemsize
     ptrdiff_t grain
     ptrdiff_t chunk                # elements taken at a time
+    ptrdiff_t chunks_a_span
     int operands
     int outputs                    # bit i: operand i is written
     int ndim
@@ -136,11 +138,12 @@ cdef void walk_strided(const Walk *walk, char *const *start, ptrdiff_t n) noexce
         done += count
 
 
-cdef void walk_chunk(const Walk *walk, ptrdiff_t chunk, ptrdiff_t chunks_a_span) noexcept nogil:
+cdef void walk_chunk(const void *job, ptrdiff_t chunk, int thread) noexcept nogil:
     """Chunk number `chunk` of the array, at most walk.chunk elements of one span."""
+    cdef const Walk *walk = <const Walk *>job
     cdef char *operand[MAX_OPERANDS]
-    cdef ptrdiff_t first = (chunk % chunks_a_span) * walk.chunk
-    cdef ptrdiff_t outer = chunk // chunks_a_span, index
+    cdef ptrdiff_t first = (chunk % walk.chunks_a_span) * walk.chunk
+    cdef ptrdiff_t outer = chunk // walk.chunks_a_span, index
     cdef ptrdiff_t n = min(walk.shape[walk.ndim - 1] - first, walk.chunk)
     cdef bint contiguous = True
     cdef int i, k
@@ -159,25 +162,18 @@ cdef void walk_chunk(const Walk *walk, ptrdiff_t chunk, ptrdiff_t chunks_a_span)
 
 
 cdef void run(Walk *walk) noexcept nogil:
-    cdef ptrdiff_t size = 1, chunk, chunks, chunks_a_span
+    cdef ptrdiff_t size = 1, span
     cdef int i, n_threads
     for i in range(walk.ndim):
         size *= walk.shape[i]
     if size == 0:
         return
-    n_threads = threads_for(size, walk.grain)
-    # Equal shares: a thread that waits for another falls asleep, and waking it takes longer than most calls.
-    walk.chunk = CHUNK
-    if walk.ndim == 1:
-        walk.chunk = ((size + n_threads - 1) // n_threads + SHARE - 1) // SHARE * SHARE
-    chunks_a_span = (walk.shape[walk.ndim - 1] + walk.chunk - 1) // walk.chunk
-    chunks = size // walk.shape[walk.ndim - 1] * chunks_a_span
-    if n_threads == 1:
-        for chunk in range(chunks):
-            walk_chunk(walk, chunk, chunks_a_span)
-    else:
-        for chunk in prange(chunks, num_threads=n_threads, schedule="static"):
-            walk_chunk(walk, chunk, chunks_a_span)
+    n_threads = threads_for(size // walk.grain)
+    span = walk.chunk = walk.shape[walk.ndim - 1]
+    if n_threads > 1:
+        walk.chunk = max(min(CHUNK, size // (PARTS * n_threads)) // LINES * LINES, LINES)
+    walk.chunks_a_span = (span + walk.chunk - 1) // walk.chunk
+    in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, size // walk.grain)
 
 
 cdef inline void run_plain(span_function span, const double *scalars, ptrdiff_t grain, ptrdiff_t n,

@@ -1,0 +1,155 @@
+"""Threads: how many a call uses shows in nothing but time, whoever calls, from where and when."""
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import ffkernels as ff
+from ffkernels import backend as control
+
+COMPILED = control._compiled is not None
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+needs_tasks = pytest.mark.skipif(
+    not COMPILED or not os.path.isdir("/proc/self/task"), reason="no kernels, or no list of threads"
+)
+
+
+def run(program):
+    """Run a program that begins with two threads and an array worth both."""
+    start = (
+        "import os, threading, numpy as np, ffkernels as ff\n"
+        "ff.set_num_threads(2)\n"
+        "x = np.random.default_rng(0).normal(size=(2000, 1000)).astype(np.float32)\n"
+        "def tasks(): return len(os.listdir('/proc/self/task'))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", start + program]
+    subprocess.run(command, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("shape", [(4000, 300), (200_000, 5), (3, 400_000)])
+def test_results_do_not_depend_on_threads(backend, shape):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=shape).astype(np.float32)
+    y = rng.uniform(size=shape).astype(np.float32)
+    t = rng.integers(0, shape[1], shape[0])
+    results = []
+    for n in (1, 2, 3, 50):
+        with ff.num_threads(n):
+            results.append(
+                [
+                    *ff.softmax_cross_entropy_with_grad(x, t), ff.softmax(x, axis=0), ff.tanh(x),
+                    *ff.sum_squared_error_with_grad(x, y), ff.sum_squared_error_backward(x, y, 2.0),
+                    *ff.cross_entropy_with_grad(y, t), *ff.cross_entropy_with_grad(y, y),
+                    *ff.softmax_cross_entropy_with_grad(x, y),
+                    *ff.softmax_cross_entropy_with_grad(x, t, label_smoothing=0.1),
+                    *ff.tanh_backward_bias(x, y), ff.sigmoid(x[:, ::-1]),
+                ]
+            )
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+X = np.random.default_rng(5).normal(size=1_000_000).astype(np.float32)
+
+
+def calls(rng, sizes):
+    """Calls of some sizes, in no order, with their results on one thread."""
+    outs = {n: np.empty(n, np.float32) for n in sizes}
+    with ff.num_threads(1):
+        wanted = {n: (ff.sigmoid(X[:n]), ff.softmax(X[:n].reshape(-1, 50))) for n in sizes}
+    for n in rng.choice(sizes, 300):
+        rows = X[:n].reshape(-1, 50), outs[n].reshape(-1, 50)
+        sigmoid = functools.partial(ff.sigmoid, X[:n], out=outs[n])
+        softmax = functools.partial(ff.softmax, rows[0], out=rows[1])
+        yield from zip((sigmoid, softmax), wanted[n], strict=True)
+
+
+def check(call, want):
+    call.keywords["out"].fill(np.nan)
+    np.testing.assert_array_equal(call(), want)
+
+
+def test_a_call_returns_when_all_is_done(backend):
+    """Small and large calls in turns, some after a pause: with helpers awake, asleep and just waking."""
+    rng = np.random.default_rng(6)
+    for call, want in calls(rng, (20_000, 50_000, 200_000, 1_000_000)):
+        with ff.num_threads(int(rng.choice((1, 2, 3, 40)))):
+            check(call, want)
+        if rng.random() < 0.1:
+            time.sleep(0.002)
+
+
+def test_calls_from_several_threads(backend):
+    work = [list(calls(np.random.default_rng(seed), (50_000, 200_000))) for seed in range(4)]
+    with ff.num_threads(3), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda mine: [check(*pair) for pair in mine], work))
+
+
+@needs_fork
+def test_a_forked_child_has_threads_of_its_own():
+    run(
+        "y = ff.softmax(x)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    same = (ff.softmax(x) == y).all() and ff.get_num_threads() == 2\n"
+        "    with ff.num_threads(3): same = same and (ff.softmax(x) == y).all()\n"
+        "    os._exit(0 if same else 1)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "assert (ff.softmax(x) == y).all()\n"
+    )
+
+
+@needs_fork
+def test_a_fork_during_a_call():
+    run(
+        "y = ff.softmax(x)\n"
+        "stop = False\n"
+        "def work():\n"
+        "    while not stop: ff.softmax(x)\n"
+        "thread = threading.Thread(target=work)\n"
+        "thread.start()\n"
+        "codes = []\n"
+        "for _ in range(20):\n"
+        "    child = os.fork()\n"
+        "    if child == 0: os._exit(0 if (ff.softmax(x) == y).all() else 1)\n"
+        "    codes.append(os.waitpid(child, 0)[1])\n"
+        "stop = True\n"
+        "thread.join()\n"
+        "assert not any(codes)\n"
+    )
+
+
+@needs_tasks
+def test_threads_are_started_when_they_are_needed():
+    run(
+        "before = tasks()\n"
+        "ff.softmax(x[:2])\n"
+        "with ff.num_threads(1): ff.softmax(x)\n"
+        "assert tasks() == before\n"
+        "for _ in range(3): ff.softmax(x)\n"
+        "assert tasks() == before + 1\n"
+        "with ff.num_threads(5): ff.softmax(x)\n"
+        "assert tasks() == before + 4\n"
+    )
+
+
+@needs_tasks
+def test_limits_of_openmp_hold():
+    pytest.importorskip("threadpoolctl")
+    if not ff.show_config(mode="dicts")["openmp"]:
+        pytest.skip("built without OpenMP")
+    run(
+        "from threadpoolctl import threadpool_limits\n"
+        "before = tasks()\n"
+        "with threadpool_limits(1, user_api='openmp'): ff.softmax(x)\n"
+        "assert tasks() == before\n"
+        "with threadpool_limits(2, user_api='openmp'): ff.softmax(x)\n"
+        "assert tasks() == before + 1\n"
+    )
