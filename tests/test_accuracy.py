@@ -162,6 +162,35 @@ def test_same_bits_at_every_alignment(backend, dtype, shape):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(7, 300), (1000, 331), (2, 33, 500)])
+def test_same_bits_of_columns_at_every_alignment(backend, dtype, shape):
+    rng = np.random.default_rng(3)
+    x = (3 * rng.standard_normal(shape)).astype(dtype)
+    axis = len(shape) - 2
+    t = rng.integers(0, shape[axis], (*shape[:axis], shape[-1]))
+
+    def along_axis(x, out):
+        y = [ff.softmax(x, axis, out).copy(), ff.log_softmax(x, axis, out).copy()]
+        y += [ff.log_softmax_backward(y[0], y[1], axis, out).copy(), ff.logsumexp(x, axis)]
+        return [*y, *ff.softmax_cross_entropy_with_grad(x, t, axis=axis, out=out)]
+
+    want = [np.array(y) for y in along_axis(x, np.empty_like(x))]
+    exact = np.exp(x - x.max(axis, keepdims=True).astype(np.float64))
+    exact /= exact.sum(axis, keepdims=True)
+    np.testing.assert_allclose(want[0], exact, rtol=100 * np.finfo(dtype).eps)
+    room = np.empty(x.nbytes + 128, np.uint8)
+    start = -room.ctypes.data % 64
+    for offset in range(0, 64, 3 * x.itemsize):
+        moved = room[start + offset :][: x.nbytes].view(dtype).reshape(shape)
+        moved.fill(np.nan)
+        for got, expected in zip(along_axis(x, moved), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+        moved[...] = x
+        for got, expected in zip(along_axis(moved, np.empty_like(x)), want, strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("classes", [1003, 33])
 def test_same_bits_in_every_layout(backend, dtype, classes):
     """Rows that are long enough not to go through a tile, in views of other arrays."""

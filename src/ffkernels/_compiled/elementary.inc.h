@@ -23,6 +23,12 @@
 #define SIGMOID_IS_ONE 40.0f             /* 1 + e^-x is 1 from here on */
 #define SIGMOID_SHIFT 64
 #define TANH_IS_ONE 20.0f                /* 1 - 2 e^-2x is 1 from here on */
+#define NO_INVERSE 60.0f                 /* 2^-n beside 2^n is nothing from here on */
+#define EXP_2 0x1.fffffcp-2f             /* of e^r, from r^2 on */
+#define EXP_3 0x1.555491p-3f
+#define EXP_4 0x1.5558f3p-5f
+#define EXP_5 0x1.123a1fp-7f
+#define EXP_6 0x1.6a23cap-10f
 #else
 #define MULADD(a, b, c) FF_MULADD_F64(a, b, c)
 #define LOG2E 1.44269504088896340736
@@ -37,6 +43,17 @@
 #define SIGMOID_IS_ONE 40.0
 #define SIGMOID_SHIFT 512
 #define TANH_IS_ONE 20.0
+#define NO_INVERSE 400.0
+#define EXP_2 0x1.000000000000ap-1
+#define EXP_3 0x1.55555555554f9p-3
+#define EXP_4 0x1.555555555083fp-5
+#define EXP_5 0x1.1111111127d10p-7
+#define EXP_6 0x1.6c16c18438a89p-10
+#define EXP_7 0x1.a01a012a0e7e8p-13
+#define EXP_8 0x1.a01999e274b14p-16
+#define EXP_9 0x1.71df25b516d4cp-19
+#define EXP_10 0x1.28ad9b7868661p-22
+#define EXP_11 0x1.ad7f3b22740dcp-26
 #endif
 
 /* Up to where the short form of tanh is taken: its last digits need fused multiply-adds. */
@@ -52,14 +69,14 @@ static inline real FN(power_of_two)(real shifted) {
 static inline real FN(exp_tail)(real r) {
     real r2 = r * r;
 #if FF_IS_F32
-    real low = MULADD(r, 0x1.555491p-3f, 0x1.fffffcp-2f), high = MULADD(r, 0x1.123a1fp-7f, 0x1.5558f3p-5f);
-    return MULADD(MULADD(r2, 0x1.6a23cap-10f, high), r2, low);
+    real low = MULADD(r, EXP_3, EXP_2), high = MULADD(r, EXP_5, EXP_4);
+    return MULADD(MULADD(r2, EXP_6, high), r2, low);
 #else
-    real q = MULADD(r, 0x1.ad7f3b22740dcp-26, 0x1.28ad9b7868661p-22);
-    q = MULADD(r2, q, MULADD(r, 0x1.71df25b516d4cp-19, 0x1.a01999e274b14p-16));
-    q = MULADD(r2, q, MULADD(r, 0x1.a01a012a0e7e8p-13, 0x1.6c16c18438a89p-10));
-    q = MULADD(r2, q, MULADD(r, 0x1.1111111127d10p-7, 0x1.555555555083fp-5));
-    return MULADD(r2, q, MULADD(r, 0x1.55555555554f9p-3, 0x1.000000000000ap-1));
+    real q = MULADD(r, EXP_11, EXP_10);
+    q = MULADD(r2, q, MULADD(r, EXP_9, EXP_8));
+    q = MULADD(r2, q, MULADD(r, EXP_7, EXP_6));
+    q = MULADD(r2, q, MULADD(r, EXP_5, EXP_4));
+    return MULADD(r2, q, MULADD(r, EXP_3, EXP_2));
 #endif
 }
 
@@ -123,40 +140,8 @@ static inline FN(pair) FN(fast_sum)(real a, real b) {
     return s;
 }
 
-/* a / b rounded nearly once, both given as pairs. */
-static inline real FN(quotient)(FN(pair) a, FN(pair) b) {
-    real inverse = 1 / b.hi;
-    real q = a.hi * inverse;
-    real left = FN(residual)(q, b.hi, a.hi) + (a.lo - q * b.lo);
-    return MULADD(left, inverse, q);
-}
-
-/* factor * e / (1+e)^2 with e = e^z, z = -|x|: s(x) s(-x), which s (1 - s) gets wrong where s rounds
-   to 1.  `factor`, a power of two, comes before the last of the scale so that subnormals round
-   once. */
-static inline real FN(scaled_sigmoid_grad)(real z, real factor) {
-    const real down = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
-    real shifted = MULADD(z, LOG2E, EXPONENT_MAGIC + SIGMOID_SHIFT);
-    real n = shifted - (EXPONENT_MAGIC + SIGMOID_SHIFT);
-    real high = MULADD(n, -LN2_HI, z), low = n * LN2_LO, r = high - low;
-    FN(pair) e = FN(fast_sum)(1, MULADD(r * r, FN(exp_tail)(r), r)), d, square;
-    e.lo += (high - r) - low; /* what rounding r lost */
-    real power = FN(power_of_two)(shifted), scale = power * down;
-    d = FN(fast_sum)(1, scale * e.hi);
-    d.lo += scale * e.lo;
-    square.hi = d.hi * d.hi;
-    square.lo = 2 * d.hi * d.lo - FN(residual)(d.hi, d.hi, square.hi);
-    real y = FN(quotient)(e, square) * factor * power * down;
-    return z < EXP_LOWEST ? 0 : y;
-}
-
-static inline real FN(sigmoid_grad)(real x) { return FN(scaled_sigmoid_grad)(-FN(absolute)(x), 1); }
-
-/* sech^2 x = 4 s(2x) s(-2x). */
-static inline real FN(tanh_grad)(real x) { return FN(scaled_sigmoid_grad)(-2 * FN(absolute)(x), 4); }
-
-/* Sigmoid and tanh in three stages, which `spans.inc.h` takes apart: the reduced argument, a
-   denominator, the quotient. */
+/* Sigmoid, tanh and their slopes in three stages, which `spans.inc.h` takes apart: the reduced
+   argument, a denominator, the quotient. */
 typedef struct { real shifted, r; } FN(reduced); /* z = n ln2 + r, 2^n = power_of_two(shifted) */
 
 static inline FN(reduced) FN(reduce)(real z, real magic) {
@@ -195,6 +180,66 @@ static inline real FN(sigmoid_quotient)(real x, FN(pair) d) {
 
 static inline real FN(sigmoid)(real x) {
     return FN(sigmoid_quotient)(x, FN(sigmoid_denominator)(FN(sigmoid_reduced)(x)));
+}
+
+/* s(x) s(-x), which s (1 - s) gets wrong where s rounds to 1: 1 / (2 + E + 1/E) with E = e^|x|, again
+   2^SIGMOID_SHIFT times as large.  With E = s e^r, s = 2^n, its even powers of r come times s + 1/s and
+   its odd ones times s - 1/s.  So nothing is rounded that falls while the whole rises, which would
+   show where the slope is flat: the result is monotone. */
+static inline FN(reduced) FN(sigmoid_grad_reduced)(real x) {
+    return FN(reduce)(FN(absolute)(x), EXPONENT_MAGIC - SIGMOID_SHIFT);
+}
+
+static inline FN(pair) FN(sigmoid_grad_denominator)(FN(reduced) a) {
+    const real two = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT + 1);
+    real n = a.shifted - (EXPONENT_MAGIC - SIGMOID_SHIFT), r = a.r, r2 = r * r;
+    n = n < NO_INVERSE ? n : NO_INVERSE;
+#if FF_IS_F32
+    real even = MULADD(r2, EXP_6, EXP_4), odd = MULADD(r2, EXP_5, EXP_3);
+#else
+    real even = MULADD(r2, EXP_10, EXP_8), odd = MULADD(r2, EXP_11, EXP_9);
+    even = MULADD(r2, even, EXP_6), odd = MULADD(r2, odd, EXP_7);
+    even = MULADD(r2, even, EXP_4), odd = MULADD(r2, MULADD(r2, odd, EXP_5), EXP_3);
+#endif
+    real s = FN(power_of_two)(a.shifted), inverse = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT - n);
+    real sum = s + inverse, difference = s - inverse, below = two + inverse, base = s + below;
+    real rest = r2 * (sum * EXP_2 + MULADD(difference, r * odd, sum * (r2 * even)));
+    if (!FF_HAS_FMA) { /* the product with s is exact */
+        rest -= inverse * r;
+        difference = s;
+    }
+    real linear = MULADD(difference, r, base);
+    FN(pair) d;
+    d.hi = linear + rest;
+    d.lo = ((linear - d.hi) + rest) + (MULADD(difference, r, base - linear) + (below - (base - s)));
+    return d;
+}
+
+static inline real FN(slope_quotient)(real a, FN(pair) d, real scale) {
+    real q = 1 / d.hi;
+    q = MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q) * scale;
+    return a > -EXP_LOWEST ? 0 : q;
+}
+
+static inline real FN(sigmoid_grad_quotient)(real x, FN(pair) d) {
+    return FN(slope_quotient)(FN(absolute)(x), d, FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT));
+}
+
+static inline real FN(sigmoid_grad)(real x) {
+    return FN(sigmoid_grad_quotient)(x, FN(sigmoid_grad_denominator)(FN(sigmoid_grad_reduced)(x)));
+}
+
+/* sech^2 x = 4 s(2x) s(-2x). */
+static inline FN(reduced) FN(tanh_grad_reduced)(real x) { return FN(sigmoid_grad_reduced)(2 * x); }
+
+static inline FN(pair) FN(tanh_grad_denominator)(FN(reduced) a) { return FN(sigmoid_grad_denominator)(a); }
+
+static inline real FN(tanh_grad_quotient)(real x, FN(pair) d) {
+    return FN(slope_quotient)(2 * FN(absolute)(x), d, FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT + 2));
+}
+
+static inline real FN(tanh_grad)(real x) {
+    return FN(tanh_grad_quotient)(x, FN(tanh_grad_denominator)(FN(tanh_grad_reduced)(x)));
 }
 
 /* (tanh x / x - 1) / x^2 of u = x^2 for |x| <= 0.9 (Remez; tanh x is off by 2^-29 for float, 2^-56 for
@@ -257,4 +302,17 @@ static inline real FN(tanh)(real x) {
 #undef SIGMOID_IS_ONE
 #undef SIGMOID_SHIFT
 #undef TANH_IS_ONE
+#undef NO_INVERSE
+#undef EXP_2
+#undef EXP_3
+#undef EXP_4
+#undef EXP_5
+#undef EXP_6
+#if !FF_IS_F32
+#undef EXP_7
+#undef EXP_8
+#undef EXP_9
+#undef EXP_10
+#undef EXP_11
+#endif
 #undef TANH_SMALL

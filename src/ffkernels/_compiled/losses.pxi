@@ -647,6 +647,7 @@ cdef object class_loss(const ClassLoss *call, object work, object loss_out, obje
     if call.reduction == NONE and dloss is None:
         values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
         rows.values = cnp.PyArray_DATA(values)
+    rows.summed = dloss is None
     total *= run_rows(&rows, kernels)
     return None if dloss is not None else finish(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
 
@@ -816,6 +817,7 @@ cdef object squared_error(cnp.ndarray y, cnp.ndarray t, object work, int reducti
     if reduction == NONE and dloss is None:
         values = loss_values(loss_out, y, cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y))
         rows.values = cnp.PyArray_DATA(values)
+    rows.summed = dloss is None
     total = run_rows(&rows, kernels)
     done = count * rows.n
     if done < size:

@@ -16,6 +16,7 @@ cdef extern from "threads.h" nogil:
 
 cdef extern from "real.h" nogil:
     enum: FF_LANES
+    enum: FF_LINE
 
     ctypedef void (*span_function)(char *const *operand, const double *scalar, ptrdiff_t n) noexcept nogil
     const span_function *relu_spans

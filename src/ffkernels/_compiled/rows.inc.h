@@ -34,12 +34,18 @@ static inline real FN(lanes_largest)(const real *v) {
 /* ---- rows --------------------------------------------------------------------------------------- */
 
 /* total = the sum of the `term` that the statements make for every i in [0, n).  Parts of a size the
-   compiler knows keep their accumulators in registers; lanes are added to each other at the end only. */
+   compiler knows keep their accumulators in registers; a row that is less than one has no use for the rest.
+   Lanes are added to each other at the end only. */
 #define ADD_UP(total, n, ...)                                                                    \
     do {                                                                                         \
         double high[FF_LANES], low[FF_LANES];                                                    \
         ptrdiff_t from_ = 0;                                                                     \
-        do {                                                                                     \
+        if ((n) < PART) {                                                                        \
+            real part[FF_LANES];                                                                 \
+            LANES(l) part[l] = 0;                                                                \
+            FOLD(0, n, real, 0, part[l] += term;, __VA_ARGS__);                                  \
+            LANES(l) high[l] = part[l];                                                          \
+        } else do {                                                                                     \
             const ptrdiff_t stop_ = END(from_, n, SEGMENT);                                      \
             real sum[FF_LANES], part[FF_LANES];                                                  \
             LANES(l) sum[l] = 0;                                                                 \

@@ -6,7 +6,8 @@
 #
 #     BY_ROW      rows lie contiguously: one after the other, straight from the arrays
 #     BY_COLUMN   neighbouring rows lie side by side (axis 0 of a C-ordered matrix): sixteen at a
-#                 time, one in each lane, straight from the arrays
+#                 time, one in each lane, straight from the arrays; where there are many, from cache
+#                 line to cache line of the output, and what is before and after through a tile
 #     BY_TILE     few elements a row, or side by side with a step that sends all of them to a few sets
 #                 of the cache: sixteen rows copied into a tile in scratch memory, and back
 #     BY_COPY     anything else: a row copied into scratch memory, and back
@@ -17,6 +18,7 @@ cdef enum:
     MAX_ARRAYS = 3               # two inputs, one output
     TILE_DOUBLES = 128           # longest row that goes into a tile, or twice as many floats
     COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
+    COLUMN_LINES = 256           # fewest rows side by side for which it pays to begin at cache lines
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
     BLOCK_ELEMENTS = 1 << 12     # what a thread takes at a time
@@ -62,6 +64,8 @@ ctypedef struct Rows:
     ptrdiff_t runs, count        # rows = runs * count
     ptrdiff_t block_rows, blocks_a_run
     Order order
+    bint summed                  # the values are added up, so that blocks must not depend on alignment
+    bint aligned                 # groups of columns begin where a cache line of the output does
     int arrays                   # in the slots 0 and 1 the inputs, in 2 the output
     bint present[MAX_ARRAYS]
     char *data[MAX_ARRAYS]
@@ -100,6 +104,7 @@ cdef void begin_rows(Rows *rows, cnp.ndarray like, int axis) noexcept:
     rows.job.coefficients = 0
     rows.values = NULL
     rows.sums = NULL
+    rows.summed = False
     rows.is_double = is_double(like)
     rows.n = rows.job.classes = cnp.PyArray_DIM(like, axis)
     rows.outer_ndim = 0
@@ -259,11 +264,17 @@ cdef double in_turn(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, 
     return sum
 
 
+cdef inline ptrdiff_t before_line(const Rows *rows, ptrdiff_t offset) noexcept nogil:
+    """How many rows lie before the first whose output begins a cache line."""
+    cdef ptrdiff_t itemsize = 8 if rows.is_double else 4
+    return (-<ptrdiff_t>row_at(rows, 2, offset, 0) & (FF_LINE - 1)) // itemsize
+
+
 cdef void do_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
     cdef const Rows *rows = <const Rows *>job
     cdef ptrdiff_t run = block // rows.blocks_a_run
     cdef ptrdiff_t row = (block % rows.blocks_a_run) * rows.block_rows
-    cdef ptrdiff_t stop = min(row + rows.block_rows, rows.count)
+    cdef ptrdiff_t stop = row + rows.block_rows, lead = 0
     cdef ptrdiff_t offset[MAX_ARRAYS]
     cdef ptrdiff_t outer = run, position
     cdef double value[FF_LANES]
@@ -278,29 +289,31 @@ cdef void do_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
         for slot in range(MAX_ARRAYS):
             if rows.present[slot]:
                 offset[slot] += position * rows.outer_strides[slot][i]
+    if rows.aligned:
+        lead = before_line(rows, offset[2])
+        row += lead if row else 0
+    stop = min(stop + lead, rows.count)
     if rows.order == BY_ROW:
         sum = in_turn(rows, run * rows.count + row, offset, row, stop, scratch)
         row = stop
     while row < stop:
         position = run * rows.count + row
-        count = 1
-        if rows.order == BY_COLUMN and stop - row >= FF_LANES:
-            count = FF_LANES
+        count = <int>min(stop - row if row >= lead else lead - row, FF_LANES)
+        if rows.order == BY_COLUMN and count == FF_LANES:
             rows.by_lanes(
                 &rows.job, position, count, row_at(rows, 0, offset[0], row), rows.step[0],
                 row_at(rows, 1, offset[1], row), rows.step[1],
                 row_at(rows, 2, offset[2], row), rows.step[2], rows.n, value)
-        elif rows.order == BY_TILE:
-            count = <int>min(stop - row, FF_LANES)
+        elif rows.order == BY_TILE or rows.aligned:
             if rows.is_double:
                 tile_rows(rows, <double>0, position, offset, row, count, <double *>scratch, value)
             else:
                 tile_rows(rows, <float>0, position, offset, row, count, <float *>scratch, value)
         elif rows.order == BY_PICK:
-            count = <int>min(stop - row, FF_LANES)
             rows.by_lanes(&rows.job, position, count, row_at(rows, 0, offset[0], row), rows.stride[0],
                           NULL, 0, NULL, 0, rows.n, value)
         else:
+            count = 1
             value[0] = copied_row(rows, position, offset, row, scratch)
         for i in range(count):
             sum += value[i]
@@ -334,10 +347,14 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
     n_threads = <int>min(threads_for(size // kernels.grain), blocks)
     rows.n_threads = n_threads
     rows.scratch_size = 0        # in rows, then in bytes
-    if rows.order == BY_COPY or rows.order == BY_COLUMN:
-        rows.scratch_size = 1 + MAX_ARRAYS
-    elif rows.order == BY_TILE:
+    rows.aligned = (
+        rows.order == BY_COLUMN and rows.present[2] and not rows.summed
+        and rows.count >= COLUMN_LINES and rows.n <= COLUMN_STEPS
+    )
+    if rows.order == BY_TILE or rows.aligned:
         rows.scratch_size = (1 + (rows.present[1] or rows.job.coefficients)) * lanes
+    elif rows.order == BY_COPY or rows.order == BY_COLUMN:
+        rows.scratch_size = 1 + MAX_ARRAYS
     elif rows.job.coefficients:
         rows.scratch_size = 1
     if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:

@@ -79,17 +79,20 @@ SPAN2(relu_backward, dy, y, y > 0 ? dy : (y <= 0 ? 0 : y))
 SPAN2(bias_relu, x, b, x + b < 0 ? 0 : x + b)
 
 STAGED_SPAN(sigmoid, sigmoid, 0, ALONE)
-SPAN1(sigmoid_grad, FN(sigmoid_grad)(x))
+STAGED_SPAN(sigmoid_grad, sigmoid_grad, 0, ALONE)
 SPAN2(sigmoid_backward, dy, y, dy *(y *(1 - y)))
 STAGED_SPAN(bias_sigmoid, sigmoid, 1, WITH_BIAS)
 
 /* (1-y)(1+y), not 1 - y*y: where y nears 1 the square's rounding is all that would be left. */
 STAGED_SPAN(tanh, tanh, 0, ALONE)
-SPAN1(tanh_grad, FN(tanh_grad)(x))
+STAGED_SPAN(tanh_grad, tanh_grad, 0, ALONE)
 SPAN2(tanh_backward, dy, y, dy *((1 - y) * (1 + y)))
 STAGED_SPAN(bias_tanh, tanh, 1, WITH_BIAS)
 
-SPAN1(identity, x)
+static void FN(identity_span)(char *const *operand, const double *scalar, ptrdiff_t n) {
+    (void)scalar;
+    if (operand[0] != operand[1]) memcpy(operand[1], operand[0], n * sizeof(real));
+}
 SPAN1(identity_grad, x == x ? 1 : x)
 SPAN2(identity_backward, dy, y, y == y ? dy : y)
 SPAN2(bias_identity, x, b, x + b)
