@@ -12,9 +12,9 @@ cdef enum:
     BUFFER = 512
 
 # Elements for each thread below which a second one does not pay, by what an element costs: some three
-# microseconds of work.
+# microseconds of work, or four.
 cdef enum:
-    GRAIN_MEMORY = 1 << 14
+    GRAIN_MEMORY = 1 << 15
     GRAIN_MATHS = 1 << 13
 
 ctypedef struct Walk:
