@@ -29,7 +29,8 @@ def run(program):
         "def tasks(): return len(os.listdir('/proc/self/task'))\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", start + program]
-    subprocess.run(command, check=True, timeout=60)
+    # On one processor OpenMP would start with one thread, and a limit of one be none.
+    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "4"}, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("shape", [(4000, 300), (200_000, 5), (3, 400_000)])

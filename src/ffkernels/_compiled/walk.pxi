@@ -11,8 +11,8 @@ cdef enum:
     LINES = 64           # elements: a chunk is a multiple of some cache lines
     BUFFER = 512
 
-# Elements for each thread below which a second one does not pay, by what an element costs: some three
-# microseconds of work, or four.
+# Elements for each thread below which a second one does not pay, by what an element costs: three or four
+# microseconds of work.
 cdef enum:
     GRAIN_MEMORY = 1 << 15
     GRAIN_MATHS = 1 << 13
