@@ -21,7 +21,7 @@
 #define EXP_HIGHEST 89.0f                /* e^x rounds to inf from here on */
 #define SHIFT_LIMIT 256.0f               /* n LN2_HI is exact for every |x| below this + 88 */
 #define SIGMOID_IS_ONE 40.0f             /* 1 + e^-x is 1 from here on */
-#define SIGMOID_SHIFT 64
+#define SIGMOID_MAGIC (EXPONENT_MAGIC - 64) /* for results 2^64 times as large */
 #define TANH_IS_ONE 20.0f                /* 1 - 2 e^-2x is 1 from here on */
 #define NO_INVERSE 60.0f                 /* 2^-n beside 2^n is nothing from here on */
 #define EXP_2 0x1.fffffcp-2f             /* of e^r, from r^2 on */
@@ -41,7 +41,7 @@
 #define EXP_HIGHEST 710.0
 #define SHIFT_LIMIT 4096.0
 #define SIGMOID_IS_ONE 40.0
-#define SIGMOID_SHIFT 512
+#define SIGMOID_MAGIC (EXPONENT_MAGIC - 512)
 #define TANH_IS_ONE 20.0
 #define NO_INVERSE 400.0
 #define EXP_2 0x1.000000000000ap-1
@@ -152,16 +152,16 @@ static inline FN(reduced) FN(reduce)(real z, real magic) {
     return a;
 }
 
-/* 1 / (1 + e^-x), all of it 2^SIGMOID_SHIFT times as large until the end: so e^-x does not overflow
+/* 1 / (1 + e^-x), all of it 2^64 or 2^512 times as large until the end: so e^-x does not overflow
    where the result is subnormal, and that is rounded once.  e^-x = s + s r + s w with s = 2^n and
    w = r^2 q(r), so that of the denominator only sums are rounded, and what they lost is known.  Far
    out the exponent bits run over; what they make is not used. */
 static inline FN(reduced) FN(sigmoid_reduced)(real x) {
-    return FN(reduce)(-x, EXPONENT_MAGIC - SIGMOID_SHIFT);
+    return FN(reduce)(-x, SIGMOID_MAGIC);
 }
 
 static inline FN(pair) FN(sigmoid_denominator)(FN(reduced) a) {
-    const real one = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
+    const real one = FN(power_of_two)(SIGMOID_MAGIC);
     real s = FN(power_of_two)(a.shifted), sr = s * a.r, sw = s * (a.r * a.r * FN(exp_tail)(a.r));
     real one_plus_s = one + s;
     FN(pair) d;
@@ -170,29 +170,29 @@ static inline FN(pair) FN(sigmoid_denominator)(FN(reduced) a) {
     return d;
 }
 
-static inline real FN(sigmoid_quotient)(real x, FN(pair) d) {
-    const real one = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT);
+/* 1 / d rounded nearly once. */
+static inline real FN(reciprocal)(FN(pair) d) {
     real q = 1 / d.hi;
-    q = MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q) * one;
+    return MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q);
+}
+
+static inline real FN(sigmoid_quotient)(real x, FN(pair) d) {
+    real q = FN(reciprocal)(d) * FN(power_of_two)(SIGMOID_MAGIC);
     q = x > SIGMOID_IS_ONE ? 1 : q;
     return x < EXP_LOWEST ? 0 : q;
 }
 
-static inline real FN(sigmoid)(real x) {
-    return FN(sigmoid_quotient)(x, FN(sigmoid_denominator)(FN(sigmoid_reduced)(x)));
-}
-
 /* s(x) s(-x), which s (1 - s) gets wrong where s rounds to 1: 1 / (2 + E + 1/E) with E = e^|x|, again
-   2^SIGMOID_SHIFT times as large.  With E = s e^r, s = 2^n, its even powers of r come times s + 1/s and
+   that much larger.  With E = s e^r, s = 2^n, its even powers of r come times s + 1/s and
    its odd ones times s - 1/s.  So nothing is rounded that falls while the whole rises, which would
    show where the slope is flat: the result is monotone. */
 static inline FN(reduced) FN(sigmoid_grad_reduced)(real x) {
-    return FN(reduce)(FN(absolute)(x), EXPONENT_MAGIC - SIGMOID_SHIFT);
+    return FN(reduce)(FN(absolute)(x), SIGMOID_MAGIC);
 }
 
 static inline FN(pair) FN(sigmoid_grad_denominator)(FN(reduced) a) {
-    const real two = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT + 1);
-    real n = a.shifted - (EXPONENT_MAGIC - SIGMOID_SHIFT), r = a.r, r2 = r * r;
+    const real two = FN(power_of_two)(SIGMOID_MAGIC + 1);
+    real n = a.shifted - SIGMOID_MAGIC, r = a.r, r2 = r * r;
     n = n < NO_INVERSE ? n : NO_INVERSE;
 #if FF_IS_F32
     real even = MULADD(r2, EXP_6, EXP_4), odd = MULADD(r2, EXP_5, EXP_3);
@@ -201,7 +201,7 @@ static inline FN(pair) FN(sigmoid_grad_denominator)(FN(reduced) a) {
     even = MULADD(r2, even, EXP_6), odd = MULADD(r2, odd, EXP_7);
     even = MULADD(r2, even, EXP_4), odd = MULADD(r2, MULADD(r2, odd, EXP_5), EXP_3);
 #endif
-    real s = FN(power_of_two)(a.shifted), inverse = FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT - n);
+    real s = FN(power_of_two)(a.shifted), inverse = FN(power_of_two)(SIGMOID_MAGIC - n);
     real sum = s + inverse, difference = s - inverse, below = two + inverse, base = s + below;
     real rest = r2 * (sum * EXP_2 + MULADD(difference, r * odd, sum * (r2 * even)));
     if (!FF_HAS_FMA) { /* the product with s is exact */
@@ -216,17 +216,12 @@ static inline FN(pair) FN(sigmoid_grad_denominator)(FN(reduced) a) {
 }
 
 static inline real FN(slope_quotient)(real a, FN(pair) d, real scale) {
-    real q = 1 / d.hi;
-    q = MULADD(MULADD(-q, d.lo, FN(residual)(q, d.hi, 1)), q, q) * scale;
+    real q = FN(reciprocal)(d) * scale;
     return a > -EXP_LOWEST ? 0 : q;
 }
 
 static inline real FN(sigmoid_grad_quotient)(real x, FN(pair) d) {
-    return FN(slope_quotient)(FN(absolute)(x), d, FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT));
-}
-
-static inline real FN(sigmoid_grad)(real x) {
-    return FN(sigmoid_grad_quotient)(x, FN(sigmoid_grad_denominator)(FN(sigmoid_grad_reduced)(x)));
+    return FN(slope_quotient)(FN(absolute)(x), d, FN(power_of_two)(SIGMOID_MAGIC));
 }
 
 /* sech^2 x = 4 s(2x) s(-2x). */
@@ -235,11 +230,7 @@ static inline FN(reduced) FN(tanh_grad_reduced)(real x) { return FN(sigmoid_grad
 static inline FN(pair) FN(tanh_grad_denominator)(FN(reduced) a) { return FN(sigmoid_grad_denominator)(a); }
 
 static inline real FN(tanh_grad_quotient)(real x, FN(pair) d) {
-    return FN(slope_quotient)(2 * FN(absolute)(x), d, FN(power_of_two)(EXPONENT_MAGIC - SIGMOID_SHIFT + 2));
-}
-
-static inline real FN(tanh_grad)(real x) {
-    return FN(tanh_grad_quotient)(x, FN(tanh_grad_denominator)(FN(tanh_grad_reduced)(x)));
+    return FN(slope_quotient)(2 * FN(absolute)(x), d, FN(power_of_two)(SIGMOID_MAGIC + 2));
 }
 
 /* (tanh x / x - 1) / x^2 of u = x^2 for |x| <= 0.9 (Remez; tanh x is off by 2^-29 for float, 2^-56 for
@@ -285,10 +276,6 @@ static inline real FN(tanh_quotient)(real x, FN(pair) d) {
     return FN(with_sign)(a < TANH_SMALL ? small : large, x);
 }
 
-static inline real FN(tanh)(real x) {
-    return FN(tanh_quotient)(x, FN(tanh_denominator)(FN(tanh_reduced)(x)));
-}
-
 #undef MULADD
 #undef LOG2E
 #undef LN2_HI
@@ -300,7 +287,7 @@ static inline real FN(tanh)(real x) {
 #undef EXP_HIGHEST
 #undef SHIFT_LIMIT
 #undef SIGMOID_IS_ONE
-#undef SIGMOID_SHIFT
+#undef SIGMOID_MAGIC
 #undef TANH_IS_ONE
 #undef NO_INVERSE
 #undef EXP_2

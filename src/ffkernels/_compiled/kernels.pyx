@@ -37,10 +37,6 @@ include "losses.pxi"
 include "optimizers.pxi"
 
 
-def get_num_threads():
-    return wanted_threads()
-
-
 def set_num_threads(int n):
     want_threads(n)
 

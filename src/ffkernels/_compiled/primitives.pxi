@@ -7,12 +7,11 @@ cdef extern from "simd.h":
 
 cdef extern from "threads.h" nogil:
     int FF_OPENMP
-    ctypedef void (*part_function "ff_part")(const void *job, ptrdiff_t part, int thread) noexcept nogil
-    void prepare_threads "ff_prepare_threads"()
-    void want_threads "ff_want_threads"(int n)
-    int wanted_threads "ff_wanted_threads"()
-    int threads_for "ff_threads_for"(ptrdiff_t grains)
-    void in_parallel "ff_in_parallel"(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains)
+    ctypedef void (*part_function)(const void *job, ptrdiff_t part, int thread) noexcept nogil
+    void prepare_threads()
+    void want_threads(int n)
+    int threads_for(ptrdiff_t grains)
+    void in_parallel(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains)
 
 cdef extern from "real.h" nogil:
     enum: FF_LANES

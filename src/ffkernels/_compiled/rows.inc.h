@@ -45,7 +45,7 @@ static inline real FN(lanes_largest)(const real *v) {
             LANES(l) part[l] = 0;                                                                \
             FOLD(0, n, real, 0, part[l] += term;, __VA_ARGS__);                                  \
             LANES(l) high[l] = part[l];                                                          \
-        } else do {                                                                                     \
+        } else do {                                                                              \
             const ptrdiff_t stop_ = END(from_, n, SEGMENT);                                      \
             real sum[FF_LANES], part[FF_LANES];                                                  \
             LANES(l) sum[l] = 0;                                                                 \

@@ -66,8 +66,7 @@ ctypedef struct Rows:
     Order order
     bint summed                  # the values are added up, so that blocks must not depend on alignment
     bint aligned                 # groups of columns begin where a cache line of the output does
-    int arrays                   # in the slots 0 and 1 the inputs, in 2 the output
-    bint present[MAX_ARRAYS]
+    bint present[MAX_ARRAYS]     # in the slots 0 and 1 the inputs, in 2 the output
     char *data[MAX_ARRAYS]
     ptrdiff_t step[MAX_ARRAYS]   # between elements of a row, in elements
     ptrdiff_t stride[MAX_ARRAYS]  # between rows of a run, in elements
@@ -78,7 +77,6 @@ ctypedef struct Rows:
     double *sums                 # one for each block, or NULL
     char *scratch
     ptrdiff_t scratch_size       # bytes for each thread
-    int n_threads
 
 
 cdef kernel_pair both_types(row_kernel row_f32, row_kernel row_f64, lanes_kernel lanes_f32,
@@ -173,7 +171,7 @@ cdef void choose_order(Rows *rows, ptrdiff_t tile) noexcept:
         if rows.present[slot]:
             steps = steps and rows.step[slot] == 1
             strides = strides and rows.stride[slot] == 1
-            crowded = crowded or rows.step[slot] * (8 if rows.is_double else 4) % CROWDED == 0
+            crowded = crowded or rows.step[slot] * itemsize_of(rows) % CROWDED == 0
     side_by_side = rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1
     if rows.by_row == NULL:
         rows.order = BY_PICK
@@ -189,16 +187,20 @@ cdef void choose_order(Rows *rows, ptrdiff_t tile) noexcept:
         rows.order = BY_COPY
 
 
+cdef inline ptrdiff_t itemsize_of(const Rows *rows) noexcept nogil:
+    return 8 if rows.is_double else 4
+
+
 cdef inline char *row_at(const Rows *rows, int slot, ptrdiff_t offset, ptrdiff_t row) noexcept nogil:
     if not rows.present[slot]:
         return NULL
-    return rows.data[slot] + (offset + row * rows.stride[slot]) * (8 if rows.is_double else 4)
+    return rows.data[slot] + (offset + row * rows.stride[slot]) * itemsize_of(rows)
 
 
 cdef double copied_row(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, ptrdiff_t row,
                        char *scratch) noexcept nogil:
     """A row that lies in memory with a step: gathered, computed, scattered."""
-    cdef ptrdiff_t itemsize = 8 if rows.is_double else 4
+    cdef ptrdiff_t itemsize = itemsize_of(rows)
     cdef ptrdiff_t size = rows.n * itemsize
     cdef char *place[MAX_ARRAYS]
     cdef char *source
@@ -252,7 +254,7 @@ cdef double in_turn(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, 
     cdef int slot
     for slot in range(MAX_ARRAYS):
         place[slot] = row_at(rows, slot, offset[slot], row)
-        stride[slot] = rows.stride[slot] * (8 if rows.is_double else 4) if rows.present[slot] else 0
+        stride[slot] = rows.stride[slot] * itemsize_of(rows) if rows.present[slot] else 0
     while row < stop:
         value = rows.by_row(&rows.job, index, place[0], place[1], place[2], scratch, rows.n)
         sum += value
@@ -266,8 +268,7 @@ cdef double in_turn(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, 
 
 cdef inline ptrdiff_t before_line(const Rows *rows, ptrdiff_t offset) noexcept nogil:
     """How many rows lie before the first whose output begins a cache line."""
-    cdef ptrdiff_t itemsize = 8 if rows.is_double else 4
-    return (-<ptrdiff_t>row_at(rows, 2, offset, 0) & (FF_LINE - 1)) // itemsize
+    return (-<ptrdiff_t>row_at(rows, 2, offset, 0) & (FF_LINE - 1)) // itemsize_of(rows)
 
 
 cdef void do_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
@@ -325,7 +326,7 @@ cdef void do_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
 
 cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
     """Runs the kernel over every row; returns the sum of its values, in the order of the rows."""
-    cdef ptrdiff_t size, blocks, block, lanes = FF_LANES
+    cdef ptrdiff_t size, grains, blocks, block, lanes = FF_LANES
     cdef double total = 0
     cdef double sums_on_stack[64]
     cdef double *sums = sums_on_stack
@@ -344,13 +345,13 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
     rows.blocks_a_run = (rows.count + rows.block_rows - 1) // rows.block_rows
     blocks = rows.runs * rows.blocks_a_run
     size = rows.runs * rows.count * rows.n
-    n_threads = <int>min(threads_for(size // kernels.grain), blocks)
-    rows.n_threads = n_threads
-    rows.scratch_size = 0        # in rows, then in bytes
+    grains = 0 if size < GIL_ELEMENTS else size // kernels.grain
+    n_threads = <int>min(threads_for(grains), blocks)
     rows.aligned = (
         rows.order == BY_COLUMN and rows.present[2] and not rows.summed
         and rows.count >= COLUMN_LINES and rows.n <= COLUMN_STEPS
     )
+    rows.scratch_size = 0        # in rows, then in bytes
     if rows.order == BY_TILE or rows.aligned:
         rows.scratch_size = (1 + (rows.present[1] or rows.job.coefficients)) * lanes
     elif rows.order == BY_COPY or rows.order == BY_COLUMN:
@@ -359,7 +360,7 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
         rows.scratch_size = 1
     if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:
         raise MemoryError        # a row that is broadcast can be longer than memory
-    rows.scratch_size *= rows.n * (8 if rows.is_double else 4)
+    rows.scratch_size *= rows.n * itemsize_of(rows)
     if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):
         scratch = <char *>malloc(rows.scratch_size * n_threads)
         if scratch == NULL:
@@ -376,7 +377,7 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
         in_parallel(do_block, rows, blocks, 1, 0)
     else:
         with nogil:
-            in_parallel(do_block, rows, blocks, n_threads, size // kernels.grain)
+            in_parallel(do_block, rows, blocks, n_threads, grains)
     for block in range(blocks):
         total += sums[block]
     if sums != sums_on_stack:

@@ -24,7 +24,10 @@
 #define STAGED_SPAN(name, function, second_operand, x_at)                                        \
     static void FN(name##_plain)(const real *xs, const real *bs, real *out, ptrdiff_t n) {       \
         (void)bs;                                                                                \
-        EACH(real, out, n, result = FN(function)(x_at(i)););                                     \
+        EACH(real, out, n,                                                                       \
+            const FN(pair) d = FN(function##_denominator)(FN(function##_reduced)(x_at(i)));      \
+            result = FN(function##_quotient)(x_at(i), d);                                        \
+        );                                                                                       \
     }                                                                                            \
     static void FN(name##_span)(char *const *operand, const double *scalar, ptrdiff_t n) {       \
         const real *xs = (const real *)operand[0], *bs = (const real *)operand[second_operand];  \

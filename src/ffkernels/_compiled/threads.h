@@ -55,10 +55,10 @@ enum {
     FF_PATIENCE = 8   /* calls in which a helper sleeps through less than that */
 };
 
-typedef void (*ff_part)(const void *job, ptrdiff_t part, int thread);
+typedef void (*part_function)(const void *job, ptrdiff_t part, int thread);
 
 typedef struct {
-    ff_part run;
+    part_function run;
     const void *job;
     int threads;
 } ff_work;
@@ -197,11 +197,10 @@ static void ff_take_back(const ff_work *work) {
     }
 }
 
-static void ff_want_threads(int n) { atomic_store(&ff_wanted, n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
-static int ff_wanted_threads(void) { return atomic_load(&ff_wanted); }
+static void want_threads(int n) { atomic_store(&ff_wanted, n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
 
 /* How many threads so many grains of work deserve, at least one for each. */
-static int ff_threads_for(ptrdiff_t grains) {
+static int threads_for(ptrdiff_t grains) {
     int n = atomic_load_explicit(&ff_wanted, memory_order_relaxed);
     if (n > grains) n = (int)grains;
     if (n > 1) {
@@ -211,7 +210,7 @@ static int ff_threads_for(ptrdiff_t grains) {
     return n > 1 ? n : 1;
 }
 
-static void ff_prepare_threads(void) {
+static void prepare_threads(void) {
     ff_openmp_threads = omp_get_max_threads();
 #ifndef _WIN32
     pthread_atfork(NULL, NULL, ff_forget_helpers);
@@ -220,7 +219,7 @@ static void ff_prepare_threads(void) {
 
 /* Runs every part once, by at most so many threads, each of which says its number from 0 up.  `grains`
    is the whole in units of the least that is worth a thread that is awake. */
-static void ff_in_parallel(ff_part run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains) {
+static void in_parallel(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains) {
     if (threads == 1 || atomic_flag_test_and_set(&ff_taken)) {
         for (ptrdiff_t part = 0; part < parts; part++) run(job, part, 0);
         return;

@@ -162,18 +162,19 @@ cdef void walk_chunk(const void *job, ptrdiff_t chunk, int thread) noexcept nogi
 
 
 cdef void run(Walk *walk) noexcept nogil:
-    cdef ptrdiff_t size = 1, span
+    cdef ptrdiff_t size = 1, span, grains
     cdef int i, n_threads
     for i in range(walk.ndim):
         size *= walk.shape[i]
     if size == 0:
         return
-    n_threads = threads_for(size // walk.grain)
+    grains = size // walk.grain
+    n_threads = threads_for(grains)
     span = walk.chunk = walk.shape[walk.ndim - 1]
     if n_threads > 1:
         walk.chunk = max(min(CHUNK, size // (PARTS * n_threads)) // LINES * LINES, LINES)
     walk.chunks_a_span = (span + walk.chunk - 1) // walk.chunk
-    in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, size // walk.grain)
+    in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, grains)
 
 
 cdef inline void run_plain(span_function span, const double *scalars, ptrdiff_t grain, ptrdiff_t n,
