@@ -14,8 +14,6 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -54,15 +52,18 @@ _threads = 1
 
 def _quota() -> float:
     """Processors a control group grants, infinite without a limit."""
+    def read(name: str) -> str:
+        with open(f"/sys/fs/cgroup/{name}", encoding="ascii") as file:
+            return file.read()
+
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        limit, period = read("cpu.max").split()
         return math.inf if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
-        return limit_us / int((folder / "cpu.cfs_period_us").read_text()) if limit_us > 0 else math.inf
+        limit_us = int(read("cpu/cpu.cfs_quota_us"))
+        return limit_us / int(read("cpu/cpu.cfs_period_us")) if limit_us > 0 else math.inf
     except (OSError, ValueError, ZeroDivisionError):
         return math.inf
 
@@ -214,13 +215,11 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f'mode: expected "stdout" or "dicts", got {mode!r}')
-    try:
-        own_version = version("ffkernels")
-    except PackageNotFoundError:
-        own_version = "not installed"
+    from . import __version__  # there once the package, which imports this module, is complete
+
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     config: dict[str, Any] = {
-        "ffkernels": own_version,
+        "ffkernels": __version__,
         "backend": get_backend(),
         "why": _why_not or _reason,
         "isa": get_isa(),

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import operator
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -947,6 +946,8 @@ class FeedForward:
         ValueError
             If it does not hold a net.
         """
+        import zipfile  # with what it imports, a third of the package's import
+
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
                 raise ValueError(f"path: expected a file from FeedForward.save, got {path}")
