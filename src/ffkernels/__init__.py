@@ -1,6 +1,6 @@
 """Feed-forward maths for NumPy nets: fused, exact, and as fast as the processor allows."""
 
-from . import inputs, layers, optimizers
+from . import adapters, inputs, layers, optimizers
 from ._capi import get_include
 from .activations import (
     bias_identity,
@@ -40,6 +40,8 @@ from .backend import (
     show_config,
     use_backend,
 )
+from .inputs import InputLayer, inspect
+from .layers import FeedForward
 from .losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -52,6 +54,8 @@ from .losses import (
     sum_squared_error_with_grad,
 )
 from .optimizers import (
+    SGD,
+    Adam,
     adam_update,
     momentum_update,
     sgd_update,
@@ -61,8 +65,13 @@ from .optimizers import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "FeedForward",
+    "InputLayer",
     "__version__",
     "adam_update",
+    "adapters",
     "bias_identity",
     "bias_relu",
     "bias_sigmoid",
@@ -79,6 +88,7 @@ __all__ = [
     "identity_backward_bias",
     "identity_grad",
     "inputs",
+    "inspect",
     "layers",
     "log_softmax",
     "log_softmax_backward",
@@ -113,3 +123,7 @@ __all__ = [
     "tanh_grad",
     "use_backend",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,11 @@ __all__ = [
     "show_config",
     "use_backend",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 BACKENDS = ("compiled", "numpy")
 
@@ -86,12 +91,12 @@ def _threads_from_environment() -> int:
     return int(openmp) if openmp.isdecimal() and int(openmp) > 0 else _available_processors()
 
 
-def get_backend() -> str:
+def get_backend() -> Literal["compiled", "numpy"]:
     """Name of the active backend, ``"compiled"`` or ``"numpy"``."""
     return "numpy" if active is _numpy else "compiled"
 
 
-def set_backend(name: str) -> None:
+def set_backend(name: Literal["compiled", "numpy"]) -> None:
     """Make a backend the active one, for the whole process.
 
     Parameters
@@ -117,8 +122,17 @@ def set_backend(name: str) -> None:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Context with another backend.
+def use_backend(name: Literal["compiled", "numpy"]) -> Iterator[None]:
+    """Context in which another backend is the active one, for the whole process.
+
+    Parameters
+    ----------
+    name : {"compiled", "numpy"}
+
+    Raises
+    ------
+    ValueError, ImportError
+        As `set_backend`.
 
     Examples
     --------
@@ -188,7 +202,12 @@ def _tell_kernels() -> None:
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Context with another number of threads.
+    """Context with another number of threads, for the whole process.
+
+    Parameters
+    ----------
+    n : int
+        As `set_num_threads` takes it.
 
     Examples
     --------
@@ -205,7 +224,7 @@ def num_threads(n: int) -> Iterator[None]:
         set_num_threads(before)
 
 
-def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Print what runs and why, or return it.
 
     Parameters
@@ -255,7 +274,7 @@ def _start() -> str:
         except ImportError as error:
             _why_not = str(error)
     if wanted:
-        set_backend(wanted)
+        set_backend(wanted)  # type: ignore[arg-type]  # is one of BACKENDS
         return f"FFKERNELS_BACKEND={wanted}"
     if _kernels is None:
         return "no compiled kernels"

@@ -17,6 +17,11 @@ from ._arguments import Array, _any_array, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 MISSING = ("zero", "mean", "median", "drop")
 SCALES = ("standard", "minmax", None)
 

@@ -68,6 +68,11 @@ __all__ = [
     "Tanh",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _INDEX = np.dtype(np.intp)
 

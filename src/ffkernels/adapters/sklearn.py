@@ -27,6 +27,11 @@ from .. import activations, backend, losses, optimizers
 
 __all__ = ["patch", "patched", "unpatch"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 #: Minor releases whose neural_network package this module was written and tested against.
 KNOWN = ("1.8", "1.9")
 
