@@ -62,8 +62,9 @@ def test_examples_of_the_guides(guide, capsys):
         except ModuleNotFoundError as error:
             missing.append(error.name)
             continue
-        printed = iter(capsys.readouterr().out.splitlines())
+        printed = capsys.readouterr().out
+        lines = iter(printed.splitlines())
         for said in re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE):
-            assert any(f"{said},".startswith(f"{line},") for line in printed), said
+            assert any(f"{said},".startswith(f"{line},") for line in lines), f"{said} of {printed}"
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
