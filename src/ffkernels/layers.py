@@ -1,4 +1,4 @@
-"""Layers with the protocol of the deep-learning-from-scratch books, and a net fused at its seams.
+"""Layers with the protocol of the deep-learning-from-scratch books, and `FeedForward`, a whole net.
 
 A layer is called ``forward(x)``, then ``backward(dout)`` with the gradient of the loss at its
 output, and returns that at its input; ``params`` and ``grads`` list its parameters and
@@ -7,10 +7,10 @@ Nets written for the books' layers run on these when one import is changed.
 
 What a layer returns lies in memory of its own, kept for the next call and overwritten by it: from
 the second step on, training allocates nothing that grows with the batch. A smaller batch uses a
-part of the same memory. To keep the results of several calls, copy them, or construct the layer
-with ``copy=True``. A layer never changes the arrays it is given, and refers to them until its
-``backward``. It computes in the dtype of its input, `Affine` in that of ``W``. A layer or a net
-serves one thread at a time.
+part of the same memory. To keep the results of several calls, as in a list of all outputs, copy
+them, or construct the layer with ``copy=True``. A layer never changes the arrays it is given, and
+refers to them until its ``backward``. It computes in the dtype of its input, `Affine` in that of
+``W``. A layer or a net serves one thread at a time.
 """
 
 from __future__ import annotations
@@ -196,7 +196,8 @@ class Affine(_Layer):
     b : ndarray of the same dtype, shape (outputs,)
         Held by reference.
     copy : bool, default False
-        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory.
+        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory, which the
+        next call overwrites: for results that are kept, as in a list.
 
     Attributes
     ----------
@@ -344,7 +345,7 @@ class Relu(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -365,7 +366,7 @@ class Sigmoid(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -386,7 +387,7 @@ class Tanh(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -407,7 +408,7 @@ class Identity(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -432,7 +433,7 @@ class Softmax(_Layer):
     axis : int, default -1
         Where the classes lie, in ``forward`` and ``backward`` alike.
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -507,7 +508,7 @@ class SoftmaxWithLoss(_Loss):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Attributes
     ----------
@@ -584,7 +585,7 @@ class IdentityWithLoss(_Loss):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ _FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 def patch() -> None:
     """Make scikit-learn's nets use ffkernels, in the whole process, until `unpatch`.
 
-    Patching twice is patching once.  A fit that runs in another thread goes on with the new functions
+    A second call changes nothing.  A fit that runs in another thread goes on with the new functions
     from its next layer.
 
     Warns
