@@ -103,7 +103,7 @@ def test_options_are_passed_by_name():
 def choices(function, name):
     """What help() shows that a parameter may be."""
     parameter = inspect.signature(function).parameters[name]
-    hint = get_type_hints(function)[name]
+    hint = get_type_hints(function.__init__ if inspect.isclass(function) else function)[name]
     assert get_origin(hint) is Literal and str(parameter.annotation).startswith("Literal[")
     return get_args(hint)
 
@@ -117,5 +117,8 @@ def test_signatures_show_their_choices():
                 reduced += 1
     assert reduced >= 2 * 9  # at the top and in `losses`
     assert choices(ffkernels.show_config, "mode") == ("stdout", "dicts")
+    assert choices(ffkernels.FeedForward, "activation") == ("relu", "sigmoid", "tanh", "identity")
+    assert choices(ffkernels.FeedForward, "loss") == ("softmax_cross_entropy", "sum_squared_error")
+    assert choices(ffkernels.InputLayer, "missing") == ("zero", "mean", "median", "drop")
     for function in (ffkernels.set_backend, ffkernels.use_backend):
         assert choices(function, "name") == ("compiled", "numpy")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -106,9 +106,9 @@ class InputLayer:
 
     def __init__(
         self,
-        missing: str = "zero",
+        missing: Literal["zero", "mean", "median", "drop"] = "zero",
         max_missing: float = 1.0,
-        scale: str | None = "standard",
+        scale: Literal["standard", "minmax"] | None = "standard",
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.missing = missing

@@ -20,7 +20,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -735,8 +735,8 @@ class FeedForward:
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "relu",
-        loss: str = "softmax_cross_entropy",
+        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
+        loss: Literal["softmax_cross_entropy", "sum_squared_error"] = "softmax_cross_entropy",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -830,7 +830,7 @@ class FeedForward:
         Returns
         -------
         ndarray, shape (N, outputs)
-            A fresh array.
+            A fresh array of the net's dtype.
 
         Raises
         ------
@@ -875,7 +875,7 @@ class FeedForward:
         Returns
         -------
         dict of ndarray
-            `grads` itself, overwritten by the next call.
+            `grads` itself, arrays of the net's dtype, overwritten by the next call.
 
         Raises
         ------
@@ -964,7 +964,7 @@ class FeedForward:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
             )
-            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)
+            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)  # type: ignore[arg-type]
             for name, param in net.params.items():
                 stored = arrays.pop(name)
                 if stored.shape != param.shape:
