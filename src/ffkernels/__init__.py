@@ -1,4 +1,4 @@
-"""Feed-forward maths for NumPy nets: fused, exact, and as fast as the processor allows."""
+"""Feed-forward maths for NumPy nets: fused, accurate, and as fast as the processor allows."""
 
 from . import adapters, inputs, layers, optimizers
 from ._capi import get_include
