@@ -136,6 +136,17 @@ def real_number(value: Any, name: str) -> float:
     return float(array)
 
 
+def _wider(names: tuple[str, ...], arrays: list[Array]) -> np.dtype[Any]:
+    """The dtype of the result of several arrays."""
+    try:
+        return np.result_type(*arrays)
+    except TypeError:  # float16 and bfloat16, of which neither holds the other
+        raise TypeError(
+            f"{names[1]}: expected a dtype that goes with {arrays[0].dtype} of {names[0]}, "
+            f"got {arrays[1].dtype}"
+        ) from None
+
+
 def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Array], Any, Any]:
     """Arrays of one shape, in the type to compute in; that type and the type of the result."""
     arrays = [real_array(value, name) for name, value in zip(names, values, strict=True)]
@@ -144,7 +155,7 @@ def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Arr
             raise ValueError(
                 f"{name}: expected the shape of {names[0]}, {arrays[0].shape}, got {array.shape}"
             )
-    dtype = np.result_type(*arrays)
+    dtype = _wider(names, arrays)
     work = _work_dtype(dtype)
     return [_as(array, work) for array in arrays], work, dtype
 
@@ -293,7 +304,7 @@ def bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
         raise ValueError(
             f"b: expected the shape of x's last axis, {array.shape[-1:]}, got {addend.shape}"
         )
-    dtype = np.result_type(array, addend)
+    dtype = _wider(("x", "b"), [array, addend])
     work = _work_dtype(dtype)
     target, result = _output(out, array, work, dtype, {"x": x})
     if out is not None:
