@@ -359,7 +359,7 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
         rows.scratch_size = 1 + MAX_ARRAYS
     elif rows.job.coefficients:
         rows.scratch_size = 1
-    if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:
+    if <double>rows.scratch_size * rows.n * n_threads > <double>(PTRDIFF_MAX // 16):
         raise MemoryError        # a row that is broadcast can be longer than memory
     rows.scratch_size *= rows.n * itemsize_of(rows)
     if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):
