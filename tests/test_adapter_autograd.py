@@ -450,7 +450,7 @@ def test_jax_refuses_when_tracing(jax):
     refused(np.exceptions.AxisError, "axis 2", jax.softmax, X, axis=2)
     refused(ValueError, "targets: expected class indices of shape", loss, X, np.zeros(3, int))
     refused(TypeError, "targets: expected integers", loss, X, np.zeros(4))
-    refused(ValueError, "weight: expected shape", loss, X, CLASSES, weight=np.ones(4))
+    refused(ValueError, "weight: expected one number a class", loss, X, CLASSES, weight=np.ones(4))
     refused(ValueError, "reduction", loss, X, CLASSES, reduction="total")
     refused(ValueError, "label_smoothing", loss, X, CLASSES, label_smoothing=2)
     refused(TypeError, "ignore_index", loss, X, CLASSES, ignore_index=1.5)

@@ -1,4 +1,4 @@
-"""Layers with the protocol of the deep-learning-from-scratch books, and a net fused at its seams.
+"""Layers with the protocol of the deep-learning-from-scratch books, and `FeedForward`, a whole net.
 
 A layer is called ``forward(x)``, then ``backward(dout)`` with the gradient of the loss at its
 output, and returns that at its input; ``params`` and ``grads`` list its parameters and
@@ -7,10 +7,10 @@ Nets written for the books' layers run on these when one import is changed.
 
 What a layer returns lies in memory of its own, kept for the next call and overwritten by it: from
 the second step on, training allocates nothing that grows with the batch. A smaller batch uses a
-part of the same memory. To keep the results of several calls, copy them, or construct the layer
-with ``copy=True``. A layer never changes the arrays it is given, and refers to them until its
-``backward``. It computes in the dtype of its input, `Affine` in that of ``W``. A layer or a net
-serves one thread at a time.
+part of the same memory. To keep the results of several calls, as in a list of all outputs, copy
+them, or construct the layer with ``copy=True``. A layer never changes the arrays it is given, and
+refers to them until its ``backward``. It computes in the dtype of its input, `Affine` in that of
+``W``. A layer or a net serves one thread at a time.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from __future__ import annotations
 import math
 import operator
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +67,11 @@ __all__ = [
     "SoftmaxWithLoss",
     "Tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _INDEX = np.dtype(np.intp)
@@ -192,7 +196,8 @@ class Affine(_Layer):
     b : ndarray of the same dtype, shape (outputs,)
         Held by reference.
     copy : bool, default False
-        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory.
+        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory, which the
+        next call overwrites: for results that are kept, as in a list.
 
     Attributes
     ----------
@@ -340,7 +345,7 @@ class Relu(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -361,7 +366,7 @@ class Sigmoid(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -382,7 +387,7 @@ class Tanh(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -403,7 +408,7 @@ class Identity(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -428,7 +433,7 @@ class Softmax(_Layer):
     axis : int, default -1
         Where the classes lie, in ``forward`` and ``backward`` alike.
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -503,7 +508,7 @@ class SoftmaxWithLoss(_Loss):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Attributes
     ----------
@@ -580,7 +585,7 @@ class IdentityWithLoss(_Loss):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Attributes
     ----------
@@ -730,8 +735,8 @@ class FeedForward:
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "relu",
-        loss: str = "softmax_cross_entropy",
+        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
+        loss: Literal["softmax_cross_entropy", "sum_squared_error"] = "softmax_cross_entropy",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -825,7 +830,7 @@ class FeedForward:
         Returns
         -------
         ndarray, shape (N, outputs)
-            A fresh array.
+            A fresh array of the net's dtype.
 
         Raises
         ------
@@ -870,7 +875,7 @@ class FeedForward:
         Returns
         -------
         dict of ndarray
-            `grads` itself, overwritten by the next call.
+            `grads` itself, arrays of the net's dtype, overwritten by the next call.
 
         Raises
         ------
@@ -947,6 +952,8 @@ class FeedForward:
         ValueError
             If it does not hold a net.
         """
+        import zipfile  # with what it imports, a third of the package's import
+
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
                 raise ValueError(f"path: expected a file from FeedForward.save, got {path}")
@@ -957,7 +964,7 @@ class FeedForward:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
             )
-            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)
+            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)  # type: ignore[arg-type]
             for name, param in net.params.items():
                 stored = arrays.pop(name)
                 if stored.shape != param.shape:

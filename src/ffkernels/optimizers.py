@@ -18,6 +18,11 @@ from ._arguments import Array, at_least
 
 __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Params = Mapping[Any, Array] | Sequence[Array]
 Grads = Mapping[Any, npt.ArrayLike] | Sequence[npt.ArrayLike]
 

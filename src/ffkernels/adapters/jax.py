@@ -14,7 +14,7 @@ class index out of range is found when the program runs: ``jax.errors.JaxRuntime
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,11 @@ __all__ = [
     "sum_squared_error",
     "tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # JAX's arrays and tracers; what they are is left to it.
 Array = Any
@@ -247,7 +252,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     return _log_softmax(x, _axis(axis, x.ndim))
 
 
-def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
+def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False) -> Array:
     """Logarithm of Σeˣ along an axis, as `ffkernels.logsumexp`.
 
     Parameters
@@ -419,7 +424,7 @@ def softmax_cross_entropy(
     weight: Array | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Array:
     """Cross-entropy of the softmax of logits, as `ffkernels.softmax_cross_entropy`.
 
@@ -466,7 +471,12 @@ def softmax_cross_entropy(
 
 
 def cross_entropy(
-    p: Array, t: Array, axis: int = -1, eps: float = 0.0, reduction: str = "mean"
+    p: Array,
+    t: Array,
+    *,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Array:
     """Cross-entropy of probabilities, as `ffkernels.cross_entropy`.
 
@@ -500,7 +510,9 @@ def cross_entropy(
     return _class_loss("cross_entropy", "p", x, t, None, axis, reduction, eps=_arguments.clip(eps))
 
 
-def sum_squared_error(y: Array, t: Array, reduction: str = "mean") -> Array:
+def sum_squared_error(
+    y: Array, t: Array, *, reduction: Literal["mean", "sum", "none"] = "mean"
+) -> Array:
     """Half the sum of squared errors, ½ Σ (y - t)² a row, as `ffkernels.sum_squared_error`.
 
     Parameters

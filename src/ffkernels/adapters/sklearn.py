@@ -27,6 +27,11 @@ from .. import activations, backend, losses, optimizers
 
 __all__ = ["patch", "patched", "unpatch"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 #: Minor releases whose neural_network package this module was written and tested against.
 KNOWN = ("1.8", "1.9")
 
@@ -38,7 +43,7 @@ _FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 def patch() -> None:
     """Make scikit-learn's nets use ffkernels, in the whole process, until `unpatch`.
 
-    Patching twice is patching once.  A fit that runs in another thread goes on with the new functions
+    A second call changes nothing.  A fit that runs in another thread goes on with the new functions
     from its next layer.
 
     Warns

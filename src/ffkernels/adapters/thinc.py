@@ -20,6 +20,11 @@ from .. import activations
 
 __all__ = ["FFKernelsOps"]
 
+
+def __dir__():
+    return __all__
+
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 # thinc clips what its sigmoid sees to [-20, 20]; sigmoid is monotone, so its result may be clipped.

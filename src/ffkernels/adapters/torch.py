@@ -11,7 +11,7 @@ one that is not on the CPU, and otherwise what its namesake in `ffkernels` does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +33,11 @@ __all__ = [
     "sum_squared_error",
     "tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 
@@ -235,7 +240,7 @@ class _LogSumExp(Function):
     def forward(ctx: Any, x: Tensor, axis: int) -> Tensor:
         ctx.axis = axis
         ctx.save_for_backward(x)
-        return _tensor(_activations.logsumexp(_floats(x, "x"), axis, True))
+        return _tensor(_activations.logsumexp(_floats(x, "x"), axis, keepdims=True))
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
@@ -243,7 +248,7 @@ class _LogSumExp(Function):
         return dy * softmax(x, ctx.axis), None
 
 
-def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
+def logsumexp(x: Tensor, axis: int = -1, *, keepdims: bool = False) -> Tensor:
     """Logarithm of Σeˣ along an axis, as `ffkernels.logsumexp`.
 
     Parameters
@@ -323,7 +328,7 @@ def softmax_cross_entropy(
     weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
     """Cross-entropy of the softmax of logits, as `ffkernels.softmax_cross_entropy`.
 
@@ -383,7 +388,12 @@ def softmax_cross_entropy(
 
 
 def cross_entropy(
-    p: Tensor, t: Any, axis: int = -1, eps: float = 0.0, reduction: str = "mean"
+    p: Tensor,
+    t: Any,
+    *,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
     """Cross-entropy of probabilities, as `ffkernels.cross_entropy`.
 
@@ -422,14 +432,16 @@ def cross_entropy(
     return _Loss.apply(
         p,
         None,
-        lambda x: _losses.cross_entropy(x, t, axis, eps, reduction),
-        lambda x: _losses.cross_entropy_with_grad(x, t, axis, eps, reduction),
+        lambda x: _losses.cross_entropy(x, t, axis=axis, eps=eps, reduction=reduction),
+        lambda x: _losses.cross_entropy_with_grad(x, t, axis=axis, eps=eps, reduction=reduction),
         _along(axis),
         curvature,
     )[0]
 
 
-def sum_squared_error(y: Tensor, t: Tensor, reduction: str = "mean") -> Tensor:
+def sum_squared_error(
+    y: Tensor, t: Tensor, *, reduction: Literal["mean", "sum", "none"] = "mean"
+) -> Tensor:
     """Half the sum of squared errors, ½ Σ (y - t)² a row, as `ffkernels.sum_squared_error`.
 
     Parameters
@@ -456,8 +468,8 @@ def sum_squared_error(y: Tensor, t: Tensor, reduction: str = "mean") -> Tensor:
     return _Loss.apply(
         y,
         t,
-        lambda x: _losses.sum_squared_error(x, targets, reduction),
-        lambda x: _losses.sum_squared_error_with_grad(x, targets, reduction),
+        lambda x: _losses.sum_squared_error(x, targets, reduction=reduction),
+        lambda x: _losses.sum_squared_error_with_grad(x, targets, reduction=reduction),
         lambda dloss: dloss.reshape(dloss.shape + (1,) * (y.dim() - 1)) if dloss.dim() else dloss,
         lambda grad, v: v * factor,
     )[0]

@@ -53,6 +53,11 @@ __all__ = [
     "use_book_values",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 #: Where the book computes another value: the name of each difference, and what the book does.
 DIFFERENCES = {
     "relu_grad_at_zero": "relu_grad is 1 at 0, not 0",
