@@ -1,7 +1,5 @@
 """More classes than a float has numbers for: an odd one beyond 2^24 is none."""
 
-import os
-
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,12 +12,12 @@ CLASSES = FIRST + 2 * ROWS
 
 
 def free_memory():
-    """Bytes that may be had without swapping, as far as the system says."""
+    """Bytes that may be had without swapping, as far as the system says: Linux."""
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+        return 0
 
 
 @pytest.mark.skipif(free_memory() < 3 * 2**30, reason="too little memory for a gradient of 1 GiB")

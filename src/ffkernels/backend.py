@@ -86,7 +86,9 @@ def _threads_from_environment() -> int:
     own = os.environ.get("FFKERNELS_NUM_THREADS")
     if own:
         if not own.isdecimal() or not 1 <= int(own) <= MAX_THREADS:
-            raise ValueError(f"FFKERNELS_NUM_THREADS: expected an integer from 1 to {MAX_THREADS}, got {own!r}")
+            raise ValueError(
+                f"FFKERNELS_NUM_THREADS: expected an integer from 1 to {MAX_THREADS}, got {own!r}"
+            )
         return int(own)
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if openmp.isdecimal() and int(openmp) > 0:

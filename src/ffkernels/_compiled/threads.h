@@ -10,7 +10,7 @@
    before it sleeps.  One call at a time has the helpers; others meanwhile, from other threads, go
    without.
 
-   Threads and locks are Python's own, which it has for every system; helpers run no Python code. */
+   Helpers and their locks are Python's own, which it has for every system; they run no Python code. */
 #ifndef FFKERNELS_THREADS_H
 #define FFKERNELS_THREADS_H
 
@@ -156,24 +156,26 @@ static PyThread_type_lock ff_held_lock(void) {
     return lock;
 }
 
-/* Starts a thread that takes no signal but those of its own faults.  It has its mask from who starts it:
-   with the caller's it would take what the application has blocked to wait for. */
-static unsigned long ff_start_thread(void (*function)(void *), void *argument) {
+/* A thread has its signal mask from who starts it.  With the caller's it would take what the application
+   has blocked to wait for; so none but the signals of its own faults, which tools report. */
 #ifdef _WIN32
-    return PyThread_start_new_thread(function, argument);
+typedef int ff_signals;
+static ff_signals ff_block_signals(void) { return 0; }
+static void ff_restore_signals(ff_signals before) { (void)before; }
 #else
-    sigset_t blocked, before;
+typedef sigset_t ff_signals;
+static ff_signals ff_block_signals(void) {
+    ff_signals blocked, before;
     sigfillset(&blocked);
     sigdelset(&blocked, SIGSEGV);
     sigdelset(&blocked, SIGBUS);
     sigdelset(&blocked, SIGFPE);
     sigdelset(&blocked, SIGILL);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    const unsigned long thread = PyThread_start_new_thread(function, argument);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return thread;
-#endif
+    return before;
 }
+static void ff_restore_signals(ff_signals before) { pthread_sigmask(SIG_SETMASK, &before, NULL); }
+#endif
 
 /* Starts helpers until there are as many threads as wanted; returns how many there are. */
 static int ff_start(int threads) {
@@ -183,7 +185,9 @@ static int ff_start(int threads) {
         if (!helper->done) helper->done = ff_held_lock();
         if (!helper->wake || !helper->done) break;
         helper->avoided = -1;
-        helper->thread = ff_start_thread(ff_help, helper);
+        const ff_signals before = ff_block_signals();
+        helper->thread = PyThread_start_new_thread(ff_help, helper);
+        ff_restore_signals(before);
         if (helper->thread == PYTHREAD_INVALID_THREAD_ID) break;
     }
     return threads < ff_started ? threads : ff_started;
@@ -230,26 +234,43 @@ static int threads_for(ptrdiff_t grains) {
     return n > 1 ? n : 1;
 }
 
-#if FF_OPENMP
-static void ff_ask_openmp(void *answered) {
-    ff_openmp_threads = omp_get_max_threads();
-    PyThread_release_lock((PyThread_type_lock)answered);
-}
-#endif
-
 /* What OpenMP has without a limit only a new thread can tell: a limit is of the thread that sets it, and
-   may stand when this module is loaded.  The lock is kept: who releases it may not yet be out of it. */
-static void ff_note_openmp(void) {
-    ff_openmp_threads = omp_get_max_threads();
-#if FF_OPENMP
-    PyThread_type_lock answered = ff_held_lock();
-    if (answered && ff_start_thread(ff_ask_openmp, answered) != PYTHREAD_INVALID_THREAD_ID)
-        PyThread_acquire_lock(answered, WAIT_LOCK);
-#endif
+   may stand when this module is loaded. */
+static void ff_note_openmp(void) { ff_openmp_threads = omp_get_max_threads(); }
+
+#if !FF_OPENMP
+static void ff_ask_new_thread(void) {}
+#elif defined(_WIN32)
+static DWORD WINAPI ff_new_thread(void *unused) {
+    (void)unused;
+    ff_note_openmp();
+    return 0;
 }
+
+static void ff_ask_new_thread(void) {
+    HANDLE thread = CreateThread(NULL, 0, ff_new_thread, NULL, 0, NULL);
+    if (!thread) return;
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
+}
+#else
+static void *ff_new_thread(void *unused) {
+    (void)unused;
+    ff_note_openmp();
+    return NULL;
+}
+
+static void ff_ask_new_thread(void) {
+    pthread_t thread;
+    const ff_signals before = ff_block_signals();
+    if (!pthread_create(&thread, NULL, ff_new_thread, NULL)) pthread_join(thread, NULL);
+    ff_restore_signals(before);
+}
+#endif
 
 static void prepare_threads(void) {
     ff_note_openmp();
+    ff_ask_new_thread();
 #ifndef _WIN32
     pthread_atfork(NULL, NULL, ff_forget_helpers);
 #endif
