@@ -317,6 +317,91 @@ def test_losses_refuse():
         IdentityWithLoss().forward(normal(4, 1), normal(4))
 
 
+def everything(layer):
+    """All that a layer knows, written out."""
+    return repr(vars(layer))
+
+
+ONE_HOT = np.eye(3)[[0, 2]]
+X32 = normal(2, 3, dtype=np.float32)
+WRONG = {
+    "a class index out of range": (SoftmaxWithLoss, [0, 2], X32, [1, 3]),
+    "after indices that were converted": (SoftmaxWithLoss, np.int8([0, 2]), X32, np.int8([1, 3])),
+    "a negative index": (SoftmaxWithLoss, ONE_HOT, X32, np.int32([1, -1])),
+    "another shape": (SoftmaxWithLoss, ONE_HOT, X32, np.eye(3)),
+    "text as targets": (SoftmaxWithLoss, ONE_HOT, X32, ["a", "b"]),
+    "text as logits": (SoftmaxWithLoss, ONE_HOT, np.full((2, 3), "a"), ONE_HOT),
+    "floats as classes": (SoftmaxWithLoss, [0, 2], X32, [0.0, 1.0]),
+    "values of another shape": (IdentityWithLoss, ONE_HOT, X32, [[1], [2]]),
+    "complex values": (IdentityWithLoss, ONE_HOT, X32, ONE_HOT * 1j),
+}
+
+
+@pytest.mark.parametrize(("layer", "t", "wrong_x", "wrong_t"), WRONG.values(), ids=WRONG)
+def test_a_refused_loss_changes_nothing(layer, t, wrong_x, wrong_t):
+    layer, untouched = layer(), layer()
+    untouched.forward(X32, t)
+    layer.forward(X32, t)
+    before = everything(layer)
+    with pytest.raises((TypeError, ValueError, IndexError)):
+        layer.forward(wrong_x, wrong_t)
+    assert everything(layer) == before
+    np.testing.assert_array_equal(layer.t, t)
+    np.testing.assert_array_equal(layer.backward(), untouched.backward())
+
+
+@every_layer
+def test_a_refused_layer_changes_nothing(layer, shape):
+    layer, x = layer(), normal(*shape)
+    dx = layer.backward(layer.forward(x)).copy()
+    before = everything(layer)
+    dout = layer.forward(x).copy()
+    for wrong in (x * 1j, np.full(shape, "a")):
+        with pytest.raises(TypeError, match="x: expected real numbers"):
+            layer.forward(wrong)
+        with pytest.raises(TypeError, match="dout: expected real numbers"):
+            layer.backward(dout * 1j)
+    assert everything(layer) == before
+    np.testing.assert_array_equal(layer.backward(dout), dx)
+
+
+def test_affine_with_parameters_that_do_not_fit_changes_nothing():
+    layer, x = Affine(normal(3, 2), normal(2)), normal(4, 3)
+    layer.forward(x)
+    before = everything(layer)
+    b, layer.b = layer.b, np.zeros(5)
+    with pytest.raises(ValueError, match="b: expected the shape of x's last axis"):
+        layer.forward(normal(2, 3))
+    layer.b = b
+    assert everything(layer) == before
+    assert layer.backward().shape == (4, 3)
+
+
+@pytest.mark.parametrize("targets", [np.float64, np.float32, np.float16, np.int64])
+def test_half_precision_is_compared_with_targets_as_the_function_does(targets):
+    t = np.array([[1e5, 1.0], [0.0, 7e4]], np.float64)
+    if targets is np.float16:
+        t = np.clip(t, 0, 6e4)
+    t = t.astype(targets)
+    layer, y = IdentityWithLoss(), np.array([[1.0, 2.0], [3.0, 4.0]], np.float16)
+    wide = y.astype(np.float64), t.astype(np.float64)
+    loss, dx = ff.sum_squared_error_with_grad(*wide)
+    assert np.isfinite(loss)
+    np.testing.assert_allclose(layer.forward(y, t), loss, rtol=1e-6)
+    assert layer.loss.dtype == np.float32
+    for _ in range(2):
+        got = layer.backward()
+        assert got.dtype == np.float16
+        np.testing.assert_array_equal(got, dx.astype(np.float16))
+
+
+def test_half_precision_takes_probabilities_with_all_their_digits():
+    x, t = normal(4, 3).astype(np.float16), np.full((4, 3), 1 / 3)
+    layer = SoftmaxWithLoss()
+    np.testing.assert_allclose(layer.forward(x, t), ff.softmax_cross_entropy(x, t), rtol=1e-7)
+    assert layer.backward().dtype == np.float16
+
+
 # --- nets in the manner of the books -------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, _any_array, real_array
+from ._arguments import Array, _any_array, _work_dtype, real_array
 from .activations import (
     bias_identity,
     bias_relu,
@@ -150,7 +150,10 @@ def _targets(t: npt.ArrayLike, out: Array, allocate: _Allocate) -> npt.ArrayLike
     """Return targets in the type the losses compute with, or as they came for them to refuse."""
     array = _any_array(t, "t")
     if array.shape == out.shape:
-        return _cast(_numbers(array, "t"), out.dtype, allocate)
+        numbers = _numbers(array, "t")
+        # To outputs of half precision the losses compare in float32, which holds more targets.
+        dtype = out.dtype if numbers.dtype == out.dtype else _work_dtype(out.dtype)
+        return _cast(numbers, dtype, allocate)
     if array.dtype.kind in "iu" and np.can_cast(array.dtype, _INDEX):
         return _cast(array, _INDEX, allocate)
     return t
@@ -266,9 +269,10 @@ class Affine(_Layer):
         inputs, outputs = self.W.shape
         batch = _batch(x, inputs)
         rows = _rows(batch, inputs, self.W.dtype, self._argument)
-        self._saved, self._shape = rows, batch.shape
         out = np.matmul(rows, self.W, out=self._out((len(rows), outputs), self.W.dtype))
-        return bias_identity(out, self.b, out)
+        out = bias_identity(out, self.b, out)
+        self._saved, self._shape = rows, batch.shape
+        return out
 
     def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
         """Return the gradient at x, dout·Wᵀ in the shape of x; set dW = xᵀ·dout and db = Σ dout.
@@ -490,11 +494,18 @@ class _Loss(_Layer):
         super().__init__(copy=copy)
         self.loss: Any = None
         self.t: Any = None
+        # Targets are converted into memory of their own, lest those of the last call be overwritten
+        # by some that are then refused.
+        self._next_argument = np.empty if copy else _Buffer()
 
     @property
     def y(self) -> Array | None:
         """The net's output that the last ``forward`` compared with the targets."""
         return self._saved
+
+    def _keep(self, loss: Any, t: npt.ArrayLike) -> None:
+        self.loss, self.t = loss, t
+        self._argument, self._next_argument = self._next_argument, self._argument
 
 
 class SoftmaxWithLoss(_Loss):
@@ -550,10 +561,11 @@ class SoftmaxWithLoss(_Loss):
             If a class index is out of range.
         """
         x = _floats(x, "x")
-        self.t = _targets(t, x, self._argument)
-        self.loss = softmax_cross_entropy(x, self.t)
+        t = _targets(t, x, self._next_argument)
+        loss = softmax_cross_entropy(x, t)
         self._saved = softmax(x, -1, self._out(x.shape, x.dtype))
-        return self.loss
+        self._keep(loss, t)
+        return loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """Return the gradient at x, dout·(y - t)/N.
@@ -620,10 +632,11 @@ class IdentityWithLoss(_Loss):
             If the shapes differ.
         """
         y = _floats(x, "x")
-        self.t = _targets(t, y, self._argument)
-        self.loss = sum_squared_error(y, self.t)
+        t = _targets(t, y, self._next_argument)
+        loss = sum_squared_error(y, t)
         self._saved = y
-        return self.loss
+        self._keep(loss, t)
+        return loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """Return the gradient at x, dout·(x - t)/N.
@@ -641,7 +654,12 @@ class IdentityWithLoss(_Loss):
             If dout is not a number.
         """
         y = self._from_forward()
-        return sum_squared_error_backward(y, self.t, dout, out=self._dx(y.shape, y.dtype))
+        dx = self._dx(y.shape, y.dtype)
+        if self.t.dtype == y.dtype:
+            return sum_squared_error_backward(y, self.t, dout, out=dx)
+        with np.errstate(over="ignore"):  # beyond half precision's range is infinity
+            dx[...] = sum_squared_error_backward(y, self.t, dout)
+        return dx
 
 
 _FUSED = {
