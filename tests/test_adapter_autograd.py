@@ -95,6 +95,21 @@ def test_nothing_is_imported_with_the_package():
     assert printed.stdout.strip() == ""
 
 
+@pytest.mark.parametrize("library", [*LIBRARIES, "thinc"])
+def test_an_adapter_without_its_library_names_the_extra(library):
+    code = (
+        f"import sys; sys.modules['{library}'] = None\n"
+        "import importlib\n"
+        f"try: importlib.import_module('ffkernels.adapters.{library}')\n"
+        "except ImportError as error: print(error, error.__cause__)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout == (
+        f"ffkernels.adapters.{library} needs {library}, which is not installed: "
+        f"pip install 'ffkernels[{library}]' None\n"
+    )
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_all_names_are_those_of_ffkernels(library, request):
     adapter = request.getfixturevalue(library)

@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import autograd.numpy as anp
 import numpy as np
-from autograd.extend import defjvp, defvjp, primitive
-from autograd.tracer import getval, isbox
 
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import autograd.numpy as anp
+except ModuleNotFoundError as error:
+    raise missing(error, "autograd") from None
+
+from autograd.extend import defjvp, defvjp, primitive
+from autograd.tracer import getval, isbox
+
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
 __all__ = [

@@ -17,14 +17,21 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.lax import stop_gradient
 
 from .. import _arguments
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import jax
+except ModuleNotFoundError as error:
+    raise missing(error, "jax") from None
+
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
 from . import _xla
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 

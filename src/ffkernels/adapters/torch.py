@@ -19,14 +19,21 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.forward_ad import unpack_dual
 
 from .. import _arguments
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise missing(error, "torch") from None
+
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.forward_ad import unpack_dual
+
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
 __all__ = [
@@ -98,9 +105,9 @@ def _array(value: Any) -> Any:
 def _bfloat16() -> Any:
     try:
         import ml_dtypes
-    except ImportError:
-        raise ImportError(
-            "bfloat16 needs ml_dtypes, which NumPy lacks: pip install 'ffkernels[torch]'"
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "bfloat16 needs ml_dtypes, which is not installed: pip install 'ffkernels[torch]'"
         ) from None
     return ml_dtypes.bfloat16
 
