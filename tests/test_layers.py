@@ -313,8 +313,8 @@ def test_losses_refuse():
         SoftmaxWithLoss().forward(normal(2, 3), [0, 3])
     with pytest.raises(TypeError, match="targets: expected integers as class indices"):
         SoftmaxWithLoss().forward(normal(2, 3), [0.0, 1.0])
-    with pytest.raises(ValueError, match=r"expected the shape of y, \(4, 1\), got \(4,\)"):
-        IdentityWithLoss().forward(normal(4, 1), normal(4))
+    with pytest.raises(ValueError, match=r"expected the shape of y, \(4, 2\), got \(4,\)"):
+        IdentityWithLoss().forward(normal(4, 2), normal(4))
 
 
 def everything(layer):
@@ -721,7 +721,10 @@ def test_random_start():
     [
         ({"sizes": [3]}, ValueError, "sizes: expected two or more numbers from 1 up, got (3,)"),
         ({"sizes": [3, 0, 1]}, ValueError, "sizes: expected two or more numbers from 1 up"),
-        ({"sizes": [3, 1.5]}, TypeError, "'float' object cannot be interpreted as an integer"),
+        ({"sizes": [3, 1.5]}, TypeError, "sizes: expected one list of integers, such as FeedForw"),
+        ({"sizes": 3}, TypeError, "FeedForward([4, 16, 3]), got 3"),
+        ({"sizes": "3-2"}, TypeError, "such as FeedForward([4, 16, 3]), got '3-2'"),
+        ({"sizes": None}, TypeError, "sizes: expected one list of integers"),
         ({"activation": "swish"}, ValueError, "activation: expected one of ['relu', 'sigmoid', 't"),
         ({"loss": "hinge"}, ValueError, "loss: expected one of ['softmax_cross_entropy', 'sum_sq"),
         ({"dtype": np.float16}, ValueError, "dtype: expected float32 or float64, got float16"),
@@ -731,6 +734,48 @@ def test_net_refuses_arguments(arguments, error, message):
     with pytest.raises(error) as caught:
         FeedForward(**{"sizes": [3, 2]} | arguments)
     assert message in str(caught.value)
+
+
+def test_sizes_one_by_one_are_told_how_they_are_meant():
+    with pytest.raises(TypeError) as caught:
+        FeedForward(3, 4, 2)
+    assert str(caught.value) == (
+        "sizes: expected one list of integers, such as FeedForward([4, 16, 3]), got 3, 4, ..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "came"),
+    [
+        (Adam, "the class Adam: write Adam(...)"),
+        ("adam", "'adam'"),
+        (None, "NoneType"),
+        (0.1, "float"),
+        (SGD, "the class SGD: write SGD(...)"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused_before_the_step(optimizer, came):
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(5)
+    before = copy.deepcopy((net.params, net.grads))
+    with pytest.raises(TypeError) as caught:
+        net.train_step(x, t, optimizer)
+    assert str(caught.value) == (
+        "optimizer: expected SGD(lr=0.1), Adam() or another object with update(params, grads), "
+        f"got {came}"
+    )
+    for now, then in zip((net.params, net.grads), before, strict=True):
+        for key in now:
+            np.testing.assert_array_equal(now[key], then[key])
+
+
+def test_what_layers_and_nets_say_they_are():
+    assert repr(FeedForward([4, 16, 3], "tanh", dtype=np.float64)) == (
+        "FeedForward([4, 16, 3], activation='tanh', loss='softmax_cross_entropy', dtype=float64)"
+    )
+    assert repr(Affine(normal(3, 2), normal(2))) == "Affine(3 inputs, 2 outputs, float64)"
+    assert repr(Softmax(0)) == "Softmax(axis=0)"
+    for layer in (Relu, Sigmoid, Tanh, Identity, SoftmaxWithLoss, IdentityWithLoss):
+        assert repr(layer()) == f"{layer.__name__}()"
 
 
 def test_net_refuses_data_and_stays_as_it_was():
@@ -759,10 +804,38 @@ def test_net_refuses_data_and_stays_as_it_was():
             np.testing.assert_array_equal(now[key], then[key])
 
 
+@pytest.mark.parametrize("given", [np.float32, np.float64, list])
+def test_regression_of_one_output_takes_values_in_a_row(given):
+    net, other = (FeedForward([4, 5, 1], loss="sum_squared_error", seed=0) for _ in range(2))
+    x, column = normal(6, 4), normal(6, 1, seed=1)
+    t = column[:, 0].tolist() if given is list else column[:, 0].astype(given)
+    assert net.loss(x, t) == other.loss(x, column)
+    for _ in range(3):
+        assert net.train_step(x, t, SGD(0.1)) == other.train_step(x, column, SGD(0.1))
+    for key, param in net.params.items():
+        np.testing.assert_array_equal(param, other.params[key])
+    layer = IdentityWithLoss()
+    column = column.astype(np.asarray(t).dtype)
+    assert layer.forward(x[:, :1], t) == ff.sum_squared_error(x[:, :1], column)
+    assert layer.backward().shape == (6, 1)
+
+
 def test_regression_refuses_targets_that_would_broadcast():
+    net = FeedForward([4, 5, 2], loss="sum_squared_error", seed=0)
+    for t in (normal(6), normal(6, 1), normal(1, 2)):
+        with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 2\), got \("):
+            net.gradient(normal(6, 4), t)
     net = FeedForward([4, 5, 1], loss="sum_squared_error", seed=0)
-    with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 1\), got \(6,\)"):
-        net.gradient(normal(6, 4), normal(6))
+    for t in (normal(5), normal(1, 6), normal(1)):
+        with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 1\), got \("):
+            net.gradient(normal(6, 4), t)
+
+
+def test_one_class_has_indices_in_a_row():
+    net = FeedForward([4, 5, 1], seed=0)
+    assert net.loss(normal(6, 4), np.zeros(6, int)) == 0
+    with pytest.raises(TypeError, match="targets: expected integers"):
+        net.loss(normal(6, 4), np.zeros(6))
 
 
 # --- memory --------------------------------------------------------------------------------------

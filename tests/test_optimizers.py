@@ -299,3 +299,11 @@ def test_parameters_must_be_float_arrays():
 def test_hyperparameters_out_of_range(construct, message):
     with pytest.raises(ValueError, match=message):
         construct()
+
+
+def test_what_optimizers_say_they_are():
+    for text in (
+        "SGD(lr=0.1, momentum=0.9, weight_decay=0.0)",
+        "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)",
+    ):
+        assert repr(eval(text, {"SGD": SGD, "Adam": Adam})) == text

@@ -226,6 +226,9 @@ class SGD:
         self.weight_decay = at_least(weight_decay, "weight_decay", 0)
         self._velocities: dict[Hashable, Array] = {}
 
+    def __repr__(self) -> str:
+        return f"SGD(lr={self.lr}, momentum={self.momentum}, weight_decay={self.weight_decay})"
+
     def update(self, params: Params, grads: Grads) -> None:
         """Take one step against the gradients, changing the parameters in place.
 
@@ -310,6 +313,11 @@ class Adam:
         self._m: dict[Hashable, Array] = {}
         self._v: dict[Hashable, Array] = {}
         self._steps: Counter[Hashable] = Counter()
+
+    def __repr__(self) -> str:
+        return (
+            f"Adam(lr={self.lr}, betas={self.betas}, eps={self.eps}, weight_decay={self.weight_decay})"
+        )
 
     def update(self, params: Params, grads: Grads) -> None:
         """Take one step against the gradients, changing the parameters in place.

@@ -562,6 +562,9 @@ class Dropout(_layers._Layer):
         self.dropout_ratio = ratio
         self.mask: Array | None = None
 
+    def __repr__(self) -> str:
+        return f"Dropout({self.dropout_ratio})"
+
     def forward(self, x: npt.ArrayLike, train_flg: bool = True) -> Array:
         """Return x, of which some numbers are 0, or in tests x·(1 - dropout_ratio).
 
@@ -690,6 +693,9 @@ class BatchNormalization(_layers._Layer):
         self.gamma, self.beta = gamma, beta
         self.dgamma: Array | None = None
         self.dbeta: Array | None = None
+
+    def __repr__(self) -> str:
+        return f"BatchNormalization({len(self.gamma)} columns, {self.gamma.dtype})"
 
     @property
     def params(self) -> list[Array]:
