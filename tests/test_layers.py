@@ -778,6 +778,42 @@ def test_what_layers_and_nets_say_they_are():
         assert repr(layer()) == f"{layer.__name__}()"
 
 
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        ([[1, 2], [3, 4], [5]], ": row 0 has length 2, row 2 has length 1"),
+        ([[1, 2], 3], ": row 0 has length 2, row 1 is 3"),
+        ([[1, 2], None], ": row 0 has length 2, row 1 is None"),
+        ([[[1], [2, 3]], [[1], [2]]], ""),
+    ],
+)
+def test_ragged_lists_are_told_which_row(x, told):
+    net = FeedForward([2, 3], seed=0)
+    for call in (net.predict, Relu().forward, ff.softmax):
+        with pytest.raises(ValueError) as caught:
+            call(x)
+        assert str(caught.value) == f"x: expected rows of one length, got a ragged list{told}"
+
+
+@pytest.mark.parametrize("label", [-1, -100])
+def test_labels_of_rows_without_one_are_told_of_ignore_index(label):
+    net, x, t = FeedForward([2, 3], seed=0), normal(2, 2), [0, label]
+    logits = net.predict(x)
+    for call in (
+        lambda: net.train_step(x, t, SGD(0.1)),
+        lambda: SoftmaxWithLoss().forward(logits, t),
+        lambda: ff.softmax_cross_entropy(logits, t),
+    ):
+        with pytest.raises(IndexError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"targets: class index {label} at position 1 is out of range for 3 classes; "
+            f"softmax_cross_entropy(..., ignore_index={label}) leaves out rows that have it"
+        )
+    with pytest.raises(IndexError, match=r"for 3 classes$"):
+        ff.softmax_cross_entropy(logits, [0, -1], ignore_index=-100)
+
+
 def test_net_refuses_data_and_stays_as_it_was():
     net = FeedForward([4, 5, 3], seed=0)
     net.gradient(normal(6, 4), targets_for("", 6))

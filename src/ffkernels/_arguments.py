@@ -74,11 +74,22 @@ def _any_array(value: Any, name: str) -> Array:
     try:
         return np.from_dlpack(value) if _exports_only_dlpack(value) else np.asarray(value)
     except ValueError as error:
+        if "inhomogeneous" in str(error):
+            raise ValueError(
+                f"{name}: expected rows of one length, got a ragged {type(value).__name__}"
+                f"{_first_of_another_length(value)}"
+            ) from None
         raise ValueError(f"{name}: expected an array, got {error}") from None
     except (BufferError, RuntimeError, TypeError) as error:  # by which libraries refuse
         raise TypeError(
             f"{name}: expected an array that NumPy can read, got {type(value).__name__}: {error}"
         ) from error
+
+
+def _first_of_another_length(rows: Any) -> str:
+    what = [f"has length {len(row)}" if hasattr(row, "__len__") else f"is {row!r}" for row in rows]
+    others = (f": row 0 {what[0]}, row {k} {kind}" for k, kind in enumerate(what) if kind != what[0])
+    return next(others, "")
 
 
 def _dtype_of(array: Array) -> str:
@@ -418,9 +429,13 @@ def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None
     if bad.any():
         position = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), indices.shape))
         where = position[0] if len(position) == 1 else position
+        index = int(indices[position])
+        instead = ""
+        if index < 0 and ignore_index is None:  # what libraries call a row without a label
+            instead = f"; softmax_cross_entropy(..., ignore_index={index}) leaves out rows that have it"
         raise IndexError(
-            f"targets: class index {int(indices[position])} at position {where} is out of range "
-            f"for {classes} classes"
+            f"targets: class index {index} at position {where} is out of range "
+            f"for {classes} classes{instead}"
         )
 
 
