@@ -391,7 +391,8 @@ def test_a_refused_call_writes_nothing(backend):
     ("name", "value", "words"),
     [
         ("FFKERNELS_BACKEND", "fortran", "FFKERNELS_BACKEND: expected"),
-        ("FFKERNELS_NUM_THREADS", "many", "FFKERNELS_NUM_THREADS: expected a positive integer"),
+        ("FFKERNELS_NUM_THREADS", "many", "FFKERNELS_NUM_THREADS: expected an integer from 1 to 1024"),
+        ("FFKERNELS_NUM_THREADS", "1025", "FFKERNELS_NUM_THREADS: expected an integer from 1 to 1024"),
     ],
 )
 def test_bad_environment(name, value, words):
@@ -407,5 +408,6 @@ def test_controls(backend):
     assert ff.show_config(mode="dicts")["backend"] == ff.get_backend()
     with pytest.raises(ValueError, match="backend: expected"):
         ff.set_backend("other")
-    with pytest.raises(ValueError, match="positive"):
-        ff.set_num_threads(0)
+    for n in (0, 1025):
+        with pytest.raises(ValueError, match=f"n: expected an integer from 1 to 1024, got {n}"):
+            ff.set_num_threads(n)

@@ -39,6 +39,7 @@ def __dir__() -> list[str]:
 
 
 BACKENDS = ("compiled", "numpy")
+MAX_THREADS = 1024  # FF_MAX_THREADS of threads.h
 
 try:
     from . import _compiled
@@ -78,17 +79,21 @@ def _available_processors() -> int:
         processors = len(os.sched_getaffinity(0))
     else:
         processors = os.cpu_count() or 1
-    return max(1, min(processors, math.ceil(min(_quota(), processors))))
+    return max(1, min(processors, math.ceil(min(_quota(), processors)), MAX_THREADS))
 
 
 def _threads_from_environment() -> int:
     own = os.environ.get("FFKERNELS_NUM_THREADS")
     if own:
-        if not own.isdecimal() or int(own) < 1:
-            raise ValueError(f"FFKERNELS_NUM_THREADS: expected a positive integer, got {own!r}")
+        if not own.isdecimal() or not 1 <= int(own) <= MAX_THREADS:
+            raise ValueError(
+                f"FFKERNELS_NUM_THREADS: expected an integer from 1 to {MAX_THREADS}, got {own!r}"
+            )
         return int(own)
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(openmp) if openmp.isdecimal() and int(openmp) > 0 else _available_processors()
+    if openmp.isdecimal() and int(openmp) > 0:
+        return min(int(openmp), MAX_THREADS)  # not ours to refuse
+    return _available_processors()
 
 
 def get_backend() -> Literal["compiled", "numpy"]:
@@ -182,15 +187,27 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Set how many threads a call on large arrays may use; results do not depend on it.
 
-    The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads
-    after the import, as by threadpoolctl, holds as well. One call at a time has the threads: calls that
-    other Python threads make meanwhile compute on the thread that makes them.
+    The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads, as by
+    threadpoolctl, holds as well, whether it was set before or after the import. One call at a time has
+    the threads: calls that other Python threads make meanwhile compute on the thread that makes them.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 1024.
+
+    Raises
+    ------
+    TypeError
+        Where `n` is no integer.
+    ValueError
+        Where it is out of range.
     """
     global _threads
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"n: expected an integer, got {type(n).__name__}")
-    if not 1 <= n < 2**15:
-        raise ValueError(f"n: expected a positive number of threads, got {n}")
+    if not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"n: expected an integer from 1 to {MAX_THREADS}, got {n}")
     _threads = int(n)
     _tell_kernels()
 

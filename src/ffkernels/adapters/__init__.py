@@ -16,11 +16,4 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> _ModuleType:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return _import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != name:
-            raise
-        raise ModuleNotFoundError(
-            f"{__name__}.{name} needs {name}: pip install 'ffkernels[{name}]'", name=name
-        ) from None
+    return _import_module(f"{__name__}.{name}")

@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import autograd.numpy as anp
-from autograd.extend import defjvp, defvjp, primitive
-from autograd.tracer import getval, isbox
+import numpy as np
 
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import autograd.numpy as anp
+except ModuleNotFoundError as error:
+    raise missing(error, "autograd") from None
+
+from autograd.extend import defjvp, defvjp, primitive
+from autograd.tracer import getval, isbox
+
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
 __all__ = [
@@ -159,6 +167,11 @@ defjvp(
 )
 
 
+def _wide_zeros(grad: Any) -> Any:
+    """Half precision would lose count of the rows."""
+    return np.zeros(grad.shape, np.promote_types(grad.dtype, np.float32))
+
+
 def _axes(loss: Any, ndim: int, summed: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis % ndim for axis in summed) if loss.ndim else tuple(range(ndim))
 
@@ -230,8 +243,8 @@ def softmax_cross_entropy(
     loss, grad = _losses.softmax_cross_entropy_with_grad(getval(logits), targets, **options)
 
     def curvature(grad: Any, v: Any) -> Any:
-        a, inverse_total = target_weights(grad.shape, grad.dtype, targets, **options)
-        return softmax_curvature(grad, v, a, inverse_total, axis)
+        a, inverse_total = target_weights(np, _wide_zeros(grad), targets, **options)
+        return softmax_curvature(grad, v, a, inverse_total, axis).astype(grad.dtype)
 
     return _loss(logits, None, _Computed(loss, grad, _axes(loss, grad.ndim, (axis,)), curvature))
 
@@ -286,9 +299,9 @@ def cross_entropy(
     )
 
     def curvature(grad: Any, v: Any) -> Any:
-        a, _ = target_weights(grad.shape, grad.dtype, t, axis, reduction=reduction)
+        a, _ = target_weights(np, _wide_zeros(grad), t, axis, reduction=reduction)
         bent = value >= eps  # below it, the loss is as if constant
-        return logarithm_curvature(grad, v, inverse(a) * bent)
+        return logarithm_curvature(grad, v, inverse(np, a) * bent).astype(grad.dtype)
 
     return _loss(p, None, _Computed(loss, grad, _axes(loss, grad.ndim, (axis,)), curvature))
 

@@ -21,9 +21,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import sklearn
 
 from .. import activations, backend, losses, optimizers
+from ._extras import missing
+
+try:
+    import sklearn
+except ModuleNotFoundError as error:
+    raise missing(error, "sklearn") from None
 
 __all__ = ["patch", "patched", "unpatch"]
 

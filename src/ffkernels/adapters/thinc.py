@@ -11,12 +11,18 @@ import math
 from typing import Any
 
 import numpy as np
-from thinc.backends import NumpyOps
+
+from .. import activations
+from ._extras import missing
+
+try:
+    from thinc.backends import NumpyOps
+except ModuleNotFoundError as error:
+    raise missing(error, "thinc") from None
+
 from thinc.backends.ops import FloatsT
 from thinc.config import registry
 from thinc.types import Floats2d, Floats3d, FloatsXdT, Ints1d, Ints2d
-
-from .. import activations
 
 __all__ = ["FFKernelsOps"]
 
