@@ -784,7 +784,7 @@ def test_what_layers_and_nets_say_they_are():
         ([[1, 2], [3, 4], [5]], ": row 0 has length 2, row 2 has length 1"),
         ([[1, 2], 3], ": row 0 has length 2, row 1 is 3"),
         ([[1, 2], None], ": row 0 has length 2, row 1 is None"),
-        ([[[1], [2, 3]], [[1], [2]]], ""),
+        ([[[1], [2, 3]], [[1], [2]]], ": row 0 has length 1, row 1 has length 2"),
     ],
 )
 def test_ragged_lists_are_told_which_row(x, told):
@@ -808,7 +808,7 @@ def test_labels_of_rows_without_one_are_told_of_ignore_index(label):
             call()
         assert str(caught.value) == (
             f"targets: class index {label} at position 1 is out of range for 3 classes; "
-            f"softmax_cross_entropy(..., ignore_index={label}) leaves out rows that have it"
+            f"softmax_cross_entropy leaves such rows out with ignore_index={label}"
         )
     with pytest.raises(IndexError, match=r"for 3 classes$"):
         ff.softmax_cross_entropy(logits, [0, -1], ignore_index=-100)

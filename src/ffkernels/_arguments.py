@@ -59,10 +59,19 @@ def _exports_only_dlpack(value: Any) -> bool:
     return False
 
 
-def _first_of_another_length(rows: Any) -> str:
-    what = [f"has length {len(row)}" if hasattr(row, "__len__") else f"is {row!r}" for row in rows]
-    others = (f": row 0 {what[0]}, row {k} {kind}" for k, kind in enumerate(what) if kind != what[0])
-    return next(others, "")
+def _ragged(rows: Any) -> str:
+    """What makes nested lists ragged, in words; nothing where they are not."""
+    nested = [isinstance(row, (list, tuple)) or bool(getattr(row, "ndim", 0)) for row in rows]
+    if not any(nested):
+        return ""
+    what = [
+        f"has length {len(row)}" if deep else f"is {row!r}"
+        for row, deep in zip(rows, nested, strict=True)
+    ]
+    for k, kind in enumerate(what):
+        if kind != what[0]:
+            return f"row 0 {what[0]}, row {k} {kind}"
+    return next(filter(None, map(_ragged, rows)), "")
 
 
 def _any_array(value: Any, name: str) -> Array:
@@ -80,10 +89,10 @@ def _any_array(value: Any, name: str) -> Array:
     try:
         return np.from_dlpack(value) if _exports_only_dlpack(value) else np.asarray(value)
     except ValueError as error:
-        if "inhomogeneous" in str(error):
+        uneven = _ragged(value) if isinstance(value, (list, tuple)) else ""
+        if uneven:
             raise ValueError(
-                f"{name}: expected rows of one length, got a ragged {type(value).__name__}"
-                f"{_first_of_another_length(value)}"
+                f"{name}: expected rows of one length, got a ragged {type(value).__name__}: {uneven}"
             ) from None
         raise ValueError(f"{name}: expected an array, got {error}") from None
     except (BufferError, RuntimeError, TypeError) as error:  # by which libraries refuse
