@@ -31,8 +31,7 @@ except ModuleNotFoundError as error:
     raise missing(error, "torch") from None
 
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import Function, forward_ad
 
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
@@ -150,7 +149,8 @@ class _Function(Function):
 
 @torch.compiler.disable
 def _apply_in_transform(function: type[Function], *arguments: Any) -> Any:
-    """What the compiler leaves to Python: torch.func.grad takes no operators written in Python."""
+    """What the compiler leaves to Python: derivatives forwards, and torch.func, which takes no operators
+    written in Python."""
     return function.apply(*arguments)
 
 
@@ -183,6 +183,8 @@ class _Differentiable:
         if torch._C._are_functorch_transforms_active():
             return _apply_in_transform(self.function, *arguments)
         if torch.compiler.is_compiling():
+            if forward_ad._current_level >= 0:  # operators written in Python drop the tangents
+                return _apply_in_transform(self.function, *arguments)
             return self.operator(*arguments)
         # What `Function.apply` does there, less 13 of its 18 us: it inspects forward's signature at
         # every call, for defaults that ours do not have.
@@ -521,9 +523,9 @@ class _Loss(_Function):
 
 def _is_followed(tensor: Tensor) -> bool:
     """Whether a derivative may be taken by a tensor, backwards or forwards."""
-    return bool(
-        (tensor.requires_grad and torch.is_grad_enabled()) or unpack_dual(tensor).tangent is not None
-    )
+    if tensor.requires_grad and torch.is_grad_enabled():
+        return True
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def _loss(differentiable: _Differentiable, x: tuple[Tensor, ...], *arguments: Any) -> Tensor:
