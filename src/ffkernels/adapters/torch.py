@@ -147,10 +147,10 @@ class _Function(Function):
     call: ClassVar[_Differentiable]
 
 
-@torch.compiler.disable
+@torch._disable_dynamo  # torch.compiler.disable, but the compiler is imported by the first call
 def _apply_in_transform(function: type[Function], *arguments: Any) -> Any:
-    """What the compiler leaves to Python: derivatives forwards, and torch.func, which takes no operators
-    written in Python."""
+    """What the compiler leaves to Python: operators written in Python drop the tangents of dual numbers,
+    and torch.func takes none of them."""
     return function.apply(*arguments)
 
 
@@ -180,12 +180,13 @@ class _Differentiable:
         function.call = self
 
     def __call__(self, *arguments: Any) -> Any:
-        if torch._C._are_functorch_transforms_active():
-            return _apply_in_transform(self.function, *arguments)
+        transformed = torch._C._are_functorch_transforms_active()
         if torch.compiler.is_compiling():
-            if forward_ad._current_level >= 0:  # operators written in Python drop the tangents
+            if transformed or forward_ad._current_level >= 0:
                 return _apply_in_transform(self.function, *arguments)
             return self.operator(*arguments)
+        if transformed:
+            return self.function.apply(*arguments)
         # What `Function.apply` does there, less 13 of its 18 us: it inspects forward's signature at
         # every call, for defaults that ours do not have.
         return super(Function, self.function).apply(*arguments)  # type: ignore[misc]
