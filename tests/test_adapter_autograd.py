@@ -788,6 +788,27 @@ def test_torch_compiled_with_transforms_inside(torch, compiled):
         compiled(per_sample, fullgraph=True)(x)
 
 
+@pytest.mark.parametrize("name", ["tanh", "softmax_cross_entropy"])
+def test_torch_compiled_with_dual_numbers(torch, compiled, name):
+    """Their tangents are not lost, whether the program was compiled before or for them."""
+    from torch.autograd import forward_ad
+
+    (x, dx) = tensors(X, Y, grad=False)
+    others = (from_numpy(CLASSES),) if name == "softmax_cross_entropy" else ()
+
+    def f(x):
+        return getattr(torch, name)(x, *others)
+
+    quick = compiled(f)
+    quick(x)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, dx)
+        got = [forward_ad.unpack_dual(g(dual)).tangent for g in (quick, compiled(f), f)]
+    assert got[2].any()
+    for tangent in got[:2]:
+        np.testing.assert_allclose(tangent, got[2], rtol=1e-12)
+
+
 def test_torch_compiled_refusals(torch, compiled):
     import torch as library
 

@@ -31,8 +31,7 @@ except ModuleNotFoundError as error:
     raise missing(error, "torch") from None
 
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import Function, forward_ad
 
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
@@ -153,9 +152,10 @@ class _Function(Function):
     call: ClassVar[_Differentiable]
 
 
-@torch.compiler.disable
+@torch._disable_dynamo  # torch.compiler.disable, but the compiler is imported by the first call
 def _apply_in_transform(function: type[Function], *arguments: Any) -> Any:
-    """What the compiler leaves to Python: torch.func.grad takes no operators written in Python."""
+    """What the compiler leaves to Python: operators written in Python drop the tangents of dual numbers,
+    and torch.func takes none of them."""
     return function.apply(*arguments)
 
 
@@ -185,10 +185,13 @@ class _Differentiable:
         function.call = self
 
     def __call__(self, *arguments: Any) -> Any:
-        if torch._C._are_functorch_transforms_active():
-            return _apply_in_transform(self.function, *arguments)
+        transformed = torch._C._are_functorch_transforms_active()
         if torch.compiler.is_compiling():
+            if transformed or forward_ad._current_level >= 0:
+                return _apply_in_transform(self.function, *arguments)
             return self.operator(*arguments)
+        if transformed:
+            return self.function.apply(*arguments)
         # What `Function.apply` does there, less 13 of its 18 us: it inspects forward's signature at
         # every call, for defaults that ours do not have.
         return super(Function, self.function).apply(*arguments)  # type: ignore[misc]
@@ -526,9 +529,9 @@ class _Loss(_Function):
 
 def _is_followed(tensor: Tensor) -> bool:
     """Whether a derivative may be taken by a tensor, backwards or forwards."""
-    return bool(
-        (tensor.requires_grad and torch.is_grad_enabled()) or unpack_dual(tensor).tangent is not None
-    )
+    if tensor.requires_grad and torch.is_grad_enabled():
+        return True
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 def _loss(differentiable: _Differentiable, x: tuple[Tensor, ...], *arguments: Any) -> Tensor:
