@@ -7,11 +7,13 @@ vector-Jacobian product from what the forward pass returned, ``bias_f(x, b)`` is
 All take float32 and float64 arrays as they are; float16 and bfloat16 are computed in float32 and
 returned in their own type; integers and bools become float64; several inputs are promoted as NumPy
 does.  Any strides will do.  ``out`` receives the result; it must have its shape and type and may be
-exactly one of the inputs, but not overlap one otherwise.  NaN gives NaN.
+exactly one of the inputs, but not overlap one otherwise.  NaN gives NaN, but for identity's derivative,
+which is 1 whatever x is.
 
 Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
-DLPack are read where they lie in main memory; the result is a NumPy array, which carries no gradient
-of PyTorch's.  Masked arrays and ``np.matrix`` are refused.
+DLPack are read where they lie in main memory; the result is a NumPy array.  Masked arrays and
+``np.matrix`` are refused, and PyTorch's tensors with ``requires_grad=True``, since the result would not
+belong to their graph: `ffkernels.adapters.torch` has functions that do.
 
 All raise TypeError for what is not an array of real numbers, and for an ``out`` of another type;
 ValueError for shapes that do not agree and for an ``out`` of another shape, read-only or

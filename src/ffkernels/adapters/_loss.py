@@ -7,8 +7,39 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arguments import Array, class_loss
-from .._numpy._losses import _coefficients, _factor
+from .._arguments import MEAN, Array, Loss, class_loss
+
+
+def _coefficients(call: Loss, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Weighted, smoothed targets for rows along the last axis, and which rows count."""
+    classes = shape[-1]
+    counted = np.ones(shape[:-1], bool)
+    if call.probabilities is not None:
+        t = np.moveaxis(call.probabilities, call.axis, -1)
+    else:
+        indices = np.asarray(call.indices)
+        if call.ignore_index is not None:
+            counted = np.not_equal(indices, call.ignore_index)
+        t = np.zeros(shape, call.scores.dtype)
+        known = np.where(counted, indices, 0)
+        if classes:
+            np.put_along_axis(t, known[..., None], 1, -1)
+    weight: Any = 1 if call.weight is None else call.weight
+    a = weight * ((1 - call.label_smoothing) * t + call.label_smoothing / max(classes, 1))
+    return a.astype(call.scores.dtype, copy=False), counted
+
+
+def _factor(call: Loss, rows: int, counted: Array) -> float:
+    """What the sum over rows is multiplied by: 1, or 1 over the rows or the weights that count."""
+    if call.reduction != MEAN:
+        return 1.0
+    if call.indices is None:
+        total = float(rows)
+    elif call.weight is None:
+        total = float(np.count_nonzero(counted))
+    else:
+        total = float(call.weight[call.indices[counted]].sum(dtype=np.float64))
+    return 1 / total if total else 0.0
 
 
 def target_weights(
