@@ -59,7 +59,10 @@ def _is_plain_output(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any)
     flags = out.flags
     if not (flags.writeable and flags.aligned and flags.forc):
         return False
-    return all(array is out or not np.may_share_memory(array, out) for array in inputs)
+    for array in inputs:  # noqa: SIM110  a loop takes half the time
+        if array is not out and np.may_share_memory(array, out):
+            return False
+    return True
 
 
 def _plain_output(out: Any, like: Array, *others: Array) -> Array | None:
@@ -82,7 +85,7 @@ def is_real(dtype: np.dtype[Any]) -> bool:
 
 def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type to compute in: half precision is computed and summed in float32."""
-    return np.dtype(np.float32) if _is_half(dtype) else dtype
+    return dtype if dtype in _FLOATS or not _is_half(dtype) else np.dtype(np.float32)
 
 
 def _is_on_host(value: Any) -> bool:
@@ -533,10 +536,9 @@ def gradient_output(
         if out is None:
             target = np.empty_like(scores)
             return target, target
-        arrays = [value for value in inputs.values() if value is not None]
-        if all(type(value) is np.ndarray for value in arrays) and _is_plain_output(
-            out, scores.shape, dtype, *arrays
-        ):
+        arrays = [value for value in inputs.values() if isinstance(value, np.ndarray)]
+        known = [*arrays, *(value for value in inputs.values() if value is None or type(value) is float)]
+        if len(known) == len(inputs) and _is_plain_output(out, scores.shape, dtype, *arrays):
             return out, out
     first, *others = inputs
     target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})

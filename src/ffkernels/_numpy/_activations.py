@@ -19,23 +19,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: Overflow to an infinity and NaN from NaN are the results, not accidents.
 quiet = np.errstate(all="ignore")
 
-# Elements that a formula with further arrays of its own takes at a time.
-_PART = 1 << 16
 
-
-def _in_parts(formula: Callable[..., None]) -> Callable[..., None]:
-    """The formula over large arrays in parts, so that its own arrays are small."""
-
-    def run(*arrays: Array) -> None:
-        size = arrays[0].size
-        if size <= _PART or not all(array.flags.c_contiguous for array in arrays):
-            formula(*arrays)
-            return
-        flat = [array.reshape(-1) for array in arrays]
-        for start in range(0, size, _PART):
-            formula(*(array[start : start + _PART] for array in flat))
-
-    return run
+@quiet
+def _quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
+    return formula(*arguments)
 
 
 def _room(result: Array, *inputs: Array) -> Array:
@@ -47,13 +34,13 @@ def _room(result: Array, *inputs: Array) -> Array:
 
 def _unary(x: Any, out: Any, formula: Callable[[Array, Array], None]) -> Any:
     (x,), work, result = _arguments.elementwise(("x",), (x,), out)
-    formula(x, work)
+    _quietly(formula, x, work)
     return _arguments.deliver(work, result, out)
 
 
 def _binary(dy: Any, y: Any, out: Any, formula: Callable[[Array, Array, Array], None]) -> Any:
     (dy, y), work, result = _arguments.elementwise(("dy", "y"), (dy, y), out)
-    formula(dy, y, work)
+    _quietly(formula, dy, y, work)
     return _arguments.deliver(work, result, out)
 
 
@@ -65,8 +52,6 @@ def _relu(x: Array, y: Array) -> None:
     x.clip(0, np.inf, out=y)
 
 
-@_in_parts
-@quiet
 def _relu_grad(x: Array, slope: Array) -> None:
     """1 where x > 0, else 0; NaN where x is NaN, if there is any, which the maximum tells."""
     nan = np.isnan(x) if x.size and np.isnan(x.max()) else None
@@ -75,8 +60,6 @@ def _relu_grad(x: Array, slope: Array) -> None:
         np.copyto(slope, np.nan, where=nan)
 
 
-@_in_parts
-@quiet
 def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
     """dy where y > 0, 0 where y <= 0, NaN where y is NaN.
 
@@ -93,7 +76,6 @@ def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
         dx[...] = room
 
 
-@quiet
 def _sigmoid(x: Array, y: Array) -> None:
     """1 / (1 + e^-x), and e^x where e^-x would overflow."""
     far = -709.0 if x.itemsize == 8 else -88.0
@@ -116,16 +98,12 @@ def _slope_of_logistic(e: Array) -> None:
     np.divide(e, square, out=e)
 
 
-@_in_parts
-@quiet
 def _sigmoid_grad(x: Array, slope: Array) -> None:
     """s(x) s(-x) = e^-|x| / (1 + e^-|x|)^2, which keeps its digits where s(1 - s) loses them."""
     np.abs(x, out=slope)
     _slope_of_logistic(slope)
 
 
-@_in_parts
-@quiet
 def _sigmoid_backward(dy: Array, y: Array, dx: Array) -> None:
     """dy y (1 - y)."""
     room = _room(dx, dy, y)
@@ -134,13 +112,10 @@ def _sigmoid_backward(dy: Array, y: Array, dx: Array) -> None:
     np.multiply(room, dy, out=dx)
 
 
-@quiet
 def _tanh(x: Array, y: Array) -> None:
     np.tanh(x, out=y)
 
 
-@_in_parts
-@quiet
 def _tanh_grad(x: Array, slope: Array) -> None:
     """1 / cosh(x)^2 = 4 s(2x) s(-2x)."""
     np.abs(x, out=slope)
@@ -149,8 +124,6 @@ def _tanh_grad(x: Array, slope: Array) -> None:
     np.multiply(slope, 4, out=slope)
 
 
-@_in_parts
-@quiet
 def _tanh_backward(dy: Array, y: Array, dx: Array) -> None:
     """dy (1 - y^2), in factors: the square would be rounded where the difference cancels."""
     room = _room(dx, dy, y)
@@ -223,14 +196,14 @@ def identity_backward(dy: Any, y: Any, out: Any) -> Any:
 
 
 @quiet
-def _add(x: Array, b: Array, z: Array) -> None:
+def _add_bias(x: Array, b: Array, z: Array, formula: Callable[[Array, Array], None]) -> None:
     np.add(x, b, out=z)
+    formula(z, z)
 
 
 def _bias(x: Any, b: Any, out: Any, formula: Callable[[Array, Array], None]) -> Any:
     x, b, work, result = _arguments.bias(x, b, out)
-    _add(x, b, work)
-    formula(work, work)
+    _add_bias(x, b, work, formula)
     return _arguments.deliver(work, result, out)
 
 
@@ -251,19 +224,22 @@ def bias_identity(x: Any, b: Any, out: Any) -> Any:
 
 
 @quiet
-def _add_rows(dz: Array, sums: Array) -> None:
-    """The sum of all rows: in groups, so that none goes through more than some hundred additions."""
+def _with_sum(
+    dy: Array, y: Array, dz: Array, sums: Array, formula: Callable[[Array, Array, Array], None]
+) -> None:
+    formula(dy, y, dz)
     columns = dz.shape[-1]
-    rows = dz.reshape(-1, columns) if columns else dz
-    np.copyto(sums, add_last(rows.T) if columns else 0)
+    if dz.size <= 2 * _GROUP * columns:
+        np.add.reduce(dz, tuple(range(dz.ndim - 1)), out=sums)
+    else:
+        np.copyto(sums, add_last(dz.reshape(-1, columns).T))
 
 
 def _backward_bias(
     dy: Any, y: Any, out: Any, out_bias: Any, formula: Callable[[Array, Array, Array], None]
 ) -> tuple[Any, Any]:
     dy, y, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
-    formula(dy, y, work)
-    _add_rows(work, work_bias)
+    _with_sum(dy, y, work, work_bias, formula)
     return _arguments.deliver(work, result, out), _arguments.deliver(work_bias, result_bias, out_bias)
 
 
@@ -317,22 +293,23 @@ class Rows:
     def __init__(self, axis: int, *arrays: Array) -> None:
         result = arrays[-1]
         self.classes = result.shape[axis]
-        self.shape = _arguments.without_axis(result.shape, axis)
         self._axis = axis
         self._flat = axis == result.ndim - 1 and result.flags.c_contiguous
+        self.views = [self.view(array) for array in arrays]
         if self._flat:
             self._starts = np.arange(0, result.size, self.classes)
-        self.views = [self.view(array) for array in arrays]
 
     def view(self, array: Array) -> Array:
         """An array as the others, of at least two dimensions."""
-        if self._flat:
-            return array.reshape(-1, self.classes)
-        return np.moveaxis(array if array.ndim > 1 else array[None], self._axis - array.ndim, -1)
+        if not self._flat:
+            return np.moveaxis(array if array.ndim > 1 else array[None], self._axis - array.ndim, -1)
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+        return array if array.ndim == 2 else array.reshape(-1, self.classes)
 
     def vector(self, values: Any) -> Any:
         """What is given for each row, of at least one dimension."""
-        return values.reshape(-1) if self._flat or not self.shape else values
+        return values.reshape(-1) if values.ndim == 0 or self._flat else values
 
     def at(self, classes: Array) -> Any:
         """Where the class of each row is."""
@@ -400,11 +377,10 @@ def _rows(
     arrays, axis, work, result = _arguments.rows(names, values, axis, out)
     if work.size:
         rows = Rows(axis, *arrays, work)
-        formula(rows, *rows.views)
+        _quietly(formula, rows, *rows.views)
     return _arguments.deliver(work, result, out)
 
 
-@quiet
 def _softmax(rows: Rows, x: Array, y: Array) -> None:
     """e^(x - max) over its sum."""
     m, leaders = rows.shift(x, y)
@@ -413,7 +389,6 @@ def _softmax(rows: Rows, x: Array, y: Array) -> None:
     np.divide(y, total[..., None], out=y)
 
 
-@quiet
 def _log_softmax(rows: Rows, x: Array, y: Array) -> None:
     """(x - max) - log(sum of e^(x - max))."""
     m, leaders = rows.shift(x, y)
@@ -421,7 +396,6 @@ def _log_softmax(rows: Rows, x: Array, y: Array) -> None:
     np.subtract(y, np.log1p(rest)[..., None], out=y)
 
 
-@quiet
 def _logsumexp(rows: Rows, x: Array) -> Array:
     """max + log(sum of e^(x - max)); without a finite maximum the limit is the maximum itself."""
     d = np.empty_like(x)
@@ -430,7 +404,6 @@ def _logsumexp(rows: Rows, x: Array) -> Array:
     return np.where(np.isfinite(m), m + np.log1p(rest), m)
 
 
-@quiet
 def _softmax_backward(rows: Rows, dy: Array, y: Array, dx: Array) -> None:
     """y (dy - sum of dy y)."""
     room = _room(dx, y)
@@ -438,7 +411,6 @@ def _softmax_backward(rows: Rows, dy: Array, y: Array, dx: Array) -> None:
     np.multiply(room, y, out=dx)
 
 
-@quiet
 def _log_softmax_backward(rows: Rows, dy: Array, y: Array, dx: Array) -> None:
     """dy - e^y (sum of dy)."""
     room = _room(dx, dy)
@@ -467,7 +439,7 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     x, axis, work, result = _arguments.logsumexp(x, axis, keepdims, out)
     if x.size:
         rows = Rows(axis, x)
-        work[...] = _logsumexp(rows, *rows.views).reshape(work.shape)
+        work[...] = _quietly(_logsumexp, rows, *rows.views).reshape(work.shape)
     else:
         work.fill(-np.inf)
     return _arguments.deliver(work, result, out)

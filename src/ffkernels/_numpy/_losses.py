@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 
-@quiet
-def _reduced(losses: Array, factor: float, code: int, out: Array | None) -> Any:
+def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], out: Array | None) -> Any:
     """The rows' losses, or their sum in float64 times `factor`, in the compute type."""
-    value: Any = losses
+    value: Any = losses.reshape(shape)
     if code != NONE:
-        value = losses.dtype.type(float(np.add.reduce(losses, None, np.float64)) * factor)
+        total = np.add.reduce(losses.astype(np.float64), None)
+        value = losses.dtype.type(float(total) * factor)
     if out is None:
         return value if np.ndim(value) else losses.dtype.type(value)
     out[...] = value
@@ -61,6 +61,7 @@ class _Targets:
         self.ignored: Array | None = None
         self.factor = 1.0
         weight, smoothing = call.weight, call.label_smoothing
+        self.weighted = weight is not None or smoothing > 0 or call.indices is None
         if call.probabilities is not None:
             view = rows.view(call.probabilities)
             self.base = view * (1 - smoothing)
@@ -107,9 +108,9 @@ class _Targets:
         """The sum of a (max - x) in each row; a coefficient of 0 silences an infinite term."""
         gap: Any = 0
         if self.at is not None:
-            gap = rows.get(d, self.at) * -self.point
-            if not isinstance(self.point, float) or self.point == 0:
-                gap = np.where(np.equal(self.point, 0), 0, gap)
+            gap = -rows.get(d, self.at)
+            if self.weighted:
+                gap = np.where(np.equal(self.point, 0), 0, gap * self.point)
         if self.base is not None:
             terms = self.base * d
             np.copyto(terms, 0, where=self.base == 0)
@@ -135,12 +136,15 @@ def _others(view: Array, chosen: Array, classes: Array) -> Array:
     return np.add.reduce(part, -1)
 
 
-def _losses(rows: Rows, targets: _Targets, gap: Array, rest: Array) -> Array:
+def _losses(targets: _Targets, gap: Array, rest: Array) -> Array:
     """sum of a (max - x) + sum of a log(sum of e^(x - max)), 0 for rows that do not count."""
-    losses = gap + targets.total() * np.log1p(rest)
+    losses = np.log1p(rest)
+    if targets.weighted:
+        losses *= targets.total()
+    losses += gap
     if targets.ignored is not None:
         losses[targets.ignored] = 0
-    return losses.astype(rest.dtype, copy=False).reshape(rows.shape)
+    return losses
 
 
 def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any) -> None:
@@ -174,20 +178,20 @@ def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any
 
 
 @quiet
-def _from_logits(call: _arguments.Loss, work: Array, with_grad: bool) -> tuple[Array, float]:
-    """The rows' losses and what their sum is multiplied by; their gradient in `work`, or anything."""
+def _from_logits(call: _arguments.Loss, work: Array, with_grad: bool, out: Array | None) -> Any:
+    """The loss; its gradient in `work`, or anything."""
+    shape = _arguments.without_axis(work.shape, call.axis)
     if not work.size:
-        return np.zeros(_arguments.without_axis(work.shape, call.axis), work.dtype), 1.0
+        return _reduced(np.zeros(shape, work.dtype), 1.0, call.reduction, shape, out)
     rows = Rows(call.axis, call.scores, work)
     x, e = rows.views
     targets = _Targets(call, rows)
     m, leaders = rows.shift(x, e)
     gap = targets.gap(rows, e)
     rest = rows.exp(e, e, m, leaders)
-    losses = _losses(rows, targets, gap, rest)
     if with_grad:
         _gradient(rows, targets, e, rest, leaders)
-    return losses, targets.factor
+    return _reduced(_losses(targets, gap, rest), targets.factor, call.reduction, shape, out)
 
 
 def softmax_cross_entropy(
@@ -208,8 +212,7 @@ def softmax_cross_entropy(
         inputs = {"logits": logits, "targets": targets, "weight": weight}
         shape = _arguments.without_axis(x.shape, call.axis)
         out = _arguments.loss_output(out, shape, call.reduction, x.dtype, inputs)
-    losses, factor = _from_logits(call, np.empty_like(x), with_grad=False)
-    return _reduced(losses, factor, call.reduction, out)
+    return _from_logits(call, np.empty_like(x), with_grad=False, out=out)
 
 
 def softmax_cross_entropy_with_grad(
@@ -227,8 +230,7 @@ def softmax_cross_entropy_with_grad(
     )
     inputs = {"logits": logits, "targets": targets, "weight": weight}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    losses, factor = _from_logits(call, work, with_grad=True)
-    loss = _reduced(losses, factor, call.reduction, None)
+    loss = _from_logits(call, work, with_grad=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
 
@@ -304,45 +306,53 @@ def softmax_cross_entropy_backward(
 
 @quiet
 def _cross_entropy(
-    call: _arguments.Loss, eps: float, behind: float | Array | None, work: Array | None
-) -> tuple[Array, float]:
-    """-sum of t log q in each row, with q = max(p, eps), and what the sum over rows is multiplied by;
-    in `work`, if there, -t/q times that and what comes from behind.
+    call: _arguments.Loss,
+    eps: float,
+    behind: float | Array,
+    work: Array | None,
+    with_loss: bool,
+    out: Array | None,
+) -> Any:
+    """The loss, -sum of t log q with q = max(p, eps), if wanted; in `work`, if there, its gradient
+    -t/q times the factor of the mean and what comes from behind.
 
     Class indices say nothing of the other classes; a probability of 0 silences an infinite term but
     not a NaN.
     """
-    p = call.scores
-    shape = _arguments.without_axis(p.shape, call.axis)
-    if not p.size:
-        return np.zeros(shape, p.dtype), 1.0
-    rows = Rows(call.axis, p, p if work is None else work)
+    scores = call.scores
+    shape = _arguments.without_axis(scores.shape, call.axis)
+    if not scores.size:
+        return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
+    rows = Rows(call.axis, scores, scores if work is None else work)
     p, dp = rows.views
-    factor: Any = 1.0
-    if call.reduction == MEAN:
-        factor = rows.classes / p.size
-    scale = factor if behind is None else factor * behind
+    factor = rows.classes / scores.size if call.reduction == MEAN else 1.0
+    scale: Any = -factor * behind
     if isinstance(behind, np.ndarray):
         scale = rows.vector(scale).astype(p.dtype)
+    losses = None
     if call.indices is not None:
         at = rows.at(rows.vector(call.indices))
         q = np.maximum(rows.get(p, at), eps)
         if work is not None:
             dp.fill(0)
-            rows.put(dp, at, -scale / q)
-        return -np.log(q).reshape(shape), factor
-    assert call.probabilities is not None
-    t = rows.view(call.probabilities)
-    q = np.maximum(p, eps)
-    absent = (t == 0) & ~np.isnan(q)
-    terms = t * np.log(q)
-    np.copyto(terms, 0, where=absent)
-    if work is not None:
-        np.divide(t, q, out=q)
-        np.multiply(q, np.asarray(-scale)[..., None], out=q)
-        np.copyto(q, 0, where=absent)
-        np.copyto(dp, q)
-    return -add_last(terms).reshape(shape), factor
+            rows.put(dp, at, scale / q)
+        if with_loss:
+            losses = -np.log(q)
+    else:
+        assert call.probabilities is not None
+        t = rows.view(call.probabilities)
+        q = np.maximum(p, eps)
+        absent = (t == 0) & ~np.isnan(q)
+        if with_loss:
+            terms = t * np.log(q)
+            np.copyto(terms, 0, where=absent)
+            losses = -add_last(terms)
+        if work is not None:
+            np.divide(t, q, out=q)
+            np.multiply(q, np.asarray(scale, q.dtype)[..., None], out=q)
+            np.copyto(q, 0, where=absent)
+            np.copyto(dp, q)
+    return None if losses is None else _reduced(losses, factor, call.reduction, shape, out)
 
 
 def cross_entropy(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
@@ -352,16 +362,14 @@ def cross_entropy(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any)
         shape = _arguments.without_axis(call.scores.shape, call.axis)
         inputs = {"p": p, "t": t}
         out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, inputs)
-    losses, factor = _cross_entropy(call, eps, None, None)
-    return _reduced(losses, factor, call.reduction, out)
+    return _cross_entropy(call, eps, 1.0, None, with_loss=True, out=out)
 
 
 def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
     call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
     eps = _arguments.clip(eps)
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
-    losses, factor = _cross_entropy(call, eps, None, work)
-    loss = _reduced(losses, factor, call.reduction, None)
+    loss = _cross_entropy(call, eps, 1.0, work, with_loss=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
 
@@ -374,7 +382,7 @@ def cross_entropy_backward(
     behind = _arguments.loss_gradient(dloss, shape, call.reduction)
     inputs = {"p": p, "t": t, "dloss": dloss}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    _cross_entropy(call, eps, behind, work)
+    _cross_entropy(call, eps, behind, work, with_loss=False, out=None)
     return _arguments.deliver(work, result, out)
 
 
@@ -384,19 +392,15 @@ def cross_entropy_backward(
 _RUN = 4096
 
 
-@quiet
-def _sum_of_squares(d: Array, rows: int) -> Array:
+def _sums_of_squares(d: Array, rows: int) -> Array:
     """Of each of the rows that a contiguous array consists of."""
     matrix = d.reshape(rows, d.size // max(rows, 1))
-    features = matrix.shape[1]
-    whole = features - features % _RUN
-    if not whole:
-        sums = np.vecdot(matrix, matrix)
-    else:
+    whole = matrix.shape[1] // _RUN * _RUN
+    sums = np.vecdot(matrix[:, whole:], matrix[:, whole:])
+    if whole:
         runs = matrix[:, :whole].reshape(rows, -1, _RUN)
-        sums = np.vecdot(runs, runs).sum(-1, dtype=np.float64)
-        sums += np.vecdot(matrix[:, whole:], matrix[:, whole:])
-    if np.isinf(sums).any():  # perhaps only of float32
+        sums = sums + np.vecdot(runs, runs).sum(-1, dtype=np.float64)
+    if np.isinf(sums).any():  # perhaps only in float32
         sums = np.square(matrix, dtype=np.float64).sum(-1)
     return sums
 
@@ -417,11 +421,11 @@ def _squared_error(call: _arguments.SquaredError, difference: Array, out: Array 
     dtype = difference.dtype
     value: Any
     if call.reduction == NONE:
-        losses = 0.5 * _sum_of_squares(difference, _rows_of(call))
+        losses = 0.5 * _sums_of_squares(difference, _rows_of(call))
         value = losses.astype(dtype, copy=False).reshape(call.loss_shape)
     else:
-        (total,) = _sum_of_squares(difference, 1)
-        value = dtype.type(0.5 * float(total) * _scale(call))
+        total = float(_sums_of_squares(difference, 1)[0])
+        value = dtype.type(0.5 * total * _scale(call))
     if out is None:
         return value if np.ndim(value) else dtype.type(value)
     out[...] = value
