@@ -536,10 +536,14 @@ def gradient_output(
         if out is None:
             target = np.empty_like(scores)
             return target, target
-        arrays = [value for value in inputs.values() if isinstance(value, np.ndarray)]
-        known = [*arrays, *(value for value in inputs.values() if value is None or type(value) is float)]
-        if len(known) == len(inputs) and _is_plain_output(out, scores.shape, dtype, *arrays):
-            return out, out
+        for value in inputs.values():
+            if value is None or value is out or type(value) is float:
+                continue
+            if type(value) is not np.ndarray or np.may_share_memory(value, out):
+                break
+        else:
+            if _is_plain_output(out, scores.shape, dtype):
+                return out, out
     first, *others = inputs
     target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})
     for name in others:

@@ -7,6 +7,7 @@ after the first step is read from memory of its own then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,20 @@ quiet = np.errstate(all="ignore")
 @quiet
 def _quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
     return formula(*arguments)
+
+
+# Products summed at once in the compute type; such sums are added in float64.
+_RUN = 4096
+
+
+def sums_of_squares(x: Array, rows: int) -> Array:
+    """Of each of the rows that a contiguous array consists of."""
+    matrix = x.reshape(rows, x.size // max(rows, 1))
+    if matrix.shape[1] <= _RUN:
+        return np.vecdot(matrix, matrix)
+    whole = matrix.shape[1] // _RUN * _RUN
+    runs, rest = matrix[:, :whole].reshape(rows, -1, _RUN), matrix[:, whole:]
+    return np.vecdot(runs, runs).sum(-1, dtype=np.float64) + np.vecdot(rest, rest)
 
 
 def _room(result: Array, *inputs: Array) -> Array:
@@ -55,25 +70,31 @@ def _relu(x: Array, y: Array) -> None:
 def _relu_grad(x: Array, slope: Array) -> None:
     """1 where x > 0, else 0; NaN where x is NaN, if there is any, which the maximum tells."""
     nan = np.isnan(x) if x.size and np.isnan(x.max()) else None
-    np.copyto(slope, np.greater(x, 0))
+    np.greater(x, 0, out=slope)
     if nan is not None:
         np.copyto(slope, np.nan, where=nan)
+
+
+def _is_finite(x: Array) -> bool:
+    """Whether all of x is finite, and not so large that its squares are not: their sum tells."""
+    if x.flags.c_contiguous:
+        return math.isfinite(sums_of_squares(x, 1)[0])
+    return bool(np.isfinite(x).all())
 
 
 def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
     """dy where y > 0, 0 where y <= 0, NaN where y is NaN.
 
-    The product with the slope, which is y clipped to [0, 1] and rounded up, so that NaN stays. If there
-    is a NaN in it then, it may be 0 times infinity, which should be 0.
+    The product with the slope, which is y clipped to [0, 1] and rounded up, so that NaN stays; but 0
+    times infinity would be NaN too.
     """
-    room = _room(dx, dy, y)
+    if not _is_finite(dy):
+        dx[...] = np.where(y > 0, dy, np.where(y <= 0, y.dtype.type(0), y))
+        return
+    room = _room(dx, dy)
     y.clip(0, 1, out=room)
     np.ceil(room, out=room)
-    np.multiply(dy, room, out=room)
-    if room.size and np.isnan(room.max()):
-        room[...] = np.where(y > 0, dy, np.where(y <= 0, y.dtype.type(0), y))
-    if room is not dx:
-        dx[...] = room
+    np.multiply(dy, room, out=dx)
 
 
 def _sigmoid(x: Array, y: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 __all__ = ["adam_update", "momentum_update", "sgd_update"]
 
 
-@quiet
 def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     """grad + weight_decay param."""
     if weight_decay == 0:
@@ -25,14 +25,19 @@ def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
 
 
 @quiet
-def _descend(param: Array, direction: Array, lr: float) -> None:
-    param -= lr * direction
+def _sgd(param: Array, grad: Array, lr: float, weight_decay: float) -> None:
+    """param <- param - lr g."""
+    param -= lr * _decayed(grad, param, weight_decay)
 
 
 @quiet
-def _gather(velocity: Array, momentum: float, grad: Array) -> None:
+def _momentum(
+    param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
+) -> None:
+    """velocity <- momentum velocity + g;  param <- param - lr velocity."""
     velocity *= momentum
-    velocity += grad
+    velocity += _decayed(grad, param, weight_decay)
+    param -= lr * velocity
 
 
 @quiet
@@ -45,11 +50,14 @@ def _adam(
     beta1: float,
     beta2: float,
     eps: float,
+    weight_decay: float,
     unbias1: float,
     unbias2: float,
 ) -> None:
     """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
-    param <- param - lr m unbias1 / (sqrt(v unbias2) + eps), in one array besides."""
+    param <- param - lr m unbias1 / (sqrt(v unbias2) + eps), with the corrections in two numbers: the
+    square root of unbias2 goes out of the denominator."""
+    grad = _decayed(grad, param, weight_decay)
     work = np.multiply(grad, 1 - beta1, out=np.empty_like(param))
     m *= beta1
     m += work
@@ -57,11 +65,11 @@ def _adam(
     work *= 1 - beta2
     v *= beta2
     v += work
-    np.multiply(v, unbias2, out=work)
-    np.sqrt(work, out=work)
-    work += eps
+    unbias = math.sqrt(unbias2)
+    np.sqrt(v, out=work)
+    work += eps / unbias
     np.divide(m, work, out=work)
-    work *= lr * unbias1
+    work *= lr * unbias1 / unbias
     param -= work
 
 
@@ -69,7 +77,7 @@ def sgd_update(param: Any, grad: Any, lr: Any, weight_decay: Any) -> None:
     param, grad = _arguments.parameters(("param", "grad"), (param, grad))
     lr = _arguments.real_number(lr, "lr")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
-    _descend(param, _decayed(grad, param, weight_decay), lr)
+    _sgd(param, grad, lr, weight_decay)
 
 
 def momentum_update(
@@ -81,8 +89,7 @@ def momentum_update(
     lr = _arguments.real_number(lr, "lr")
     momentum = _arguments.real_number(momentum, "momentum")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
-    _gather(velocity, momentum, _decayed(grad, param, weight_decay))
-    _descend(param, velocity, lr)
+    _momentum(param, grad, velocity, lr, momentum, weight_decay)
 
 
 def adam_update(
@@ -98,9 +105,5 @@ def adam_update(
     weight_decay: Any,
 ) -> None:
     param, grad, m, v = _arguments.parameters(("param", "grad", "m", "v"), (param, grad, m, v))
-    lr, beta1, beta2, eps, weight_decay, unbias1, unbias2 = _arguments.adam(
-        step, lr, beta1, beta2, eps, weight_decay
-    )
-    _adam(
-        param, _decayed(grad, param, weight_decay), m, v, lr, beta1, beta2, eps, unbias1, unbias2
-    )
+    numbers = _arguments.adam(step, lr, beta1, beta2, eps, weight_decay)
+    _adam(param, grad, m, v, *numbers)
