@@ -57,8 +57,8 @@ def _is_plain_output(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any)
     if type(out) is not np.ndarray or out.dtype != dtype or out.shape != shape:
         return False
     flags = out.flags
-    if not (flags.writeable and flags.aligned and flags.forc):
-        return False
+    if not (flags.carray or (flags.behaved and flags.f_contiguous)):
+        return False  # `carray` is C-ordered, and `behaved`: aligned and writeable
     for array in inputs:  # noqa: SIM110  a loop takes half the time
         if array is not out and np.may_share_memory(array, out):
             return False
@@ -604,10 +604,10 @@ def _are_plain_parameters(values: tuple[Any, ...]) -> bool:
     if not _are_plain(*values):
         return False
     for i, value in enumerate(values):
-        if i != 1 and not (value.flags.writeable and value.flags.forc):
+        if i != 1 and not value.flags.carray:
             return False
-        for other in values[:i]:
-            if np.may_share_memory(value, other):
+        for k in range(i):
+            if np.may_share_memory(value, values[k]):
                 return False
     return True
 

@@ -26,8 +26,9 @@ def _quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
     return formula(*arguments)
 
 
-# Products summed at once in the compute type; such sums are added in float64.
-_RUN = 4096
+# Products summed at once in the compute type, few enough for BLAS not to wake its threads; such sums
+# are added in float64.
+_RUN = 8192
 
 
 def sums_of_squares(x: Array, rows: int) -> Array:
@@ -77,6 +78,8 @@ def _relu_grad(x: Array, slope: Array) -> None:
 
 def _is_finite(x: Array) -> bool:
     """Whether all of x is finite, and not so large that its squares are not: their sum tells."""
+    if x.size <= _RUN:
+        return math.isfinite(np.vdot(x, x))
     if x.flags.c_contiguous:
         return math.isfinite(sums_of_squares(x, 1)[0])
     return bool(np.isfinite(x).all())
@@ -244,16 +247,22 @@ def bias_identity(x: Any, b: Any, out: Any) -> Any:
     return _bias(x, b, out, _identity)
 
 
+def add_rows(dz: Array, sums: Array) -> None:
+    """The sum of all rows."""
+    if dz.ndim == 2 and len(dz) <= 2 * _GROUP:
+        np.add.reduce(dz, 0, out=sums)
+    elif dz.size:
+        np.copyto(sums, add_last(dz.reshape(-1, dz.shape[-1]).T))
+    else:
+        sums.fill(0)
+
+
 @quiet
 def _with_sum(
     dy: Array, y: Array, dz: Array, sums: Array, formula: Callable[[Array, Array, Array], None]
 ) -> None:
     formula(dy, y, dz)
-    columns = dz.shape[-1]
-    if dz.size <= 2 * _GROUP * columns:
-        np.add.reduce(dz, tuple(range(dz.ndim - 1)), out=sums)
-    else:
-        np.copyto(sums, add_last(dz.reshape(-1, columns).T))
+    add_rows(dz, sums)
 
 
 def _backward_bias(

@@ -60,15 +60,17 @@ def _is_common(call: _arguments.Loss, *arrays: Array) -> bool:
 
 
 @quiet
-def _common_loss(call: _arguments.Loss, work: Array, with_grad: bool, out: Array | None) -> Any:
-    """sum of (max - x_t + log(sum of e^(x - max))); in `work` its gradient, (p - one_hot(t)) factor.
+def common_loss(
+    x: Array, t: Array, factor: float, code: int, grad: Array | None, out: Array | None
+) -> Any:
+    """sum of (max - x_t + log(sum of e^(x - max))); in `grad`, if there, (p - one_hot(t)) factor.
 
-    As `Rows.exp` does, all of the sum but its leading term goes into log1p; as in `_gradient`, where
-    the target leads, p - 1 is minus the sum of the other classes.
+    As in `Rows.exp`, all of the sum but its leading term goes into log1p; as in `_gradient`, where the
+    target leads, p - 1 is minus the sum of the other classes.
     """
-    assert call.indices is not None
-    classes = work.shape[-1]
-    x, e, t = call.scores.reshape(-1, classes), work.reshape(-1, classes), call.indices.reshape(-1)
+    shape, classes = x.shape[:-1], x.shape[-1]
+    x, t = x.reshape(-1, classes), t.reshape(-1)
+    e = np.empty_like(x) if grad is None else grad.reshape(-1, classes)
     flat = e.reshape(-1)
     rows = np.arange(0, flat.size, classes)
     leaders, targets = rows + x.argmax(-1), rows + t
@@ -80,17 +82,16 @@ def _common_loss(call: _arguments.Loss, work: Array, with_grad: bool, out: Array
     rest = np.add.reduce(e, -1)
     losses = np.log1p(rest)
     losses -= gap
-    factor = 1 / len(t) if call.reduction == MEAN else 1.0
-    if with_grad:
+    if grad is not None:
         flat[leaders] = 1
         scale = factor / (rest + 1)
         np.multiply(e, scale[:, None], out=e)
-        grad = flat[targets]
-        grad -= factor
+        at = flat[targets]
+        at -= factor
         scale *= rest
-        np.copyto(grad, -scale, where=leaders == targets)
-        flat[targets] = grad
-    return _reduced(losses, factor, call.reduction, work.shape[:-1], out)
+        np.copyto(at, -scale, where=leaders == targets)
+        flat[targets] = at
+    return _reduced(losses, factor, code, shape, out)
 
 
 # ---- cross-entropy from logits: every case ---------------------------------------------------------
@@ -181,7 +182,7 @@ class _Targets:
 
 
 def _others(view: Array, chosen: Array, classes: Array) -> Array:
-    """The sum of all classes but one, in the chosen rows."""
+    """The sum of all classes but one, in the chosen rows, told by a mask or by their numbers."""
     part = view[chosen]
     part.reshape(-1)[np.arange(0, part.size, part.shape[-1]) + classes[chosen]] = 0
     return np.add.reduce(part, -1)
@@ -229,9 +230,13 @@ def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any
 
 
 def _from_logits(call: _arguments.Loss, work: Array, with_grad: bool, out: Array | None) -> Any:
-    """The loss; its gradient in `work`, or anything."""
-    common = _is_common(call, call.scores, work)
-    return (_common_loss if common else _any_loss)(call, work, with_grad, out)
+    """The loss; its gradient in `work`, if wanted, else anything."""
+    x = call.scores
+    if not _is_common(call, x, work):
+        return _any_loss(call, work, with_grad, out)
+    assert call.indices is not None
+    factor = x.shape[-1] / x.size if call.reduction == MEAN else 1.0
+    return common_loss(x, call.indices, factor, call.reduction, work if with_grad else None, out)
 
 
 @quiet
@@ -301,9 +306,9 @@ def _common_backward(call: _arguments.Loss, behind: Any, work: Array) -> None:
     targets += t
     factor = behind / len(t) if call.reduction == MEAN else behind
     at = p.reshape(-1)[targets]
-    sure = at > 0.5
+    (sure,) = (at > 0.5).nonzero()
     at -= 1
-    if sure.any():
+    if sure.size:
         at[sure] = -_others(p, sure, t)
     if isinstance(factor, np.ndarray):
         factor = factor.reshape(-1).astype(p.dtype)
