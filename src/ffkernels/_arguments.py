@@ -312,6 +312,8 @@ def normalise_axis(axis: Any, ndim: int) -> int:
 
 def without_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """The shape of what is left when an axis is summed away."""
+    if axis == len(shape) - 1:
+        return shape[:axis]
     return shape[:axis] + shape[axis + 1 :]
 
 
@@ -426,12 +428,14 @@ def class_loss(
     reduction_name: Any,
 ) -> Loss:
     """Checks the arguments that all cross-entropies share; class indices are in range after it."""
-    if not _are_plain(scores):
+    if _are_plain(scores):
+        work = dtype = scores.dtype
+    else:
         scores = real_array(scores, name)
+        dtype = scores.dtype
+        work = _work_dtype(dtype)
     code = reduction(reduction_name)
     axis = normalise_axis(axis, scores.ndim)
-    dtype = scores.dtype
-    work = _work_dtype(dtype)
     classes = scores.shape[axis]
     if weight is not None:
         weight = real_array(weight, "weight")
@@ -464,7 +468,7 @@ def class_loss(
     if ignore_index is not None and abs(ignore_index) > np.iinfo(np.intp).max:
         ignore_index = None  # no target can be it
     return Loss(
-        _as(scores, work),
+        scores if dtype == work else _as(scores, work),
         axis,
         indices,
         probabilities,

@@ -32,8 +32,10 @@ __all__ = [
 
 def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], out: Array | None) -> Any:
     """The rows' losses, or their sum in float64 times `factor`, in the compute type."""
-    value: Any = losses.reshape(shape)
-    if code != NONE:
+    value: Any
+    if code == NONE:
+        value = losses.reshape(shape)
+    else:
         total = np.add.reduce(losses.astype(np.float64), None)
         value = losses.dtype.type(float(total) * factor)
     if out is None:
@@ -89,7 +91,7 @@ def common_loss(
         at = flat[targets]
         at -= factor
         scale *= rest
-        np.copyto(at, -scale, where=leaders == targets)
+        np.negative(scale, out=at, where=leaders == targets)
         flat[targets] = at
     return _reduced(losses, factor, code, shape, out)
 
