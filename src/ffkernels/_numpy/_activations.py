@@ -311,13 +311,19 @@ def add_last(x: Array) -> Array:
     return total
 
 
+def others(part: Array, classes: Array) -> Array:
+    """The sum of all classes but one of each row in a matrix, where that becomes 0."""
+    part.reshape(-1)[np.arange(0, part.size, part.shape[-1]) + classes] = 0
+    return np.add.reduce(part, -1)
+
+
 class Rows:
     """Rows along an axis: views with that axis last, and how to reach one class of each row.
 
     Of the arrays the last is written to. Where it lies row after row, the views are matrices, copies
     of arrays that lie otherwise, and a class is found by its number in the flat array, which NumPy
-    follows several times faster than an index for each axis. The leading terms are found by their
-    numbers then; elsewhere by a mask, since to look for their numbers is slow.
+    follows several times faster than an index for each axis. So are the leading terms then; elsewhere,
+    where to look for them is slow, only those of confident rows are.
     """
 
     def __init__(self, axis: int, *arrays: Array) -> None:
@@ -354,15 +360,14 @@ class Rows:
         (view.reshape(-1) if self._flat else view)[at] = values
 
     def shift(self, x: Array, d: Array) -> tuple[Array, Any]:
-        """Writes x - max to d; returns the maximum of each row and its leading classes."""
+        """Writes x - max to d; returns the maximum of each row, and where it is or None."""
         if self._flat:
             leaders = self._starts + x.argmax(-1)
             m = x.reshape(-1)[leaders]
-            np.subtract(x, m[:, None], out=d)
-            return m, leaders
-        m = x.max(-1)
+        else:
+            leaders, m = None, x.max(-1)
         np.subtract(x, m[..., None], out=d)
-        return m, d == 0
+        return m, leaders
 
     def exp(self, d: Array, e: Array, m: Array, leaders: Any) -> Array:
         """Writes e^d to e; returns the sum of each row without its leading term, which is 1.
@@ -376,25 +381,22 @@ class Rows:
             rest = np.add.reduce(e, -1)
             e.reshape(-1)[leaders] = 1
             return rest
-        np.copyto(e, 0, where=leaders)
-        rest = add_last(e) + zero
-        np.copyto(e, 1, where=leaders)
-        if np.count_nonzero(leaders) != m.size or np.isnan(zero).any():
-            ties = np.count_nonzero(leaders, axis=-1) - 1
-            rest += np.maximum(ties, 0).astype(rest.dtype)
+        rest = add_last(e)
+        rest -= 1
+        confident = (rest < 1).nonzero()
+        if confident[0].size:
+            part = e[confident]
+            rest[confident] = others(part, part.argmax(-1))
+        rest += zero
         return rest
 
     def dot(self, a: Array, b: Array) -> Array:
         """The sum of the products of each row."""
         return np.vecdot(a, b) if self._flat else add_last(a * b)
 
-    def lead(self, at: Any, leaders: Any) -> Array:
-        """Whether the class of each row is a leading one."""
-        return leaders == at if self._flat else leaders[at]
-
-    def leading(self, leaders: Any) -> Array:
+    def leading(self, e: Array, leaders: Any) -> Array:
         """The first leading class of each row."""
-        return leaders - self._starts if self._flat else leaders.argmax(-1)
+        return e.argmax(-1) if leaders is None else leaders - self._starts
 
 
 def _rows(
@@ -468,7 +470,7 @@ def log_softmax_backward(dy: Any, y: Any, axis: Any, out: Any) -> Any:
 def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     x, axis, work, result = _arguments.logsumexp(x, axis, keepdims, out)
     if x.size:
-        rows = Rows(axis, x)
+        rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
         work[...] = _quietly(_logsumexp, rows, *rows.views).reshape(work.shape)
     else:
         work.fill(-np.inf)

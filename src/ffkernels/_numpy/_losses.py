@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _arguments
 from .._arguments import MEAN, NONE
-from ._activations import Rows, add_last, quiet, sums_of_squares
+from ._activations import Rows, add_last, others, quiet, sums_of_squares
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,16 +49,17 @@ def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], ou
 # What nearly every call is, without the steps that the rest needs; at 64x10 half of the time.
 
 
-def _is_common(call: _arguments.Loss, *arrays: Array) -> bool:
-    """Class indices alone, and arrays that lie row after row."""
-    if call.indices is None or call.weight is not None or call.ignore_index is not None:
-        return False
-    if call.label_smoothing or call.axis != call.scores.ndim - 1 or not call.scores.size:
-        return False
-    for array in arrays:  # noqa: SIM110  a loop takes half the time
-        if not array.flags.c_contiguous:
-            return False
-    return True
+def _is_common(call: _arguments.Loss, result: Array) -> bool:
+    """Class indices alone, and an array to write to that lies row after row."""
+    return (
+        call.indices is not None
+        and call.weight is None
+        and call.ignore_index is None
+        and call.label_smoothing == 0
+        and call.axis == result.ndim - 1
+        and result.size > 0
+        and result.flags.c_contiguous
+    )
 
 
 @quiet
@@ -71,7 +72,7 @@ def common_loss(
     target leads, p - 1 is minus the sum of the other classes.
     """
     shape, classes = x.shape[:-1], x.shape[-1]
-    x, t = x.reshape(-1, classes), t.reshape(-1)
+    x, t = np.ascontiguousarray(x).reshape(-1, classes), t.reshape(-1)
     e = np.empty_like(x) if grad is None else grad.reshape(-1, classes)
     flat = e.reshape(-1)
     rows = np.arange(0, flat.size, classes)
@@ -175,19 +176,12 @@ class _Targets:
         """The sum of the coefficients of all classes but one, in the chosen rows."""
         assert self.base is not None
         if self.base.ndim == 1:
-            rest = self.base.sum(dtype=np.float64) - self.base[classes[chosen]]
+            rest: Any = self.base.sum(dtype=np.float64) - self.base[classes[chosen]]
         else:
-            rest = _others(self.base, chosen, classes)
+            rest = others(self.base[chosen], classes[chosen])
         if self.at is None:
             return rest
         return rest + np.where(self.classes == classes, 0, self.point)[chosen]
-
-
-def _others(view: Array, chosen: Array, classes: Array) -> Array:
-    """The sum of all classes but one, in the chosen rows, told by a mask or by their numbers."""
-    part = view[chosen]
-    part.reshape(-1)[np.arange(0, part.size, part.shape[-1]) + classes[chosen]] = 0
-    return np.add.reduce(part, -1)
 
 
 def _losses(targets: _Targets, gap: Array, rest: Array) -> Array:
@@ -209,15 +203,15 @@ def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any
     """
     factor = targets.factor
     if targets.base is None:
-        scale = targets.point * factor
-        others = scale / (1 + rest)
-        np.multiply(e, others[..., None], out=e)
-        at = rows.get(e, targets.at) - scale
-        np.copyto(at, rest * -others, where=rows.lead(targets.at, leaders))
+        leads = rows.get(e, targets.at) == 1
+        scale = targets.point * factor / (1 + rest)
+        np.multiply(e, scale[..., None], out=e)
+        at = rows.get(e, targets.at) - targets.point * factor
+        np.negative(scale * rest, out=at, where=leads)
         rows.put(e, targets.at, at)
     else:
         total = targets.total()
-        classes, sure = rows.leading(leaders), rest < 1
+        classes, sure = rows.leading(e, leaders), rest < 1
         exact = targets.others(sure, classes) - (total * rest / (1 + rest))[sure]
         np.multiply(e, (total * factor / (1 + rest))[..., None], out=e)
         np.subtract(e, targets.base * factor, out=e)
@@ -231,19 +225,21 @@ def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any
         e[targets.ignored] = 0
 
 
-def _from_logits(call: _arguments.Loss, work: Array, with_grad: bool, out: Array | None) -> Any:
-    """The loss; its gradient in `work`, if wanted, else anything."""
+def _from_logits(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    """The loss; in `grad`, if there, its gradient."""
     x = call.scores
-    if not _is_common(call, x, work):
-        return _any_loss(call, work, with_grad, out)
+    if grad is None and call.axis == x.ndim - 1:
+        x = np.ascontiguousarray(x)
+    if not _is_common(call, x if grad is None else grad):
+        return _any_loss(call, grad, out)
     assert call.indices is not None
     factor = x.shape[-1] / x.size if call.reduction == MEAN else 1.0
-    return common_loss(x, call.indices, factor, call.reduction, work if with_grad else None, out)
+    return common_loss(x, call.indices, factor, call.reduction, grad, out)
 
 
 @quiet
-def _any_loss(call: _arguments.Loss, work: Array, with_grad: bool, out: Array | None) -> Any:
-    """The loss; its gradient in `work`, or anything."""
+def _any_loss(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    work = np.empty_like(call.scores) if grad is None else grad
     shape = _arguments.without_axis(work.shape, call.axis)
     if not work.size:
         return _reduced(np.zeros(shape, work.dtype), 1.0, call.reduction, shape, out)
@@ -253,7 +249,7 @@ def _any_loss(call: _arguments.Loss, work: Array, with_grad: bool, out: Array | 
     m, leaders = rows.shift(x, e)
     gap = targets.gap(rows, e)
     rest = rows.exp(e, e, m, leaders)
-    if with_grad:
+    if grad is not None:
         _gradient(rows, targets, e, rest, leaders)
     return _reduced(_losses(targets, gap, rest), targets.factor, call.reduction, shape, out)
 
@@ -276,7 +272,7 @@ def softmax_cross_entropy(
         inputs = {"logits": logits, "targets": targets, "weight": weight}
         shape = _arguments.without_axis(x.shape, call.axis)
         out = _arguments.loss_output(out, shape, call.reduction, x.dtype, inputs)
-    return _from_logits(call, np.empty_like(x), with_grad=False, out=out)
+    return _from_logits(call, None, out)
 
 
 def softmax_cross_entropy_with_grad(
@@ -294,7 +290,7 @@ def softmax_cross_entropy_with_grad(
     )
     inputs = {"logits": logits, "targets": targets, "weight": weight}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    loss = _from_logits(call, work, with_grad=True, out=None)
+    loss = _from_logits(call, work, None)
     return loss, _arguments.deliver(work, result, out)
 
 
@@ -303,7 +299,8 @@ def _common_backward(call: _arguments.Loss, behind: Any, work: Array) -> None:
     """(p - one_hot(t)) factor; where p_t > 1/2, minus the sum of the other classes for p_t - 1."""
     assert call.indices is not None
     classes = work.shape[-1]
-    p, dx, t = call.scores.reshape(-1, classes), work.reshape(-1, classes), call.indices.reshape(-1)
+    p, t = np.ascontiguousarray(call.scores).reshape(-1, classes), call.indices.reshape(-1)
+    dx = work.reshape(-1, classes)
     targets = np.arange(0, p.size, classes)
     targets += t
     factor = behind / len(t) if call.reduction == MEAN else behind
@@ -311,7 +308,7 @@ def _common_backward(call: _arguments.Loss, behind: Any, work: Array) -> None:
     (sure,) = (at > 0.5).nonzero()
     at -= 1
     if sure.size:
-        at[sure] = -_others(p, sure, t)
+        at[sure] = -others(p[sure], t[sure])
     if isinstance(factor, np.ndarray):
         factor = factor.reshape(-1).astype(p.dtype)
         at *= factor
@@ -343,7 +340,7 @@ def _any_backward(call: _arguments.Loss, behind: float | Array, work: Array) -> 
         sure = at > 0.5
         at = (at - 1) * scale
         if sure.any():
-            at[sure] = -scale[sure] * _others(p, sure, targets.classes)
+            at[sure] = -scale[sure] * others(p[sure], targets.classes[sure])
         np.multiply(p, scale[..., None], out=dx)
         rows.put(dx, targets.at, at)
     else:
@@ -354,7 +351,7 @@ def _any_backward(call: _arguments.Loss, behind: float | Array, work: Array) -> 
         leading = rows.at(classes)
         sure = rows.get(p, leading) > 0.5
         total_sure = np.broadcast_to(total, sure.shape)[sure]
-        exact = targets.others(sure, classes) - total_sure * _others(p, sure, classes)
+        exact = targets.others(sure, classes) - total_sure * others(p[sure], classes[sure])
         np.multiply(p, np.asarray(total)[..., None], out=dx)
         np.subtract(dx, targets.base, out=dx)
         if targets.at is not None:
@@ -385,7 +382,7 @@ def softmax_cross_entropy_backward(
     behind = _arguments.loss_gradient(dloss, shape, call.reduction)
     inputs = {"probs": probs, "targets": targets, "weight": weight, "dloss": dloss}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    common = _is_common(call, call.scores, work)
+    common = _is_common(call, work)
     (_common_backward if common else _any_backward)(call, behind, work)
     return _arguments.deliver(work, result, out)
 
