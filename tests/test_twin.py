@@ -108,7 +108,7 @@ def test_squares_of_any_size(backend, shape):
     rows = shape[0] if len(shape) > 1 else 1
     each = 0.5 * ((y.astype(np.float64) - t) ** 2).reshape(rows, -1).sum(1)
     np.testing.assert_allclose(ff.sum_squared_error(y, t), each.mean(), rtol=1e-6)
-    got = ff.sum_squared_error(y, t, "none")
+    got = ff.sum_squared_error(y, t, reduction="none")
     np.testing.assert_allclose(got, each if len(shape) > 1 else each[0], rtol=2e-6)
     # The squares are beyond float32, their mean is not.
     far = np.zeros((1000, 2), np.float32)
