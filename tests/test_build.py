@@ -18,7 +18,16 @@ pytest.importorskip("Cython")
 if not (ROOT / "setup.py").exists():
     pytest.skip("no sources to build", allow_module_level=True)
 
-GCC = shutil.which("gcc")
+
+
+def gcc():
+    """Where gcc is; on macOS something else has its name."""
+    path = shutil.which("gcc")
+    version = path and subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+    return path if version and "Free Software Foundation" in version else None
+
+
+GCC = gcc()
 needs_gcc = pytest.mark.skipif(not GCC or os.name != "posix", reason="no gcc")
 needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="for x86-64")
 

@@ -329,7 +329,7 @@ REFUSED = [
     (ff.cross_entropy, (R, [0, 1, 2]), {"eps": -1}, ValueError, "eps: expected 0 to 1"),
     (ff.cross_entropy, (R, [0, 1, 2]), {"eps": "x"}, TypeError, "eps: expected"),
     (ff.relu, ([[1.0], [1.0, 2.0]],), {}, ValueError,
-     "^x: expected lists of one length side by side, got lengths 1 and 2$"),
+     "^x: expected rows of one length, got a ragged list: row 0 has length 1, row 1 has length 2$"),
     (ff.relu, ([[[1], [2]], [[1], [2, 3]]],), {}, ValueError, "^x: .*, got lengths 1 and 2$"),
     (ff.relu, ([1.0, [2.0]],), {}, ValueError, "^x: .*, got a list beside a number$"),
     (ff.relu, ([np.array(1.0), R[0]],), {}, ValueError, "^x: .*, got a list beside a number$"),

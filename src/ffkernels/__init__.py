@@ -1,8 +1,8 @@
 """Feed-forward maths for NumPy nets: fused, accurate, and as fast as the processor allows.
 
 Activations, losses and parameter updates are functions of this module, and so are the choices of backend
-and threads. `FeedForward`, `SGD`, `Adam`, `InputLayer` and `inspect` train a net in a few lines; `layers`,
-`optimizers`, `inputs` and `adapters` hold the rest.
+and threads. `FeedForward`, `SGD`, `Adam`, `InputLayer` and `inspect` train a net in a few lines. The
+rest is in `layers`, `optimizers`, `inputs` and `adapters`.
 """
 
 from . import adapters, inputs, layers, optimizers

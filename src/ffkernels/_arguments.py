@@ -107,17 +107,10 @@ def _exports_only_dlpack(value: Any) -> bool:
     return False
 
 
-def _ragged(items: list[Any] | tuple[Any, ...]) -> str:
-    """What makes nested lists ragged, in words; nothing where they are not."""
-    nested = [isinstance(item, (list, tuple)) or bool(getattr(item, "ndim", 0)) for item in items]
-    if not all(nested):
-        return "a list beside a number" if any(nested) else ""
-    lengths = [len(item) for item in items]
-    for length in lengths:
-        if length != lengths[0]:
-            return f"lengths {lengths[0]} and {length}"
-    inner = (_ragged(item) for item in items if isinstance(item, (list, tuple)))
-    return next(filter(None, inner), "")
+def _first_of_another_length(rows: Any) -> str:
+    what = [f"has length {len(row)}" if hasattr(row, "__len__") else f"is {row!r}" for row in rows]
+    others = (f": row 0 {what[0]}, row {k} {kind}" for k, kind in enumerate(what) if kind != what[0])
+    return next(others, "")
 
 
 def _any_array(value: Any, name: str) -> Array:
@@ -139,9 +132,11 @@ def _any_array(value: Any, name: str) -> Array:
     try:
         return np.from_dlpack(value) if _exports_only_dlpack(value) else np.asarray(value)
     except ValueError as error:
-        got = _ragged(value) if isinstance(value, (list, tuple)) else ""
-        if got:
-            raise ValueError(f"{name}: expected lists of one length side by side, got {got}") from None
+        if "inhomogeneous" in str(error):
+            raise ValueError(
+                f"{name}: expected rows of one length, got a ragged {type(value).__name__}"
+                f"{_first_of_another_length(value)}"
+            ) from None
         raise ValueError(f"{name}: expected an array, got {error}") from None
     except (BufferError, RuntimeError, TypeError) as error:  # by which libraries refuse
         raise TypeError(

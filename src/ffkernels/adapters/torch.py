@@ -639,12 +639,12 @@ class _CrossEntropy(_ClassLoss):
     """With ``eps`` for the one more number; weight and ignore_index are None."""
 
     @staticmethod
-    def kernel(p: Any, t: Any, axis: int, _: None, __: None, eps: float, reduction: str) -> Any:
+    def kernel(p: Any, t: Any, axis: int, _: None, __: None, eps: float, reduction: Any) -> Any:
         return _losses.cross_entropy(p, t, axis=axis, eps=eps, reduction=reduction)
 
     @staticmethod
     def kernel_with_grad(
-        p: Any, t: Any, axis: int, _: None, __: None, eps: float, reduction: str
+        p: Any, t: Any, axis: int, _: None, __: None, eps: float, reduction: Any
     ) -> Any:
         return _losses.cross_entropy_with_grad(p, t, axis=axis, eps=eps, reduction=reduction)
 
@@ -665,11 +665,11 @@ class _CrossEntropy(_ClassLoss):
 
 class _SumSquaredError(_Loss):
     @staticmethod
-    def kernel(y: Any, t: Any, reduction: str) -> Any:
+    def kernel(y: Any, t: Any, reduction: Any) -> Any:
         return _losses.sum_squared_error(y, t, reduction=reduction)
 
     @staticmethod
-    def kernel_with_grad(y: Any, t: Any, reduction: str) -> Any:
+    def kernel_with_grad(y: Any, t: Any, reduction: Any) -> Any:
         return _losses.sum_squared_error_with_grad(y, t, reduction=reduction)
 
     @staticmethod
