@@ -1,0 +1,59 @@
+"""How each peer spells an operation of the table, a module a library.
+
+A peer gets what it is best at: its own arrays, made before the timing; results in arrays that are
+there, where its functions take them; its fused kernel where it has one; gradients of losses by its
+automatic differentiation or written out, whichever its users write and is faster. Which form that is
+was found by trying: the modules tell which won, and against what. What a peer lacks is left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from .base import LEARNING_RATE, Peer
+from .jax import JAX
+from .numba import Numba
+from .numpy import Plain, Textbook
+from .scipy import SciPy
+from .sklearn import ScikitLearn
+from .tensorflow import TensorFlow
+from .torch import PyTorch, PyTorchCompiled
+
+__all__ = ["LEARNING_RATE", "PEERS", "Peer", "environment", "lacking"]
+
+PEERS: dict[str, type[Peer]] = {
+    "textbook": Textbook,
+    "numpy": Plain,
+    "torch": PyTorch,
+    "torch-compile": PyTorchCompiled,
+    "jax": JAX,
+    "scipy": SciPy,
+    "numba": Numba,
+    "tensorflow": TensorFlow,
+    "sklearn": ScikitLearn,
+}
+
+
+def lacking(names: Sequence[str]) -> dict[str, str]:
+    """Return those peers that cannot run here, with what they lack in words."""
+    return {name: why for name in names if (why := PEERS[name].lacks())}
+
+
+def environment(threads: int, backend: str, folder: str) -> dict[str, str]:
+    """Return the environment for a process that measures with so many threads.
+
+    What peers compile is kept in the folder, for the processes of one run.
+    """
+    # OpenBLAS chooses its kernels by this variable, where it is set, and not by the processor.
+    kept = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    # What sizes the pools of JAX and Numba, which no call can change, and of OpenMP.
+    pools = ("NPROC", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "FFKERNELS_NUM_THREADS")
+    return kept | dict.fromkeys(pools, str(threads)) | {
+        "FFKERNELS_BACKEND": backend,
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TORCHINDUCTOR_CACHE_DIR": folder,
+        # Compiles in its own process: others, kept in wait, would disturb what is timed.
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    }
