@@ -22,7 +22,7 @@ from .rounds import DEFAULT, QUICK, measure, medians
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    wanted = list(peers.PEERS) if options.peers is None else options.peers
+    wanted = options.peers or peers.default(options.quick)
     unknown = [name for name in wanted if name not in peers.PEERS]
     if unknown:
         raise CommandError(f"--peers: expected names out of {', '.join(peers.PEERS)}, got {unknown[0]}")

@@ -20,7 +20,7 @@ from .sklearn import ScikitLearn
 from .tensorflow import TensorFlow
 from .torch import PyTorch, PyTorchCompiled
 
-__all__ = ["LEARNING_RATE", "PEERS", "Peer", "environment", "lacking"]
+__all__ = ["LEARNING_RATE", "PEERS", "Peer", "default", "environment", "lacking"]
 
 PEERS: dict[str, type[Peer]] = {
     "textbook": Textbook,
@@ -33,6 +33,11 @@ PEERS: dict[str, type[Peer]] = {
     "tensorflow": TensorFlow,
     "sklearn": ScikitLearn,
 }
+
+
+def default(quick: bool) -> list[str]:
+    """Return the peers of a run for which none are named."""
+    return [name for name, peer in PEERS.items() if not (quick and peer.slow)]
 
 
 def lacking(names: Sequence[str]) -> dict[str, str]:

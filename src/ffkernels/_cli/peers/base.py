@@ -32,12 +32,15 @@ class Peer:
         What tables call it.
     package : str
         What has to be installed.
+    slow : bool
+        Whether it takes seconds to get ready for a case, too many for a quick run.
     state : list
         What the update of the last `call` changes, in the order of its arguments.
     """
 
     title: ClassVar[str]
     package: ClassVar[str]
+    slow: ClassVar[bool] = False
 
     def __init__(self, threads: int) -> None:
         self.state: list[Any] = []

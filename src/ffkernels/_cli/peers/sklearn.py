@@ -33,7 +33,7 @@ class ScikitLearn(Peer):
             shuffle=False,
         )
         # Makes its arrays, which then take the parameters that everybody starts from.
-        net.partial_fit(x[:batch], t[:batch], classes)
+        net.partial_fit(x[:batch], t[:batch], classes=classes)
         for (W, b), own_W, own_b in zip(layers(params), net.coefs_, net.intercepts_, strict=True):
             own_W[...], own_b[...] = W, b
         del net._optimizer  # and with it Adam's means

@@ -175,7 +175,7 @@ def _backward(loss: Callable[..., Any]) -> Callable[..., Any]:
 class PyTorchCompiled(PyTorch):
     """`torch.compile` for the very shapes, forward and backward in one function, results in place."""
 
-    title = "PyTorch, compiled"
+    title, slow = "PyTorch, compiled", True
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
