@@ -60,21 +60,22 @@ def text(measured: dict[str, Any], *, everything: bool, goals: bool) -> str:
 
 
 def markdown(measured: dict[str, Any], *, goals: bool) -> str:
-    """Return the same, and all results."""
-    parts = [
-        _about(measured),
-        f"Under a peer's name stands how many times as long as {_ours(measured)} it takes; `out=` "
-        "given. The roofline is a copy or sum of arrays of the same bytes, for a training step its "
-        "matrix products alone; the gain is our time on one thread by that on several. Medians of "
-        "alternating rounds in one process for each number of threads, before each turn a pause and "
-        "an untimed call.",
-    ]
+    """Return the same, ready for a document, and all results."""
+    parts = [_about(measured)]
     for results in _blocks(measured, everything=False):
         parts.append(table(*_figures(measured, results)))
     parts += [*_epochs_in_words(measured), _slower(measured)]
     if goals:
         parts.append("### Wanted and measured\n\n" + table(*_wanted(measured["wanted"])))
-    parts.append("### All results\n\n" + table(*_figures(measured, measured["results"])))
+    parts.append(
+        "### All results\n\n"
+        f"Under a peer's name stands how many times as long as {_ours(measured)} it takes; "
+        "`out=` given. The roofline is a copy or sum of arrays of the same bytes, for a training step "
+        "its matrix products alone; the gain is our time on one thread by that on several. Medians of "
+        "alternating rounds in one process for each number of threads, before each turn a pause and "
+        "an untimed call."
+    )
+    parts.append(table(*_figures(measured, measured["results"])))
     return "\n\n".join(parts) + "\n"
 
 
@@ -155,7 +156,7 @@ def _epochs_in_words(measured: dict[str, Any]) -> list[str]:
 
 
 def _slower(measured: dict[str, Any]) -> str:
-    """Return in words what a peer does faster by more than the noise, worst first."""
+    """Return in words what a peer does faster by more than the noise, each work's worst case."""
     results = [result for result in measured["results"] if best_peer(result) is not None]
     behind = [result for result in results if (best_peer(result) or 1) < _FASTER]
     if not behind:
@@ -165,13 +166,13 @@ def _slower(measured: dict[str, Any]) -> str:
         by_work.setdefault((result["operation"], result["threads"]), []).append(result)
     lines = []
     for (operation, threads), cases in by_work.items():
-        figures = []
-        for result in cases:
-            times = {n: t for n, t in result["times as long"].items() if n in PEERS}
-            name = min(times, key=lambda name: times[name])
-            figures.append(f"{result['size']} {TITLES[name]} {times[name]:.2f} x")
-        lines.append(f"- {operation}, {_threads(threads)}: {'; '.join(figures)}")
-    head = f"A peer is faster by more than 5 % in {len(behind)} of {len(results)} cases; it takes:"
+        times = {name: t for name, t in cases[0]["times as long"].items() if name in PEERS}
+        name = min(times, key=lambda name: times[name])
+        more = f", and less so in {len(cases) - 1} more" if len(cases) > 1 else ""
+        where = f"{operation} {cases[0]['size']}, {_threads(threads)}"
+        lines.append(f"- {where}: {TITLES[name]} {times[name]:.2f} x{more}")
+    count = f"{len(behind)} of {len(results)}"
+    head = f"A peer is faster by more than 5 % in {count} cases. In the worst of each work it takes:"
     return "\n".join([head, "", *lines])
 
 

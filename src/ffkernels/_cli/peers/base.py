@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..._operations import UPDATE_NUMBERS
 from ..rounds import Call
 
 Array = npt.NDArray[Any]
@@ -126,7 +127,11 @@ def layers(params: Params) -> list[tuple[Array, Array]]:
     return [(params[f"W{k}"], params[f"b{k}"]) for k in range(1, depth + 1)]
 
 
-def adam_factors(step: int, lr: float) -> tuple[float, float]:
+def adam_factors(step: float, lr: float) -> tuple[float, float]:
     """Return step length and eps of Adam's update a·m / (√v + eps), the bias corrections in them."""
     unbias = float(np.sqrt(1 - BETA2**step))
     return lr * unbias / (1 - BETA1**step), EPS * unbias
+
+
+#: Of the table's update.
+ADAM_UPDATE = adam_factors(UPDATE_NUMBERS["adam_update"][0], 1e-3)

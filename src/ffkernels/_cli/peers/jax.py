@@ -29,7 +29,7 @@ import numpy as np
 
 from ..._operations import UPDATE_NUMBERS
 from ..rounds import Call
-from .base import BETA1, BETA2, EPS, Array, Forms, Params, Peer, Train, adam_factors
+from .base import ADAM_UPDATE, BETA1, BETA2, EPS, Array, Forms, Params, Peer, Train
 
 
 class JAX(Peer):
@@ -89,9 +89,7 @@ class JAX(Peer):
             "sum_squared_error_backward": lambda y, t: (y - t) / len(y),
             "sgd_update": lambda w, g: (w - 0.1 * g,),
             "momentum_update": lambda w, g, v: (w - 0.1 * (n := 0.9 * v + g), n),
-            "adam_update": lambda w, g, m, v: self._adam(
-                w, g, m, v, *adam_factors(UPDATE_NUMBERS["adam_update"][0], 1e-3)
-            ),
+            "adam_update": lambda w, g, m, v: self._adam(w, g, m, v, *ADAM_UPDATE),
         }
         for name in ("relu", "sigmoid", "tanh"):
             self.functions[f"{name}_backward_bias"] = _with_sum(self.functions[f"{name}_backward"])

@@ -11,7 +11,7 @@ from numba import njit, prange
 
 Scalar = Callable[..., Any]
 
-# ---- of one number; `one` is of the arrays' type -----------------------------------------------------
+# ---- of one number; `one` is of the arrays' type ---------------------------------------------------
 
 
 def relu(x: Any, one: Any) -> Any:
@@ -52,7 +52,7 @@ def tanh_backward(dy: Any, y: Any, one: Any) -> Any:
     return dy * (one - y * y)
 
 
-# ---- loops around them -------------------------------------------------------------------------------
+# ---- loops around them -----------------------------------------------------------------------------
 
 
 def over_one(f: Scalar) -> Callable[..., None]:
@@ -113,10 +113,10 @@ def add_bias(x: Any, b: Any, out: Any) -> None:
             out[i, j] = x[i, j] + b[j]
 
 
-# ---- rows ----------------------------------------------------------------------------------------------
+# ---- rows ------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=True)
+@njit(fastmath=True)  # type: ignore[untyped-decorator]
 def highest(row: Any) -> Any:
     m = row[0]
     for j in range(1, row.size):
@@ -182,7 +182,7 @@ def logsumexp(x: Any, out: Any) -> None:
         out[i] = m + math.log(total)
 
 
-# ---- losses, averaged over rows ------------------------------------------------------------------------
+# ---- losses, averaged over rows --------------------------------------------------------------------
 
 
 def cross_entropy(p: Any, t: Any) -> Any:
@@ -278,7 +278,7 @@ def sum_squared_error_backward(y: Any, t: Any, out: Any) -> None:
             out[i, j] = (y[i, j] - t[i, j]) * share
 
 
-# ---- updates; numbers are of the arrays' type ----------------------------------------------------------
+# ---- updates; numbers are of the arrays' type ------------------------------------------------------
 
 
 def sgd_update(param: Any, grad: Any, lr: Any) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from ..._operations import UPDATE_NUMBERS
 from ..rounds import Call
-from .base import BETA1, BETA2, Array, Forms, Params, Peer, Train, adam_factors, layers
+from .base import ADAM_UPDATE, BETA1, BETA2, Array, Forms, Params, Peer, Train, adam_factors, layers
 
 
 class Numba(Peer):
@@ -129,10 +129,9 @@ def _numbers(dtype: Any, *numbers: float) -> list[Any]:
     return [dtype.type(number) for number in numbers]
 
 
-_ADAM_STEP = UPDATE_NUMBERS["adam_update"][0]
 _UPDATES: dict[str, tuple[float, ...]] = {
     **UPDATE_NUMBERS,
-    "adam_update": (BETA1, BETA2, *adam_factors(int(_ADAM_STEP), 1e-3)),
+    "adam_update": (BETA1, BETA2, *ADAM_UPDATE),
 }
 # Loops that are there as they stand.
 _WHOLE = (

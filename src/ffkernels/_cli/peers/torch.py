@@ -9,8 +9,9 @@ Softmax cross-entropy with gradient at 64x10, 512x1000, 64x50257, 512x32000:
   compiling it, where it is faster still.
 - compiled: the loss alone with `backward()` 119, 4.3, 3.9, 7.7; `torch.func.grad_and_value` of it 28,
   3.7, 3.6, 7.5; written out from `logsumexp` or `log_softmax` 21, 2.9, 2.8, 6.8, from max, exp and
-  sum with the one at the class by `where` 21, 2.1, 2.1, 5.7, by `scatter_add` 21, 1.5, 2.2, 5.6. The
-  last one races.
+  sum with the one at the class by `where` 21, 2.1, 2.1, 5.7, by `scatter_add` 21, 1.5, 2.2, 5.6; into
+  an array that is there, by `where` 21, 2.3, 2.2, 2.0, by `scatter_add` 21, 2.2, 3.5, 6.4. Written out
+  by `scatter_add` races below a million elements, by `where` into an array from there on.
 
 Other functions, eager against compiled: below 10,000 elements the compiled call's guards decide (20 us
 against 1 to 5). From there on eager kernels with `out` win where one kernel is all there is (100,000
@@ -41,10 +42,12 @@ import numpy as np
 
 from ..._operations import UPDATE_NUMBERS
 from ..rounds import Call
-from .base import BETA1, BETA2, Array, Forms, Params, Peer, Train, adam_factors, layers
+from .base import ADAM_UPDATE, BETA1, BETA2, Array, Forms, Params, Peer, Train, adam_factors, layers
 
-# Elements from which compiled code may outweigh its slower call.
+# Elements from which compiled code may outweigh its slower call; and from which a fresh array, whose
+# pages have to be found, costs more than a comparison of every column with the class.
 _COMPILED_FROM = 10**4
+_IN_PLACE_FROM = 10**6
 
 
 class PyTorch(Peer):
@@ -179,8 +182,7 @@ class PyTorchCompiled(PyTorch):
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
-        torch, eager = self.torch, self.functions
-        one_at = self._one_at
+        torch = self.torch
 
         def squared_error(y: Any, t: Any) -> Any:
             d = y - t
@@ -202,11 +204,13 @@ class PyTorchCompiled(PyTorch):
             "cross_entropy_with_grad": cross_entropy,
             "cross_entropy_backward": lambda p, t: cross_entropy(p, t)[1],
             "softmax_cross_entropy_with_grad": self._loss_with_grad,
-            "softmax_cross_entropy_backward": lambda p, t: one_at(p / len(t), t, -1 / len(t)),
+            "softmax_cross_entropy_backward": lambda p, t: (
+                torch.where(self._at_class(p, t), p - 1, p) / len(t)
+            ),
             "sum_squared_error_with_grad": squared_error,
             "sum_squared_error_backward": lambda y, t: (y - t) / len(y),
         }
-        del eager["identity_grad"]
+        del self.functions["identity_grad"]  # nothing to fuse
 
     @classmethod
     def lacks(cls) -> str | None:
@@ -216,10 +220,8 @@ class PyTorchCompiled(PyTorch):
         compiler = os.environ.get("CXX", default)
         return None if shutil.which(compiler) else f"needs the C++ compiler {compiler}"
 
-    def _one_at(self, array: Any, t: Any, value: float) -> Any:
-        """Return an array with a value added at the class of each row."""
-        column = t[:, None]
-        return array.scatter_add(1, column, self.torch.full_like(column, value, dtype=array.dtype))
+    def _at_class(self, array: Any, t: Any) -> Any:
+        return self.torch.arange(array.shape[1]) == t[:, None]
 
     def _loss_with_grad(self, x: Any, t: Any) -> Any:
         n = len(x)
@@ -227,7 +229,12 @@ class PyTorchCompiled(PyTorch):
         e = (x - m).exp()
         total = e.sum(-1, keepdim=True)
         loss = (total.log() + m - x.gather(1, t[:, None])).mean()
-        return loss, self._one_at(e * (1 / (total * n)), t, -1 / n)
+        grad = e * (1 / (total * n))
+        if x.numel() >= _IN_PLACE_FROM:
+            return loss, self.torch.where(self._at_class(x, t), grad - 1 / n, grad)
+        column = t[:, None]
+        share = self.torch.full_like(column, -1 / n, dtype=x.dtype)
+        return loss, grad.scatter_add(1, column, share)
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         # Without what was compiled for earlier cases: after eight shapes it would give up.
@@ -251,13 +258,13 @@ class PyTorchCompiled(PyTorch):
             function = self.functions[name]
         else:
             return None
-        if out is None or name == "logsumexp":
-            return Call(self._compiled(function), tensors)
         loss_first = name.endswith("_with_grad")
+        fresh = name == "softmax_cross_entropy_with_grad" and arguments[0].size < _IN_PLACE_FROM
+        if out is None or fresh:
+            return Call(self._compiled(function), tensors)
 
         def into(*arrays: Any) -> Any:
-            *arrays, out = arrays
-            results = function(*arrays)
+            results, out = function(*arrays[:-1]), arrays[-1]
             if not isinstance(results, tuple):
                 out.copy_(results)
                 return None
@@ -275,7 +282,7 @@ class PyTorchCompiled(PyTorch):
         param.sub_(0.1 * velocity)
 
     def _adam_update(self, param: Any, grad: Any, m: Any, v: Any) -> None:
-        _adam(param, grad, m, v, *adam_factors(UPDATE_NUMBERS["adam_update"][0], 1e-3))
+        _adam(param, grad, m, v, *ADAM_UPDATE)
 
     def trainer(self, params: Params, optimizer: str, lr: float) -> Train:
         torch = self.torch
