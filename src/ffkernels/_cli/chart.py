@@ -92,13 +92,16 @@ def _panel(axes: Axes, name: str, results: Sequence[dict[str, Any]], peers: Sequ
     axes.axhline(1, color="black", lw=1.3, label="ffkernels")
     axes.set(xscale="log", yscale="log", title=_title(name))
     axes.set_xlabel("batch" if name in _NETS else "elements")
-    low, high = axes.get_ylim()
-    low, high = max(min(low, 0.5), 0.02), max(high, 2.5)
-    axes.set_ylim(low, high)
     bounds = [(at(r), 1 / r["of the roofline"]) for r in results if r["of the roofline"]]
+    low, high = axes.get_ylim()
+    low, high = min(low, 0.5, *(0.6 * bound for _, bound in bounds)), max(high, 2.5)
+    axes.set_ylim(low, high)
     if bounds:
         where, bound = zip(*bounds, strict=True)
-        what = "its products alone allow" if name in _NETS else "memory allows"
+        what = "its products alone" if name in _NETS else "a copy of the bytes"
+        if len(bounds) == 1:
+            where, bound = (0.7 * where[0], where[0] / 0.7), 2 * bound
+        axes.plot(where, bound, ":", color="#5f6368", lw=1.3)
         axes.fill_between(where, low, bound, color=GREY, alpha=0.3, lw=0)
         axes.text(
             0.5, 0.03, f"faster than {what}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from typing import Any
 
 from ..rounds import Call
@@ -16,7 +17,7 @@ class ScikitLearn(Peer):
 
     @classmethod
     def version(cls) -> str:
-        return str(importlib.import_module("sklearn").__version__)
+        return version("scikit-learn")
 
     def epoch(
         self, params: Params, x: Array, t: Array, batch: int, optimizer: str, lr: float = LEARNING_RATE
