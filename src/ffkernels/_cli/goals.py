@@ -48,6 +48,11 @@ def _of_plain(result: Result) -> float | None:
     return times and 1 / times
 
 
+def _us_beyond_plain(result: Result) -> float | None:
+    times = result["times as long"].get("numpy")
+    return times and result["us a call"] * (1 - times)
+
+
 def contiguous(result: Result) -> float | None:
     """Return our time by that for the same rows one after the other."""
     times = result["times as long"].get(CONTIGUOUS)
@@ -96,10 +101,8 @@ def _rows_or_loss(result: Result) -> bool:
     return "softmax" in result["operation"] or "entropy" in result["operation"]
 
 
-def _beside_plain(result: Result) -> bool:
-    return result["case"] in ("softmax_cross_entropy_with_grad 512x1000",) or (
-        result["group"] == "functions" and result["elements"] >= 10**5
-    )
+def _large(result: Result) -> bool:
+    return result["group"] in ("functions", "cross-entropy") and result["elements"] >= 10**5
 
 
 _MILLIONS = 16 * 10**6
@@ -136,13 +139,18 @@ GOALS: dict[str, tuple[Goal, ...]] = {
         ),
     ),
     "numpy": (
+        Goal("tiny arrays, up to 1000", "us beyond plain NumPy", _us_beyond_plain, 6, True, _tiny, 1),
+        Goal(
+            "softmax family and losses, 1000", _PLAIN, _of_plain, 1.6, True,
+            lambda result: _tiny(result) and result["elements"] == 1000 and _rows_or_loss(result), 1,
+        ),
         Goal(
             "softmax family and losses, from 100,000", _PLAIN, _of_plain, 1.2, True,
-            lambda result: _beside_plain(result) and _rows_or_loss(result),
+            lambda result: _large(result) and _rows_or_loss(result), 1,
         ),
         Goal(
             "other functions, from 100,000", _PLAIN, _of_plain, 1.1, True,
-            lambda result: _beside_plain(result) and not _rows_or_loss(result),
+            lambda result: _large(result) and not _rows_or_loss(result), 1,
         ),
         Goal("training step", _PLAIN, _of_plain, 1.2, True, _group("steps")),
     ),
