@@ -259,6 +259,17 @@ def _arrays(result):
     return list(result) if isinstance(result, tuple) else [result]
 
 
+@pytest.mark.parametrize("name", ["relu_backward_bias", "softmax_cross_entropy_with_grad"])
+def test_loops_in_parallel_compute_the_same(name):
+    if "numba" not in PEERS:
+        pytest.skip("needs Numba")
+    operation, peer = BY_NAME[name], peers.PEERS["numba"](3)
+    arguments = operation.draw(np.random.default_rng(0), (20, 30), np.dtype(np.float32))
+    results = _results(peer, peer.call(name, arguments, arguments[0]), operation)
+    for got, want in zip(results, operation.textbook(*arguments), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_peers_compute_along_any_axis(loaded, axis):
     x = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(np.float32)
