@@ -2,6 +2,8 @@
 
 import functools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -115,6 +117,20 @@ def test_a_peer_that_cannot_run_is_named(monkeypatch, capfd):
     chosen = ["--only", "relu 10", "--quick", "--peers", "numpy,scipy", "--threads", "1"]
     assert main(["bench", *chosen]) == 0
     assert "SciPy is not installed: left out" in capfd.readouterr().err
+
+
+def test_peers_are_kept_to_the_instruction_set_that_is_asked_for(monkeypatch):
+    monkeypatch.delenv("FFKERNELS_ISA", raising=False)
+    assert "ATEN_CPU_CAPABILITY" not in peers.environment(1, "numpy", "")
+    monkeypatch.setenv("FFKERNELS_ISA", "avx2")
+    environment = peers.environment(1, "numpy", "")
+    assert environment["ATEN_CPU_CAPABILITY"] == "avx2"
+    script = "import numpy; print(numpy.show_config(mode='dicts')['SIMD Extensions'])"
+    run = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    )
+    found = run.stdout.partition("'not found'")[0]
+    assert "AVX512" not in found and "X86_V4" not in found and not run.stderr
 
 
 def test_goals_are_shown_only_when_asked_for():

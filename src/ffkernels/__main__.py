@@ -155,7 +155,8 @@ def _parser() -> argparse.ArgumentParser:
         description="""Time every function, training steps and epochs in alternating rounds with other
         libraries, as far as they are installed, each in its fastest form, and with the roofline: a
         copy or a sum of arrays of the same bytes. Prints how many times as long they take.
-        FFKERNELS_ISA chooses the instruction set. Close other programs first.""",
+        FFKERNELS_ISA chooses the instruction set; avx2 keeps the others to it too. Close other
+        programs first.""",
     )
     command.set_defaults(run=_bench, extra="bench")
     add = command.add_argument

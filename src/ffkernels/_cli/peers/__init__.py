@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from .base import LEARNING_RATE, Peer
 from .jax import JAX
 from .numba import Numba
@@ -48,17 +50,34 @@ def lacking(names: Sequence[str]) -> dict[str, str]:
 def environment(threads: int, backend: str, folder: str) -> dict[str, str]:
     """Return the environment for a process that measures with so many threads.
 
-    What peers compile is kept in the folder, for the processes of one run.
+    What peers compile is kept in the folder, for the processes of one run. Where ``FFKERNELS_ISA``
+    keeps us to AVX2, the peers are kept to it too.
     """
     # OpenBLAS chooses its kernels by this variable, where it is set, and not by the processor.
     kept = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
     # What sizes the pools of JAX and Numba, which no call can change, and of OpenMP.
     pools = ("NPROC", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "FFKERNELS_NUM_THREADS")
-    return kept | dict.fromkeys(pools, str(threads)) | {
+    avx2 = _only_avx2() if os.environ.get("FFKERNELS_ISA") == "avx2" else {}
+    return kept | avx2 | dict.fromkeys(pools, str(threads)) | {
         "FFKERNELS_BACKEND": backend,
         "JAX_PLATFORMS": "cpu",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TORCHINDUCTOR_CACHE_DIR": folder,
         # Compiles in its own process: others, kept in wait, would disturb what is timed.
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    }
+
+
+def _only_avx2() -> dict[str, str]:
+    """Return what tells the peers, and the BLAS that they and we share, to leave AVX-512 alone."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "NPY_DISABLE_CPU_FEATURES": " ".join(f for f in found if "AVX512" in f or f == "X86_V4"),
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CPU_NAME": "haswell",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     }
