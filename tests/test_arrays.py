@@ -86,7 +86,7 @@ EXPORTERS = {
     "ctypes": (from_ctypes, None),
     "array": (from_array_module, lambda a: a.buffer_info()[0]),
     "torch": (from_torch, lambda a: a.data_ptr()),
-    "torch with gradient": (lambda x: from_torch(x).requires_grad_(), lambda a: a.data_ptr()),
+    "torch detached": (lambda x: from_torch(x).requires_grad_().detach(), lambda a: a.data_ptr()),
     "torch in DLPack": (lambda x: DLPack(from_torch(x)), None),
     "jax": (from_jax, lambda a: a.unsafe_buffer_pointer()),
     "pandas frame": (from_pandas, None),
@@ -220,6 +220,14 @@ def test_other_devices_are_refused(backend, name, kind):
         CALLS[name](kind(R))
 
 
+@pytest.mark.parametrize("name", set(CALLS) - {"param", "out"})
+def test_a_gradient_is_not_cut_off_in_silence(backend, name):
+    value = from_torch(R[0] if name == "b" else R).requires_grad_()
+    words = "expected an array without a gradient to follow, got a Tensor with requires_grad=True"
+    with pytest.raises(TypeError, match=rf"^{name}: {words}.*ffkernels.adapters.torch.*{name}.detach"):
+        CALLS[name](value)
+
+
 def test_a_device_without_a_name():
     class Nameless(DLPack):
         def __dlpack_device__(self):
@@ -259,7 +267,7 @@ class Unreadable(DLPack):
         (lambda: of_torch(device="meta"), "got Tensor: .*meta"),
         (lambda: of_torch().to_sparse(), "got Tensor: .*Sparse"),
         (lambda: Unreadable(R), "got Unreadable: not for export"),
-        (lambda: [[1.0], [1.0, 2.0]], "expected an array"),
+        (lambda: [[1.0], [1.0, 2.0]], "expected rows of one length, got a ragged list"),
     ],
 )
 def test_what_is_no_real_array(backend, make, words):

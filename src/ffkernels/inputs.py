@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,11 @@ import numpy.typing as npt
 from ._arguments import Array, _any_array, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 MISSING = ("zero", "mean", "median", "drop")
 SCALES = ("standard", "minmax", None)
@@ -101,9 +106,9 @@ class InputLayer:
 
     def __init__(
         self,
-        missing: str = "zero",
+        missing: Literal["zero", "mean", "median", "drop"] = "zero",
         max_missing: float = 1.0,
-        scale: str | None = "standard",
+        scale: Literal["standard", "minmax"] | None = "standard",
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.missing = missing

@@ -300,9 +300,10 @@ def _differences(values: Array, y: Array, sample_weight: Array | None, total: An
     """delta = (values - y) weight / total"""
     y = y.astype(values.dtype, copy=False)
     if sample_weight is None:
-        losses.sum_squared_error_backward(values, y, 1 / total, "sum", out=delta)
+        losses.sum_squared_error_backward(values, y, dloss=1 / total, reduction="sum", out=delta)
     else:
-        losses.sum_squared_error_backward(values, y, sample_weight / total, "none", out=delta)
+        share = sample_weight / total
+        losses.sum_squared_error_backward(values, y, dloss=share, reduction="none", out=delta)
 
 
 def _buffer(arrays: list[Any], i: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
