@@ -274,3 +274,15 @@ def test_a_weight_decay_of_zero_is_none(backend):
         param = np.array([INF, 1.0, -INF])
         update(param, np.ones(3), *np.zeros((state, 3)), *numbers)
         assert param[0] == INF and param[2] == -INF and param[1] < 1
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_sure_class_beside_nan_in_soft_targets(backend, axis):
+    """The gradient of the class with more than half is minus the sum of the others, one of them NaN."""
+    p = np.array([[NAN, 0.1, 0.9, 0.0], [0.05, 0.1, 0.8, 0.05]])
+    t = np.array([[0.0, 0.1, 0.9, 0.0], [0.05, 0.1, 0.8, 0.05]])
+    p, t = (np.ascontiguousarray(a if axis == 1 else a.T) for a in (p, t))
+    dx = ff.softmax_cross_entropy_backward(p, t, axis=axis, reduction="none")
+    dx = dx if axis == 1 else dx.T
+    assert np.isnan(dx[0]).tolist() == [True, False, True, False]
+    np.testing.assert_allclose(dx[1], 0, atol=1e-16)
