@@ -32,7 +32,7 @@ _RUN = 8192
 
 
 def sums_of_squares(x: Array, rows: int) -> Array:
-    """Of each of the rows that a contiguous array consists of."""
+    """Of each of the rows that an array consists of."""
     matrix = x.reshape(rows, x.size // max(rows, 1))
     if matrix.shape[1] <= _RUN:
         return np.vecdot(matrix, matrix)
