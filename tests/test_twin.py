@@ -286,3 +286,14 @@ def test_a_sure_class_beside_nan_in_soft_targets(backend, axis):
     dx = dx if axis == 1 else dx.T
     assert np.isnan(dx[0]).tolist() == [True, False, True, False]
     np.testing.assert_allclose(dx[1], 0, atol=1e-16)
+
+
+def test_of_one_dimension_a_bias_is_no_place_for_results(backend):
+    """Its shape is that of the rest, but what is written first would be read after."""
+    x, b, out = np.ones((3, 4), np.float32)
+    with pytest.raises(ValueError, match="out: expected memory apart from b"):
+        ff.bias_relu(x, b, out=b)
+    for name, place in (("dy", x), ("y", b), ("out", out)):
+        with pytest.raises(ValueError, match=f"out_bias: expected memory apart from {name}"):
+            ff.relu_backward_bias(x, b, out, place)
+    assert ff.bias_relu(x, b, out=x) is x and (x == 2).all() and (b == 1).all()
