@@ -254,6 +254,7 @@ def test_a_net_refuses_what_it_did(backend):
         ([0, 1, 0, -1, 1], IndexError, "class index -1 at position 3"),
         ([0, 1, 0], ValueError, "targets: expected class indices"),
         ([0.0, 1, 0, 1, 1], TypeError, "expected integers"),
+        (np.array([0.0, 1, 0, 1, 1]), TypeError, "expected integers"),
     ]:
         with pytest.raises(error, match=words):
             net.train_step(x, t, SGD(0.1))
