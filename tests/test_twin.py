@@ -143,6 +143,63 @@ def test_arrays_that_the_common_case_is_not(backend, dtype):
             np.testing.assert_allclose(out, want, rtol=20 * eps, atol=4 * eps)
 
 
+@pytest.mark.parametrize("options", ["smoothing", "weight", "ignored", "all"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_each_option_alone(backend, options, axis):
+    """By the definition, without anything else that would lead off the common way."""
+    rng = np.random.default_rng(5)
+    x, t, w = rng.normal(size=(12, 5)), rng.integers(0, 5, 12), rng.uniform(0.5, 2, 5)
+    smoothing = 0.2 if options in ("smoothing", "all") else 0.0
+    weight = w if options in ("weight", "all") else None
+    ignored = 3 if options in ("ignored", "all") else None
+    a = ((1 - smoothing) * np.eye(5)[t] + smoothing / 5) * (np.ones(5) if weight is None else w)
+    a[t == ignored] = 0
+    counted = (np.ones(5) if weight is None else w)[t][t != ignored].sum()
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    loss, grad = -(a * np.log(p)).sum() / counted, (p * a.sum(1, keepdims=True) - a) / counted
+    given = {"label_smoothing": smoothing, "weight": weight, "ignore_index": ignored, "axis": axis}
+    x, p, grad = (np.ascontiguousarray(v if axis == 1 else v.T) for v in (x, p, grad))
+    np.testing.assert_allclose(ff.softmax_cross_entropy(x, t, **given), loss, rtol=1e-13)
+    both = ff.softmax_cross_entropy_with_grad(x, t, **given)
+    np.testing.assert_allclose(both[0], loss, rtol=1e-13)
+    np.testing.assert_allclose(both[1], grad, rtol=1e-12, atol=1e-15)
+    back = ff.softmax_cross_entropy_backward(p, t, 2.0, **given)
+    np.testing.assert_allclose(back, 2 * grad, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_class_of_weight_zero_says_nothing(backend, smoothing, axis):
+    """Not even where its logit is minus infinity and it is the target."""
+    x = np.array([[0.5, -INF, 1.0, -0.5], [-INF, 0.0, 2.0, -INF], [1.0, 2.0, 3.0, 4.0]])
+    t, weight = np.array([1, 3, 2]), np.array([1.0, 0, 2, 0])
+    x[1, 0] = 0.5 if smoothing else -INF
+    with np.errstate(all="ignore"):
+        log_p = x - np.log(np.exp(x).sum(1, keepdims=True))
+        a = weight * ((1 - smoothing) * np.eye(4)[t] + smoothing / 4)
+        want = -np.where(a == 0, 0, a * log_p).sum(1)
+    x = np.ascontiguousarray(x if axis == 1 else x.T)
+    options = {"weight": weight, "axis": axis, "label_smoothing": smoothing, "reduction": "none"}
+    loss, grad = ff.softmax_cross_entropy_with_grad(x, t, **options)
+    np.testing.assert_allclose(loss, want, rtol=1e-14)
+    grad = grad if axis == 1 else grad.T
+    np.testing.assert_allclose(grad, np.exp(log_p) * a.sum(1, keepdims=True) - a, rtol=1e-13, atol=1e-15)
+
+
+def test_products_of_rows_are_the_same_wherever_they_lie():
+    rng = np.random.default_rng(6)
+    with ff.use_backend("numpy"):
+        for columns in (33, 1000):
+            dy, y = rng.normal(size=(2, 9, columns)).astype(np.float32)
+            want = ff.softmax_backward(dy, y)
+            spread = np.zeros((18, 3 * columns), np.float32)
+            spread[::2, ::3] = dy
+            np.testing.assert_array_equal(ff.softmax_backward(spread[::2, ::3], y), want)
+            same = np.broadcast_to(dy[:, :1], dy.shape)
+            want = ff.softmax_backward(same.copy(), y)
+            np.testing.assert_array_equal(ff.softmax_backward(same, y), want)
+
+
 def test_the_common_case_is_told(monkeypatch):
     """Plain arrays never reach the rules for all others."""
 
@@ -197,6 +254,7 @@ def test_a_net_refuses_what_it_did(backend):
         ([0, 1, 0, -1, 1], IndexError, "class index -1 at position 3"),
         ([0, 1, 0], ValueError, "targets: expected class indices"),
         ([0.0, 1, 0, 1, 1], TypeError, "expected integers"),
+        (np.array([0.0, 1, 0, 1, 1]), TypeError, "expected integers"),
     ]:
         with pytest.raises(error, match=words):
             net.train_step(x, t, SGD(0.1))
@@ -217,3 +275,26 @@ def test_a_weight_decay_of_zero_is_none(backend):
         param = np.array([INF, 1.0, -INF])
         update(param, np.ones(3), *np.zeros((state, 3)), *numbers)
         assert param[0] == INF and param[2] == -INF and param[1] < 1
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_sure_class_beside_nan_in_soft_targets(backend, axis):
+    """The gradient of the class with more than half is minus the sum of the others, one of them NaN."""
+    p = np.array([[NAN, 0.1, 0.9, 0.0], [0.05, 0.1, 0.8, 0.05]])
+    t = np.array([[0.0, 0.1, 0.9, 0.0], [0.05, 0.1, 0.8, 0.05]])
+    p, t = (np.ascontiguousarray(a if axis == 1 else a.T) for a in (p, t))
+    dx = ff.softmax_cross_entropy_backward(p, t, axis=axis, reduction="none")
+    dx = dx if axis == 1 else dx.T
+    assert np.isnan(dx[0]).tolist() == [True, False, True, False]
+    np.testing.assert_allclose(dx[1], 0, atol=1e-16)
+
+
+def test_of_one_dimension_a_bias_is_no_place_for_results(backend):
+    """Its shape is that of the rest, but what is written first would be read after."""
+    x, b, out = np.ones((3, 4), np.float32)
+    with pytest.raises(ValueError, match="out: expected memory apart from b"):
+        ff.bias_relu(x, b, out=b)
+    for name, place in (("dy", x), ("y", b), ("out", out)):
+        with pytest.raises(ValueError, match=f"out_bias: expected memory apart from {name}"):
+            ff.relu_backward_bias(x, b, out, place)
+    assert ff.bias_relu(x, b, out=x) is x and (x == 2).all() and (b == 1).all()

@@ -544,7 +544,7 @@ def _class_targets(
 
 def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None:
     """IndexError for the first class index out of range."""
-    if not indices.size or indices.view(np.uintp).max() < classes:  # as unsigned, -1 is the largest
+    if not indices.size or (indices.min() >= 0 and indices.max() < classes):
         return
     bad = (indices < 0) | (indices >= classes)
     if ignore_index is not None:

@@ -32,7 +32,7 @@ _RUN = 8192
 
 
 def sums_of_squares(x: Array, rows: int) -> Array:
-    """Of each of the rows that a contiguous array consists of."""
+    """Of each of the rows that an array consists of."""
     matrix = x.reshape(rows, x.size // max(rows, 1))
     if matrix.shape[1] <= _RUN:
         return np.vecdot(matrix, matrix)
@@ -375,9 +375,8 @@ class Rows:
         log1p needs this to keep the digits of a confident row. NaN where there is no finite maximum.
         """
         np.exp(d, out=e)
-        zero = m - m  # NaN without a finite maximum
         if self._flat:
-            e.reshape(-1)[leaders] = zero
+            e.reshape(-1)[leaders] = m - m  # 0; NaN without a finite maximum
             rest = np.add.reduce(e, -1)
             e.reshape(-1)[leaders] = 1
             return rest
@@ -387,7 +386,6 @@ class Rows:
         if confident[0].size:
             part = e[confident]
             rest[confident] = others(part, part.argmax(-1))
-        rest += zero
         return rest
 
     def dot(self, a: Array, b: Array) -> Array:

@@ -519,15 +519,14 @@ def sum_squared_error(y: Any, t: Any, reduction: Any, out: Any) -> Any:
 def sum_squared_error_with_grad(y: Any, t: Any, reduction: Any, out: Any) -> Any:
     call = _arguments.squared_error(y, t, reduction)
     work, result = _arguments.gradient_output(out, call.y, call.dtype, {"y": y, "t": t})
-    difference = work if work.flags.c_contiguous else np.empty(work.shape, work.dtype)
-    loss = _squared_error(call, difference, None)
-    _times(difference, _scale(call), work)
+    loss = _squared_error(call, work, None)
+    _times(work, _scale(call))
     return loss, _arguments.deliver(work, result, out)
 
 
 @quiet
-def _times(difference: Array, scale: Any, work: Array) -> None:
-    np.multiply(difference, scale, out=work)
+def _times(difference: Array, scale: Any) -> None:
+    np.multiply(difference, scale, out=difference)
 
 
 def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: Any) -> Any:
@@ -539,7 +538,7 @@ def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: 
     if isinstance(scale, np.ndarray):
         scale = scale.astype(work.dtype).reshape(scale.shape + (1,) * (work.ndim - scale.ndim))
     _difference(call, work)
-    _times(work, scale, work)
+    _times(work, scale)
     return _arguments.deliver(work, result, out)
 
 
