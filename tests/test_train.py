@@ -69,7 +69,7 @@ def test_digits_are_learnt(run, tmp_path):
     assert code == 0
     accuracy = float(result(out).split()[2].rstrip("%,"))
     assert accuracy >= 97
-    for words in ("1797 rows", "constant (0)", "360 held out", "NumPy backend", "textbook NumPy"):
+    for words in ("1797 rows", "constant (every value is 0)", "360 held out", "NumPy backend", "textbook NumPy"):
         assert words in out
     pictures(tmp_path / "ffkernels-run", "curves.png", "confusion.png", "mistakes.png")
 
@@ -146,7 +146,7 @@ def write_refused(folder):
         ("train --target y", "--target and --task go with --csv"),
         ("train --csv one.csv --target y", "nothing to learn, every value is 1"),
         ("train --csv unknown.csv --target y", "y: every value is missing"),
-        ("train --csv gone.csv --target y", "left out a: mostly missing (1)"),
+        ("train --csv gone.csv --target y", "left out a: mostly missing (100% of the rows)"),
         ("train --csv few.csv --target y", "4 rows are too few"),
         ("train --csv trees.csv --target kind --task regression", "regression needs numbers, got '"),
         ("train --csv trees.csv --target kind --output trees.csv/x", "trees.csv/x: Not a directory"),
