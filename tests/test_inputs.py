@@ -228,6 +228,8 @@ def test_tables_of_named_columns():
     with pytest.raises(ValueError, match="x, column 'b': expected 2 rows like column 'a', got 1"):
         InputLayer().fit({"a": [1.0, 2.0], "b": [3.0]})
     for function in (InputLayer().fit, inspect):
+        with pytest.raises(ValueError, match="x: expected at least one column, got none"):
+            function({})
         with pytest.raises(ValueError, match="got inf in row 1, column 'b'"):
             function({"a": [1.0, 2.0], "b": [3.0, np.inf]})
 

@@ -108,7 +108,9 @@ def _rounding(dtype: np.dtype[Any]) -> float:
 def _named(x: Any) -> tuple[list[str], list[Any]] | None:
     """The names and columns of a table that has names; None for what has none."""
     if isinstance(x, np.ndarray):
-        columns = [] if x.dtype.names is None else [(name, x[name]) for name in x.dtype.names]
+        if x.dtype.names is None:
+            return None
+        columns = [(name, x[name]) for name in x.dtype.names]
     elif isinstance(x, Mapping):
         columns = list(x.items())
     elif hasattr(x, "column_names") and hasattr(x, "column"):  # Arrow
@@ -118,8 +120,8 @@ def _named(x: Any) -> tuple[list[str], list[Any]] | None:
     elif hasattr(x, "columns") and hasattr(x, "get_columns"):  # polars
         columns = list(zip(x.columns, x.get_columns(), strict=True))
     else:
-        columns = []
-    return ([str(name) for name, _ in columns], [column for _, column in columns]) if columns else None
+        return None
+    return [str(name) for name, _ in columns], [column for _, column in columns]
 
 
 def _column(column: Any, name: str) -> _Column:
@@ -151,6 +153,8 @@ def _columns_of(x: Any, name: str) -> tuple[list[str], list[_Column]] | None:
     if named is None:
         return None
     names, columns = named
+    if not names:
+        raise ValueError(f"{name}: expected at least one column, got none")
     read = [_column(column, _at(name, n)) for n, column in zip(names, columns, strict=True)]
     for n, column in zip(names, read, strict=True):
         if len(column.values) != len(read[0].values):
@@ -303,15 +307,7 @@ class InputLayer:
 
     def fit(self, x: Any, y: Any = None) -> InputLayer:
         """Learn columns, fillings and scales from training data; ``y`` is ignored."""
-        if self.missing not in MISSING:
-            raise ValueError(f"missing: expected one of {MISSING}, got {self.missing!r}")
-        if self.scale not in SCALES:
-            raise ValueError(f"scale: expected one of {SCALES}, got {self.scale!r}")
-        if not 0 <= real_number(self.max_missing, "max_missing") <= 1:
-            raise ValueError(f"max_missing: expected 0 to 1, got {self.max_missing}")
-        dtype = np.dtype(self.dtype)
-        if not is_real(dtype):
-            raise ValueError(f"dtype: expected float16, bfloat16, float32 or float64, got {dtype}")
+        self._check()
         table, self.feature_names_in_ = _table(x)
         if not len(table.values):
             raise ValueError("x: expected at least one row, got none")
@@ -327,6 +323,18 @@ class InputLayer:
             if k in chosen:
                 self._fit_column(chosen[k], values[~dropped], low[~dropped], rounding)
         return self
+
+    def _check(self) -> None:
+        """Refuse options that there are not."""
+        if self.missing not in MISSING:
+            raise ValueError(f"missing: expected one of {MISSING}, got {self.missing!r}")
+        if self.scale not in SCALES:
+            raise ValueError(f"scale: expected one of {SCALES}, got {self.scale!r}")
+        if not 0 <= real_number(self.max_missing, "max_missing") <= 1:
+            raise ValueError(f"max_missing: expected 0 to 1, got {self.max_missing}")
+        dtype = np.dtype(self.dtype)
+        if not is_real(dtype):
+            raise ValueError(f"dtype: expected float16, bfloat16, float32 or float64, got {dtype}")
 
     def _fit_column(self, i: int, values: Array, low: Array, rounding: float) -> None:
         """Learn from the values of the i-th column kept."""
@@ -422,6 +430,7 @@ class InputLayer:
     def from_state(cls, state: dict[str, Any]) -> InputLayer:
         """The fitted layer that `state` described."""
         layer = cls(state["missing"], state["max_missing"], state["scale"], state["dtype"])
+        layer._check()
         layer.n_features_in_ = state["n_features_in"]
         layer.feature_names_in_ = state["feature_names_in"]
         layer.columns_ = np.array(state["columns"], np.intp)
@@ -429,6 +438,11 @@ class InputLayer:
         layer.offset_ = np.array(state["offset"], np.float64)
         layer.remainder_ = np.array(state["remainder"], np.float64)
         layer.scale_ = np.array([np.inf if d is None else d for d in state["divisor"]], np.float64)
+        learnt = (layer.columns_, layer.fill_, layer.offset_, layer.remainder_, layer.scale_)
+        if any(array.shape != (len(layer.columns_),) for array in learnt):
+            raise ValueError(f"state: expected numbers for each of {len(layer.columns_)} columns")
+        if not set(state["columns"]) <= set(range(layer.n_features_in_)):
+            raise ValueError(f"state: expected columns below {layer.n_features_in_}")
         return layer
 
     def fit_transform(self, x: Any, y: Any = None) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -66,14 +67,14 @@ def r_squared(values: Array, targets: Array) -> float:
     return float(1 - np.mean((values - targets) ** 2) / variance) if variance > 0 else float("nan")
 
 
-def blas_threads(net: FeedForward, rows: int) -> threadpool_limits:
+def blas_threads(net: FeedForward, rows: int, most: int | None = None) -> threadpool_limits:
     """Return a context in which BLAS uses its threads only where that pays.
 
     OpenBLAS shares out products far too small for it; where another program keeps one of the
     processors busy, its threads wait for each other a hundred times as long as they compute.
     """
     largest = rows * max(inputs * outputs for inputs, outputs in pairwise(net.sizes))
-    return threadpool_limits(1 if largest < _WORTH_THREADS else None, user_api="blas")
+    return threadpool_limits(1 if largest < _WORTH_THREADS else most, user_api="blas")
 
 
 def fit(
@@ -86,9 +87,20 @@ def fit(
     epochs: int,
     batch_size: int,
     seed: int,
+    threads: int | None = None,
+    weight: Array | None = None,
 ) -> History:
-    """Train until the validation loss has stopped falling; leave the net as it was at its best."""
+    """Train until the validation loss has stopped falling; leave the net as it was at its best.
+
+    Each class can have a weight; those of ``threads`` limit what BLAS takes.
+    """
     history = History()
+    # A row of a class's probabilities times its weight is a row of that weight.
+    weighted = None if weight is None else np.diag(weight)
+
+    def targets(t: Array) -> Array:
+        return t if weighted is None else weighted[t]
+
     rng = np.random.default_rng(seed)
     best_loss, best_params = np.inf, {}
     starts = range(0, len(training.x), batch_size)
@@ -97,7 +109,7 @@ def fit(
     interval = 0.1 if sys.stderr.isatty() else 2.0
     with (
         tqdm(total=epochs * len(starts), unit=" steps", mininterval=interval) as bar,
-        blas_threads(net, batch_size),
+        blas_threads(net, batch_size, threads),
         np.errstate(all="ignore"),  # a learning rate set too high is told below, once
     ):
         for epoch in range(1, epochs + 1):
@@ -106,12 +118,12 @@ def fit(
             loss = 0.0
             for start in starts:
                 batch = slice(start, start + batch_size)
-                loss += float(net.train_step(x[batch], t[batch], optimizer)) * len(t[batch])
+                loss += float(net.train_step(x[batch], targets(t[batch]), optimizer)) * len(t[batch])
                 bar.update()
             scored = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
             history.training_loss.append(loss / len(x))
             history.training_score.append(score(net.predict(scored.x), scored.t))
-            history.validation_loss.append(float(net.loss(*validation)))
+            history.validation_loss.append(float(net.loss(validation.x, targets(validation.t))))
             history.validation_score.append(score(net.predict(validation.x), validation.t))
             if not np.isfinite(history.training_loss[-1] + history.validation_loss[-1]):
                 raise CommandError(f"the loss grew past all bounds in epoch {epoch}: lower --lr")
@@ -131,3 +143,20 @@ def fit(
         param[...] = best_params[name]
     history.seconds = time.perf_counter() - begin
     return history
+
+
+def peer_outputs(training: Rows, x: Array, seconds: float, seed: int) -> Array:
+    """Return what scikit-learn's default net says of x after so many seconds of training.
+
+    Probabilities of classes, or the values of a regression. It learns for as many epochs as its `fit`
+    does at most, but at least for one.
+    """
+    classes = training.t.ndim == 1
+    net = (MLPClassifier if classes else MLPRegressor)(random_state=seed)
+    known = {"classes": np.unique(training.t)} if classes else {}
+    end = time.perf_counter() + seconds
+    for _ in range(net.max_iter):
+        net.partial_fit(training.x, training.t if classes else training.t[:, 0], **known)
+        if time.perf_counter() >= end:
+            break
+    return net.predict_proba(x) if classes else net.predict(x)
