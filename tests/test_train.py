@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,6 +210,27 @@ def test_bundled_tables(run, name):
     np.testing.assert_allclose(each, model.predict_proba(frame), rtol=1e-5)
     np.testing.assert_allclose(each.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(predicted["probability"], each.max(axis=1))
+
+
+def test_the_guide(run):
+    """Every command of docs/tables.md, and its Python, in one namespace."""
+    from sklearn import datasets
+
+    bunch = datasets.load_iris(as_frame=True)
+    frame = bunch.data.rename(columns=lambda name: name.removesuffix(" (cm)"))
+    frame.assign(species=bunch.target_names[bunch.target]).to_csv("iris.csv", index=False)
+    frame.to_csv("new.csv", index=False)
+    guide = (Path(__file__).parents[1] / "docs" / "tables.md").read_text(encoding="utf-8")
+    commands = [line for line in guide.splitlines() if line.startswith("    python -m ffkernels ")]
+    assert len(commands) == 2
+    for command in commands:
+        assert run(command.removeprefix("    python -m ffkernels "))[0] == 0
+    known = {}
+    for block in guide.split("```python\n")[1:]:
+        exec(block.partition("```")[0], known)
+    assert repr(known["model"]) in guide
+    assert known["model"].predict([[5.1, 3.5, 1.4, 0.2]]) == "setosa"
+    assert known["loss"] < 0.1 and list(known["table"]) == ["age", "income"]
 
 
 def train(run, text, options="--target y --epochs 1", name="t.csv", encoding="utf-8"):

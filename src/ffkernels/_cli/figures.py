@@ -119,6 +119,7 @@ def predicted(true: Array, values: Array, name: str, heading: str, path: Path) -
     axes.scatter(true, values, s=size, color=BLUE, alpha=0.6, linewidths=0)
     margin = 0.03 * (ends[1] - ends[0])
     limits = (ends[0] - margin, ends[1] + margin)
+    name = cut(name, 40)
     axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title=heading)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.legend(loc="upper left")
@@ -142,7 +143,9 @@ def rows(
     frame: pd.DataFrame, positions: Array, captions: Sequence[str], heading: str, path: Path
 ) -> None:
     """Draw rows of a table: the columns in which they are furthest from the others."""
-    numbers = frame.select_dtypes(np.number)
+    dates = frame.select_dtypes("datetime")
+    seconds = {name: (dates[name] - dates[name].min()).dt.total_seconds() for name in dates}
+    numbers = frame.assign(**seconds).select_dtypes(np.number)
     deviations = ((numbers - numbers.mean()) / numbers.std().replace(0, 1)).fillna(0.0)
     furthest = deviations.iloc[positions].abs().to_numpy()
     reach = 1.05 * max(2.0, furthest.max(initial=0))
@@ -167,7 +170,8 @@ _SHOWN = 7
 
 
 def _cell(name: str, value: Any) -> str:
-    shown = "missing" if pd.isna(value) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
+    shown = "missing" if pd.isna(value) else shown
     return f"{cut(name, 24)} = {cut(shown, 24)}"
 
 

@@ -335,7 +335,7 @@ def _draw(
         path = options.output / "confusion.png"
         guess, sure = outputs.argmax(axis=1), outputs.max(axis=1)
         wrong = np.flatnonzero(guess != true)
-        right = f"{model.target}: {len(true) - len(wrong)} of {count} right"
+        right = f"{figures.cut(model.target, 24)}: {len(true) - len(wrong)} of {count} right"
         names = [label(name) for name in model.classes]
         figures.confusion(true, guess, names, right, path)
         if len(wrong):
