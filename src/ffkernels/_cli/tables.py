@@ -21,6 +21,7 @@ from . import CommandError
 _MISSING = ["?", "-", "--", "."]
 # A column is one of numbers where so much of what it holds is numbers; the rest is then missing.
 _MOSTLY = 0.9
+_FEW = 1000
 # Text with more different values is left out rather than one-hot encoded.
 MAX_CATEGORIES = 32
 # Whole numbers with no more different values are classes, unless told otherwise.
@@ -243,6 +244,10 @@ def _tidy(column: pd.Series, decimal_commas: bool, known: Column | None) -> tupl
     as_text = text.astype(object).where(text.notna(), None)
     if _holds_text(known):
         return as_text, []
+    if known is None:  # a few rows from everywhere tell most text from numbers and dates
+        few = text.dropna().iloc[:: max(1, len(text) // _FEW)]
+        if max(_numbers(few, decimal_commas).count(), _dates(few).count()) < len(few) / 2:
+            return as_text, []
     numbers, dates = _numbers(text, decimal_commas), _dates(text)
     if dates.count() > numbers.count() if known is None else known.dates:
         values, kind = dates, "dates"
