@@ -8,7 +8,7 @@ import pytest
 
 import ffkernels
 
-MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers"]
+MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers", "tables"]
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results.
 GUIDES = ["README.md", *(f"docs/adapters-{name}.md" for name in ("autograd", "sklearn", "zero"))]

@@ -231,6 +231,7 @@ def test_the_guide(run):
     assert repr(known["model"]) in guide
     assert known["model"].predict([[5.1, 3.5, 1.4, 0.2]]) == "setosa"
     assert known["loss"] < 0.1 and list(known["table"]) == ["age", "income"]
+    assert known["scores"].mean() > 0.9
 
 
 def train(run, text, options="--target y --epochs 1", name="t.csv", encoding="utf-8"):

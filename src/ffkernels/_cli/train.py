@@ -16,6 +16,7 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
 from .. import backend, optimizers, set_num_threads
+from .._training import LEARNING_RATES, MOMENTUM
 from ..inputs import InputLayer, inspect
 from ..layers import FeedForward
 from ..tables import Column, TableNet, encode, label
@@ -28,8 +29,6 @@ Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.intp]
 
 _VALIDATION_SHARE = 0.1
-_LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}
-_MOMENTUM = 0.9
 # Remarks on columns that are printed before the list is cut short.
 _MOST_REMARKS = 12
 _COUNTED = "(rows count from 0 below the names, as pandas.read_csv counts them)"
@@ -66,10 +65,10 @@ def run(options: argparse.Namespace) -> None:
         counts = np.bincount(training.t, minlength=len(model.classes or ()))
         weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
         _say("Weights", *_weights(weight, model))
-    lr = _LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
+    lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
 
     def optimizer(module: ModuleType) -> Any:
-        return module.Adam(lr) if options.optimizer == "adam" else module.SGD(lr, _MOMENTUM)
+        return module.Adam(lr) if options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
 
     _say(
         "Rows",

@@ -15,6 +15,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from .._training import Best, epoch
 from ..layers import FeedForward
 from ..optimizers import Optimizer
 from . import CommandError
@@ -95,53 +96,43 @@ def fit(
     Each class can have a weight; those of ``threads`` limit what BLAS takes.
     """
     history = History()
-    # A row of a class's probabilities times its weight is a row of that weight.
-    weighted = None if weight is None else np.diag(weight)
-
-    def targets(t: Array) -> Array:
-        return t if weighted is None else weighted[t]
-
-    rng = np.random.default_rng(seed)
-    best_loss, best_params = np.inf, {}
-    starts = range(0, len(training.x), batch_size)
+    targets, validation_targets = training.t, validation.t
+    if weight is not None:
+        # A class's probabilities times its weight: a row with the weight in the class's place.
+        targets, validation_targets = (np.diag(weight)[t] for t in (training.t, validation.t))
+    rng, best = np.random.default_rng(seed), Best(net)
     begin = time.perf_counter()
+    steps = epochs * -(-len(training.x) // batch_size)
     # A log takes a line where a terminal draws over the last.
     interval = 0.1 if sys.stderr.isatty() else 2.0
     with (
-        tqdm(total=epochs * len(starts), unit=" steps", mininterval=interval) as bar,
+        tqdm(total=steps, unit=" steps", mininterval=interval) as bar,
         blas_threads(net, batch_size, threads),
         np.errstate(all="ignore"),  # a learning rate set too high is told below, once
     ):
-        for epoch in range(1, epochs + 1):
-            order = rng.permutation(len(training.x))
-            x, t = training.x[order], training.t[order]
+        for number in range(1, epochs + 1):
             loss = 0.0
-            for start in starts:
-                batch = slice(start, start + batch_size)
-                loss += float(net.train_step(x[batch], targets(t[batch]), optimizer)) * len(t[batch])
+            for part in epoch(net, optimizer, training.x, targets, batch_size, rng):
+                loss += part
                 bar.update()
             scored = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
-            history.training_loss.append(loss / len(x))
+            history.training_loss.append(loss)
             history.training_score.append(score(net.predict(scored.x), scored.t))
-            history.validation_loss.append(float(net.loss(validation.x, targets(validation.t))))
+            history.validation_loss.append(float(net.loss(validation.x, validation_targets)))
             history.validation_score.append(score(net.predict(validation.x), validation.t))
             if not np.isfinite(history.training_loss[-1] + history.validation_loss[-1]):
-                raise CommandError(f"the loss grew past all bounds in epoch {epoch}: lower --lr")
+                raise CommandError(f"the loss grew past all bounds in epoch {number}: lower --lr")
             bar.set_postfix_str(
-                f"epoch {epoch}, loss {history.training_loss[-1]:.3g}, "
+                f"epoch {number}, loss {history.training_loss[-1]:.3g}, "
                 f"{score.__name__} {history.training_score[-1]:.3f}, "
                 f"validation {history.validation_score[-1]:.3f}",
                 refresh=False,
             )
-            if history.validation_loss[-1] < best_loss:
-                best_loss, history.best_epoch = history.validation_loss[-1], epoch
-                best_params = {name: param.copy() for name, param in net.params.items()}
-            elif epoch - history.best_epoch >= _PATIENCE:
+            if best.update(history.validation_loss[-1], number) >= _PATIENCE:
                 bar.total = bar.n
                 break
-    for name, param in net.params.items():
-        param[...] = best_params[name]
-    history.seconds = time.perf_counter() - begin
+    best.restore()
+    history.best_epoch, history.seconds = best.epoch, time.perf_counter() - begin
     return history
 
 
