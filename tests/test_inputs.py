@@ -234,6 +234,46 @@ def test_tables_of_named_columns():
             function({"a": [1.0, 2.0], "b": [3.0, np.inf]})
 
 
+@pytest.mark.parametrize(
+    ("x", "error", "words"),
+    [
+        ([], ValueError, "x: expected at least one row, got none"),
+        ([[]], ValueError, "x: expected at least one column, got none"),
+        ({"a": []}, ValueError, "x: expected at least one row, got none"),
+        ([["1.5", "b"]], TypeError, "x: expected real numbers, got could not convert .*: 'b'"),
+        ({"a": np.array([[1, 2], [3]], object)}, TypeError, "x, column 'a': expected real numbers"),
+        ({"a": [[1, 2], [3, 4]]}, ValueError, "x, column 'a': expected one dimension, got 2"),
+        (np.array([["1e400"]]).astype(np.longdouble), ValueError, "expected finite numbers"),
+        ({"a": np.ma.masked_array([1, 2], [0, 1])}, TypeError, "x, column 'a': expected a plain array"),
+    ],
+)
+def test_what_is_no_table_of_numbers(x, error, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error, match=words):
+            InputLayer().fit(x)
+
+
+def test_no_rows_come_out_as_none():
+    layer = InputLayer().fit({"a": [1.0, 2.0], "b": [0.0, 5.0]})
+    assert layer.transform({"a": [], "b": []}).shape == (0, 2)
+
+
+def test_dates_of_every_library():
+    pandas = pytest.importorskip("pandas")
+    moments = pandas.Series(pandas.to_datetime(["2024-01-01", None, "1950-01-03"]))
+    want = [[1704067200.0], [0.0], [-630979200.0]]
+    zone = moments.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
+    given = [moments, zone, moments.dt.date, moments.astype(object)]
+    if pytest.importorskip("pyarrow"):
+        given += [
+            moments.astype(f"{kind}[pyarrow]") for kind in ("date32", "timestamp[ns]", "timestamp[s]")
+        ]
+    for column in given:
+        got = InputLayer(scale=None, dtype=np.float64).fit_transform(pandas.DataFrame({"when": column}))
+        np.testing.assert_array_equal(got, want)
+
+
 def test_inspection_of_tables_of_named_columns():
     pyarrow = pytest.importorskip("pyarrow")
     kinds = ["a", "b"] * 20

@@ -15,6 +15,7 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +58,9 @@ class _Column(NamedTuple):
 
 
 def _is_missing(item: Any) -> bool:
-    return item is None or type(item).__name__ in ("NAType", "NaTType") or bool(item != item)
+    if isinstance(item, (float, Decimal, np.generic)):
+        return bool(item != item)
+    return item is None or type(item).__name__ in ("NAType", "NaTType")
 
 
 def _numbers(column: _Column, name: str) -> _Numbers:
@@ -86,7 +89,9 @@ def _numbers(column: _Column, name: str) -> _Numbers:
         elif array.dtype in (np.float32, np.float64):
             values = array
         else:
-            values = array.astype(np.float64)
+            with np.errstate(over="ignore"):  # beyond float64's range is infinity, which is refused
+                # By way of Python's own strings, whose messages are plainer.
+                values = (array.astype(object) if kind in "SU" else array).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected real numbers, got {error}") from None
     if gaps is not None and gaps.any():
@@ -130,8 +135,11 @@ def _column(column: Any, name: str) -> _Column:
     if hasattr(column, "to_numpy") and hasattr(column, "isna"):  # pandas
         kind = getattr(column.dtype, "kind", "O")
         gaps = column.isna().to_numpy()
-        if kind in "Mm":  # of a time zone: its moments; Arrow's types do not tell their unit
-            unit = getattr(column.dt, "unit", "ns")
+        if kind in "Mm":  # of a time zone: its moments
+            arrow = getattr(column.dtype, "pyarrow_dtype", None)
+            if arrow is not None and not hasattr(arrow, "unit"):  # days
+                return _Column(column.to_numpy(object))
+            unit = column.dt.unit if arrow is None else arrow.unit
             return _Column(np.asarray(column.to_numpy(f"{kind}8[{unit}]")))
         if kind in "iub" and gaps.any():
             whole = {"i": np.int64, "u": np.uint64, "b": np.float64}[kind]
@@ -173,7 +181,7 @@ def _joined(parts: Sequence[_Numbers]) -> _Numbers:
     """Tables side by side; columns of one dimension are tables of one column."""
     matrices = [
         _Numbers(
-            values := part.values.reshape(len(part.values), -1),
+            values := part.values[:, None] if part.values.ndim == 1 else part.values,
             None if part.low is None else part.low.reshape(values.shape),
             np.broadcast_to(part.rounding, values.shape[1]),
         )
@@ -214,6 +222,8 @@ def _table(x: Any, name: str = "x") -> tuple[_Numbers, list[str] | None]:
         names, columns = named
         numbers = [_numbers(column, _at(name, n)) for n, column in zip(names, columns, strict=True)]
         table = _joined(numbers)
+    if not table.values.shape[1]:
+        raise ValueError(f"{name}: expected at least one column, got none")
     _refuse_infinite(table.values, name, names)
     return table, names
 
