@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from ffkernels.inputs import InputLayer
+from ffkernels import _text
+from ffkernels.inputs import InputLayer, _Column
 from ffkernels.layers import TABLE, FeedForward
 from ffkernels.tables import Column, TableNet, encode
 
@@ -131,6 +132,49 @@ def test_tables_that_do_not_fit(model, x, error, words):
         model.predict(x)
 
 
+def test_text_is_read_as_in_training(model, regression):
+    for text in (" 2.5 ", "$2.50", "2.5 %", "2,5", "+2.5e0"):
+        np.testing.assert_array_equal(regression.predict([[text]]), regression.predict([[2.5]]))
+    for text in ("?", "NA", "", None, np.nan):
+        np.testing.assert_array_equal(regression.predict([[text]]), regression.predict([[np.nan]]))
+    assert Column("x").encode(_Column(np.array(["1,234"])))[0] == 1234
+    assert Column("x", decimal_commas=True).encode(_Column(np.array(["1,234"])))[0] == 1.234
+    (when,) = Column("x", dates=True).encode(_Column(np.array(["2024-1-2", "02.01.2024", "?"])))
+    np.testing.assert_array_equal(when, [1704153600.0, 1704153600.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("texts", "decimal_commas", "want"),
+    [
+        (["1,234", "12"], False, [1234, 12]),
+        (["1,234", "12"], True, [1.234, 12]),
+        (["1,234.5", "1,5"], True, [np.nan, 1.5]),
+        (["1.234,5", "1,5"], False, [1234.5, 1.5]),
+        (["0.997", "0.5"], True, [0.997, 0.5]),
+        (["1.234.567", "1"], False, [1234567, 1]),
+        (["12,34,567", "1"], False, [np.nan, 1]),
+        (["-$ 1,234", "€5", "7 £"], False, [-1234, 5, 7]),
+        (["- 5", "1_000", "inf", "0x10", "1e5", ".5", "5.", "1 2", None], False,
+         [np.nan, np.nan, np.nan, np.nan, 1e5, 0.5, 5, np.nan, np.nan]),
+        (["1 234 567,5", "1\u202f234"], True, [1234567.5, 1234]),
+    ],
+)  # fmt: skip
+def test_numbers_in_text(texts, decimal_commas, want):
+    np.testing.assert_array_equal(_text.numbers(texts, decimal_commas), want)
+
+
+def test_dates_in_text():
+    texts = [
+        "2024-01-31", "2024/1/31", "31.01.2024", "2024-01-31T12:30", "2024-01-31 12:30:15.25",
+        "2024-01-31T12:00:00+02:00", "2024-01-31T12:00Z", "2024-13-01", "01/02/2024", "2024", None,
+    ]  # fmt: skip
+    want = np.array([
+        "2024-01-31", "2024-01-31", "2024-01-31", "2024-01-31T12:30", "2024-01-31T12:30:15.25",
+        "2024-01-31T10:00", "2024-01-31T12:00", "NaT", "NaT", "NaT", "NaT",
+    ], "M8[us]")  # fmt: skip
+    np.testing.assert_array_equal(_text.dates(texts), want)
+
+
 def test_names_that_meet():
     columns = [Column("a=b"), Column("a", ["b", "c"])]
     encoded = encode(columns, {"a": ["b", "c"], "a=b": [5.0, 6.0]})
@@ -172,7 +216,9 @@ def table_of(path):
         lambda table: None,
         lambda table: {**table, "columns": []},
         lambda table: {**table, "columns": None},
-        lambda table: {**table, "columns": [["size", ["a", "b"]]]},
+        lambda table: {**table, "columns": [{"name": "size", "categories": ["a", "b"]}]},
+        lambda table: {**table, "columns": [{"name": "size", "kind": "number"}]},
+        lambda table: {**table, "columns": [["size", None]]},
         lambda table: {**table, "columns": ["size"]},
         lambda table: {**table, "classes": ["a", "b"]},
         lambda table: {**table, "scale": "wide"},

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from . import _text
 from ._arguments import Array, _any_array
 from .inputs import InputLayer, _at, _Column, _columns_of, _is_missing, _numbers
 from .layers import TABLE, FeedForward
@@ -30,7 +31,8 @@ class Column(NamedTuple):
 
     name: str
     categories: Sequence[str] | Sequence[float] | None = None  # texts or numbers
-    dates: bool = False  # whether text in it is dates as ISO 8601 writes them
+    dates: bool = False  # whether text in it is dates
+    decimal_commas: bool = False  # whether text in it that can be read in two ways has decimal commas
 
     @property
     def inputs(self) -> list[str]:
@@ -43,22 +45,35 @@ class Column(NamedTuple):
         """Return the inputs; of categories that are not its own, and of none, all are 0."""
         at = _at("x", self.name)
         if self.categories is None:
-            array, gaps = values
-            if self.dates and array.dtype.kind in "OTU":
-                try:
-                    texts = [None if _is_missing(item) else item for item in array.tolist()]
-                    values = _Column(np.array(texts, "M8[us]"), gaps)
-                except ValueError as error:
-                    raise TypeError(f"{at}: expected dates such as 2024-01-31, got {error}") from None
+            values = self._read(values, at)
             numbers = _numbers(values, at)
             # Where a second float would be needed, the input layer makes it from the values themselves.
-            return [numbers.values if numbers.low is None or gaps is not None else values.values]
+            whole = numbers.low is None or values.gaps is not None
+            return [numbers.values if whole else values.values]
         if isinstance(self.categories[0], str):
             items = values.values.tolist()
             known: Any = np.array([None if _is_missing(item) else label(item) for item in items], object)
         else:
-            known = _numbers(values, at).values
+            known = _numbers(self._read(values, at), at).values
         return [(known == category).astype(np.float64) for category in self.categories]
+
+    def _read(self, values: _Column, at: str) -> _Column:
+        """Return the numbers or dates that are written in text, and other values as they are."""
+        if values.values.dtype.kind not in "OTU":
+            return values
+        items = [None if _is_missing(item) else item for item in values.values.tolist()]
+        if not any(isinstance(item, str) for item in items):
+            return values
+        texts = [
+            None if item is None or str(item).strip() in _text.MISSING else str(item) for item in items
+        ]
+        read = _text.dates(texts) if self.dates else _text.numbers(texts, self.decimal_commas)
+        gone = np.isnat(read) if self.dates else np.isnan(read)
+        for text, none in zip(texts, gone, strict=True):
+            if none and text is not None:
+                what = "dates such as 2024-01-31" if self.dates else "real numbers"
+                raise TypeError(f"{at}: expected {what}, got {text!r}")
+        return _Column(read)
 
 
 def encode(columns: Sequence[Column], x: Any) -> dict[str, Array]:
@@ -189,7 +204,7 @@ class TableNet:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one ``.npz`` file, which holds no pickle."""
         table = {
-            "columns": self.columns,
+            "columns": [column._asdict() for column in self.columns],
             "input_layer": self.input_layer.state(),
             "target": self.target,
             "classes": self.classes,
@@ -214,7 +229,7 @@ class TableNet:
             net = FeedForward._read(path)
             table = json.loads(str(net.extras[TABLE]))
             model = cls(
-                columns=[Column(str(name), *rest) for name, *rest in table["columns"]],
+                columns=[Column(**column) for column in table["columns"]],
                 input_layer=InputLayer.from_state(table["input_layer"]),
                 net=net,
                 target=str(table["target"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,11 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.datasets import load_digits
 
+from .. import _text
 from ..tables import Column, label
 from . import CommandError
 
-# Beside what pandas takes for missing: nothing, NA, N/A, NaN, null, None and their kin.
-_MISSING = ["?", "-", "--", "."]
 # A column is one of numbers where so much of what it holds is numbers; the rest is then missing.
 _MOSTLY = 0.9
 _FEW = 1000
@@ -29,12 +27,7 @@ _MAX_CLASSES = 20
 # A class is to be found among the training, the validation and the test rows.
 _MIN_CLASS_ROWS = 3
 
-# What spreadsheets write beside the digits: a currency before or behind, a percent sign.
-_SIGNS = r"^(?P<sign>[+-]?)\s*[$€£¥]\s*|\s*[%$€£¥]$"
-# Spaces and apostrophes between groups of three digits.
-_GAPS = r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))"
-_ISO_DATE = r"\d{4}([-/])\d\d?\1\d\d?(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?\s*(?:Z|[+-]\d\d:?\d\d)?)?"
-_DOTTED_DATE = r"\d\d?\.\d\d?\.\d{4}"
+# What looks like a date, in whatever order.
 _ANY_DATE = (
     r"\d{1,4}[-/. ](?:\d\d?|[A-Za-z]{3,9})[-/. ,]+\d{1,4}(?:[T ,].*)?"
     r"|[A-Za-z]{3,9}\.? \d\d?,? \d{4}"
@@ -75,7 +68,8 @@ def read_csv(
     -------
     DataFrame
         Columns of float64, NaN where missing; of datetime64, NaT where missing; or of strings, None
-        where missing. Its index counts the rows as pandas does.
+        where missing. Its index counts the rows as pandas does; its attribute "decimal_commas" says
+        how text was read that can be read in two ways.
     list of str
         What the user should know of the reading.
     """
@@ -93,7 +87,8 @@ def read_csv(
             encoding=encoding,
             encoding_errors="replace",
             decimal="," if delimiter in ";\t" else ".",
-            na_values=_MISSING,
+            na_values=list(_text.MISSING),
+            keep_default_na=False,
             skipinitialspace=True,
             index_col=False,
             low_memory=False,
@@ -108,7 +103,9 @@ def read_csv(
     for name, column in frame.items():
         columns[name], more = _tidy(column, delimiter in ";\t", known.get(str(name)))
         remarks += [f"{name}: {remark}" for remark in more]
-    return pd.DataFrame(columns), remarks
+    table = pd.DataFrame(columns)
+    table.attrs["decimal_commas"] = delimiter in ";\t"
+    return table, remarks
 
 
 def _holds_text(column: Column | None) -> bool:
@@ -192,46 +189,24 @@ def unique(names: Iterable[str]) -> list[str]:
 
 
 def _begins_with_names(records: list[list[str]]) -> bool:
-    cells = pd.DataFrame(records).fillna("").map(str.strip)
-    is_value = cells.apply(lambda text: _numbers(text, False).notna() | _is_date(text)).to_numpy()
-    first, below = is_value[0], is_value[1:].any(axis=0)
-    is_word = ~first & ~cells.iloc[0].isin(["", "NA", *_MISSING]).to_numpy()
+    width = max(map(len, records))
+    columns = [[record[k].strip() for record in records if k < len(record)] for k in range(width)]
+    is_value = [~np.isnan(_text.numbers(cells)) | ~np.isnat(_text.dates(cells)) for cells in columns]
+    names = [cells[0] for cells in columns]
+    first, below = (np.array([which(values) for values in is_value]) for which in (_first, _any_below))
+    is_word = ~first & np.array([name not in _text.MISSING for name in names])
     # Tables without names are often written with 0, 1, 2, ... in their place.
-    numbers = cells.iloc[0].to_numpy()[first]
-    counts_up = len(numbers) > 2 and list(numbers) == [str(k) for k in range(len(numbers))]
+    numbers = [name for name, is_number in zip(names, first, strict=True) if is_number]
+    counts_up = len(numbers) > 2 and numbers == [str(k) for k in range(len(numbers))]
     return bool(not first.any() or (is_word & below).any() or counts_up)
 
 
-def _is_date(text: pd.Series) -> pd.Series:
-    return text.str.fullmatch(_ISO_DATE).fillna(False) | text.str.fullmatch(_DOTTED_DATE).fillna(False)
+def _first(values: npt.NDArray[np.bool_]) -> bool:
+    return bool(values[0])
 
 
-def _numbers(text: pd.Series, decimal_commas: bool) -> pd.Series:
-    """Return text as numbers, with the points and separators by which most of it can be read."""
-
-    def grouped(separator: str, point: str) -> pd.Series:
-        pattern = rf"[+-]?\d{{1,3}}(?:{re.escape(separator)}\d{{3}})+(?:{re.escape(point)}\d+)?"
-        whole = bare.str.replace(separator, "", regex=False)
-        return bare.where(~bare.str.fullmatch(pattern).fillna(False), whole)
-
-    def parsed(written: pd.Series, point: str) -> pd.Series:
-        number = pd.to_numeric(written.str.replace(point, ".", regex=False), errors="coerce")
-        return number.astype("Float64").astype(np.float64).replace([np.inf, -np.inf], np.nan)
-
-    bare = text.str.replace(_SIGNS, r"\g<sign>", regex=True).str.replace(_GAPS, "", regex=True)
-    commas, points = parsed(grouped(",", "."), "."), parsed(grouped(".", ","), ",")
-    ways = [commas, parsed(bare, ","), points]
-    if decimal_commas:
-        ways = [parsed(bare, ","), points, commas]
-    return max(ways, key=lambda number: number.count())
-
-
-def _dates(text: pd.Series) -> pd.Series:
-    iso = text.where(text.str.fullmatch(_ISO_DATE).fillna(False)).str.replace("/", "-")
-    iso = iso.str.replace(r"-(\d)(?!\d)", r"-0\1", regex=True)
-    found = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
-    dotted = text.where(text.str.fullmatch(_DOTTED_DATE).fillna(False))
-    return found.fillna(pd.to_datetime(dotted, format="%d.%m.%Y", errors="coerce"))
+def _any_below(values: npt.NDArray[np.bool_]) -> bool:
+    return bool(values[1:].any())
 
 
 def _tidy(column: pd.Series, decimal_commas: bool, known: Column | None) -> tuple[pd.Series, list[str]]:
@@ -239,33 +214,47 @@ def _tidy(column: pd.Series, decimal_commas: bool, known: Column | None) -> tupl
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if numeric and not (known and known.dates):
         return column.astype(np.float64).replace([np.inf, -np.inf], np.nan), []
-    text = column.astype("string").str.strip()
-    text = text.mask(text.isin(["", *_MISSING]))
-    as_text = text.astype(object).where(text.notna(), None)
+    texts = [None if pd.isna(item) else str(item).strip() for item in column.tolist()]
+    texts = [None if text in _text.MISSING else text for text in texts]
+    as_text = pd.Series(texts, column.index, object)
+    given = [text for text in texts if text is not None]
     if _holds_text(known):
         return as_text, []
     if known is None:  # a few rows from everywhere tell most text from numbers and dates
-        few = text.dropna().iloc[:: max(1, len(text) // _FEW)]
-        if max(_numbers(few, decimal_commas).count(), _dates(few).count()) < len(few) / 2:
+        few = given[:: max(1, len(given) // _FEW)]
+        if max(_count(_text.numbers(few)), _count(_text.dates(few))) < len(few) / 2:
             return as_text, []
-    numbers, dates = _numbers(text, decimal_commas), _dates(text)
-    if dates.count() > numbers.count() if known is None else known.dates:
-        values, kind = dates, "dates"
-    else:
-        values, kind = numbers, "numbers"
-    if known is None and values.count() < _MOSTLY * text.count():
+    numbers, dates = _text.numbers(texts, decimal_commas), _text.dates(texts)
+    as_dates = _count(dates) > _count(numbers) if known is None else known.dates
+    values, kind = (dates, "dates") if as_dates else (numbers, "numbers")
+    if known is None and _count(values) < _MOSTLY * len(given):
         return as_text, []
-    if known is not None and text.count() and not values.count():
-        example = text.dropna().iloc[0]
-        raise CommandError(f"{column.name}: expected {kind} as in the training, got {example!r}")
+    if known is not None and given and not _count(values):
+        raise CommandError(f"{column.name}: expected {kind} as in the training, got {given[0]!r}")
     remarks = []
-    if strays := [repr(stray) for stray in text[values.isna()].dropna().unique()]:
+    gone = np.isnat(values) if as_dates else np.isnan(values)
+    if strays := dict.fromkeys(
+        repr(text) for text, none in zip(texts, gone, strict=True) if none and text is not None
+    ):
         remarks.append(f"{listed(strays, 3)} taken as missing among {kind}")
-    if kind == "numbers":
-        plain = pd.to_numeric(text.str.replace("," if decimal_commas else ".", "."), errors="coerce")
-        for row in numbers.index[numbers.notna() & plain.isna()][:1]:
-            remarks.append(f"{text[row]!r} and the like read as numbers: {label(float(numbers[row]))}")
-    return values, remarks
+    if not as_dates:
+        for text, number in zip(texts, numbers.tolist(), strict=True):
+            if text is not None and not np.isnan(number) and not _is_plain(text, decimal_commas):
+                remarks.append(f"{text!r} and the like read as numbers: {label(number)}")
+                break
+    return pd.Series(values, column.index), remarks
+
+
+def _count(values: npt.NDArray[Any]) -> int:
+    return int(np.count_nonzero(~np.isnat(values) if values.dtype.kind == "M" else ~np.isnan(values)))
+
+
+def _is_plain(text: str, decimal_commas: bool) -> bool:
+    try:
+        float(text.replace(",", ".") if decimal_commas else text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_text(column: pd.Series) -> bool:
@@ -367,6 +356,7 @@ def choose_columns(
         Those of text to be taken however many different values they have.
     """
     columns, remarks = [], []
+    decimal_commas = bool(frame.attrs.get("decimal_commas"))
     for name in frame.columns:
         given = frame[name].dropna()
         if is_dates(frame[name]):
@@ -374,7 +364,8 @@ def choose_columns(
             continue
         if not is_text(frame[name]):
             codes = np.sort(given.unique()).tolist() if name in nominal else []
-            columns.append(Column(name, codes if 1 < len(codes) <= MAX_CATEGORIES else None))
+            few = 1 < len(codes) <= MAX_CATEGORIES
+            columns.append(Column(name, codes if few else None, decimal_commas=decimal_commas))
             continue
         categories = sorted(given.unique())
         figure = f"{len(categories)} different values in {len(given)} rows"
