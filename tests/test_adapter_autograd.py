@@ -95,6 +95,21 @@ def test_nothing_is_imported_with_the_package():
     assert printed.stdout.strip() == ""
 
 
+@pytest.mark.parametrize("library", [*LIBRARIES, "thinc"])
+def test_an_adapter_without_its_library_names_the_extra(library):
+    code = (
+        f"import sys; sys.modules['{library}'] = None\n"
+        "import importlib\n"
+        f"try: importlib.import_module('ffkernels.adapters.{library}')\n"
+        "except ImportError as error: print(error, error.__cause__)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout == (
+        f"ffkernels.adapters.{library} needs {library}, which is not installed: "
+        f"pip install 'ffkernels[{library}]' None\n"
+    )
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_all_names_are_those_of_ffkernels(library, request):
     adapter = request.getfixturevalue(library)
@@ -280,8 +295,8 @@ def test_torch_refusals(torch):
             function([1.0])
         with pytest.raises(TypeError, match="x: expected a tensor of float16"):
             function(library.ones(2, dtype=library.int64))
-        with pytest.raises(TypeError, match=r"got torch\.bfloat16"):
-            function(library.ones(2, dtype=library.bfloat16))
+        with pytest.raises(TypeError, match=r"got torch\.complex64"):
+            function(library.ones(2, dtype=library.complex64))
         with pytest.raises(ValueError, match="on the CPU, got one on meta"):
             function(library.ones(2, device="meta"))
     with pytest.raises(ValueError, match="targets: expected a tensor that needs no gradient"):
@@ -320,6 +335,582 @@ def test_torch_training_is_that_of_its_own_functions(torch):
     ours = train(torch.tanh, torch.softmax_cross_entropy)
     assert theirs[-1] < theirs[0] / 2
     np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+
+
+# What a backward pass leaves in x.grad is the caller's, as it is with PyTorch's own losses.
+
+LOSSES_OF_TORCH = {
+    "softmax_cross_entropy": (
+        lambda F, x: F.softmax_cross_entropy(x, from_numpy(CLASSES)),
+        lambda torch, x: torch.nn.functional.cross_entropy(x, from_numpy(CLASSES)),
+    ),
+    "cross_entropy": (
+        lambda F, x: F.cross_entropy(x, from_numpy(CLASSES)),
+        lambda torch, x: torch.nn.functional.nll_loss(x.log(), from_numpy(CLASSES)),
+    ),
+    "sum_squared_error": (
+        lambda F, x: F.sum_squared_error(x, from_numpy(Y)),
+        lambda torch, x: 2.5 * torch.nn.functional.mse_loss(x, from_numpy(Y)),
+    ),
+}
+
+
+def twice_with_zeros_between(torch, x, loss):
+    value = loss(x)
+    value.backward(retain_graph=True)
+    x.grad.data.zero_()
+    value.backward()
+
+
+def three_times_in_a_row(torch, x, loss):
+    value = loss(x)
+    for retain_graph in (True, True, False):
+        value.backward(retain_graph=retain_graph)
+
+
+def zero_grad_without_none(torch, x, loss):
+    value, optimizer = loss(x), torch.optim.SGD([x], lr=0.1)
+    value.backward(retain_graph=True)
+    optimizer.zero_grad(set_to_none=False)
+    value.backward()
+
+
+def clipped_between(torch, x, loss):
+    value = loss(x)
+    value.backward(retain_graph=True)
+    torch.nn.utils.clip_grad_norm_([x], 1e-3)
+    value.backward()
+
+
+def hook_that_writes(torch, x, loss):
+    x.register_hook(lambda grad: grad.mul_(0.5))
+    value = loss(x)
+    value.backward(retain_graph=True)
+    value.backward()
+
+
+def scaled_and_divided(torch, x, loss):
+    value = loss(x)
+    (value * 1024).backward(retain_graph=True)
+    x.grad /= 1024
+    (value / 4).backward(retain_graph=True)
+    value.backward()
+
+
+def two_losses_of_one(torch, x, loss):
+    (loss(x) + 3 * loss(x)).backward()
+
+
+def gradient_of_the_gradient(torch, x, loss):
+    value = loss(x)
+    (grad,) = torch.autograd.grad(value, x, create_graph=True)
+    grad.pow(2).sum().backward(retain_graph=True)
+    x.grad.data.mul_(3)
+    (value + grad.sum()).backward()
+
+
+def batch_of_gradients(torch, x, loss):
+    value = loss(x)
+    (grads,) = torch.autograd.grad(
+        value, x, torch.tensor([1.0, 3.0], dtype=x.dtype), is_grads_batched=True, retain_graph=True
+    )
+    value.backward()
+    x.grad += grads.sum(0)
+
+
+BACKWARDS = [
+    twice_with_zeros_between,
+    three_times_in_a_row,
+    zero_grad_without_none,
+    clipped_between,
+    hook_that_writes,
+    scaled_and_divided,
+    two_losses_of_one,
+    gradient_of_the_gradient,
+    batch_of_gradients,
+]
+
+
+@pytest.mark.parametrize("backwards", BACKWARDS)
+@pytest.mark.parametrize("loss", LOSSES_OF_TORCH.values(), ids=LOSSES_OF_TORCH)
+def test_torch_gradients_are_the_callers(torch, loss, backwards):
+    import torch as library
+
+    ours, own = loss
+    (x,), (z,) = tensors(P), tensors(P)
+    backwards(library, x, lambda x: ours(torch, x))
+    backwards(library, z, lambda z: own(library, z))
+    assert z.grad.any()
+    np.testing.assert_allclose(x.grad, z.grad, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("loss", LOSSES_OF_TORCH.values(), ids=LOSSES_OF_TORCH)
+def test_torch_second_backward_without_the_graph_is_refused(torch, loss):
+    (x,) = tensors(P)
+    value = loss[0](torch, x)
+    value.backward()
+    kept = x.grad.clone()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        value.backward()
+    np.testing.assert_array_equal(x.grad, kept)
+
+
+def test_torch_without_word_of_the_graph_gradients_are_copied(torch, monkeypatch):
+    """Older releases do not say whether the graph is kept."""
+    import torch as library
+
+    monkeypatch.setattr(torch, "_graph_is_kept", lambda: True)
+    (x,), (z,) = tensors(P), tensors(P)
+    twice_with_zeros_between(library, x, lambda x: torch.softmax_cross_entropy(x, CLASSES))
+    torch.softmax_cross_entropy(z, CLASSES).backward()
+    np.testing.assert_array_equal(x.grad, z.grad)
+
+
+def test_torch_checkpoints(torch):
+    from torch.utils.checkpoint import checkpoint
+
+    (x,), (z,) = tensors(X), tensors(X)
+    for reentrant in (False, True):
+        x.grad = z.grad = None
+        checkpoint(
+            lambda x: torch.softmax_cross_entropy(torch.tanh(x), CLASSES), x, use_reentrant=reentrant
+        ).backward()
+        torch.softmax_cross_entropy(torch.tanh(z), CLASSES).backward()
+        np.testing.assert_array_equal(x.grad, z.grad)
+
+
+# Near 1 a derivative is what is left of a difference: of two numbers of float32, not of their squares.
+
+
+@pytest.mark.parametrize("near", [2.0, 5.0, 7.5])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_torch_derivatives_where_confident(torch, name, near):
+    """By way of the kernel, and by PyTorch's operators where the gradient is differentiated."""
+    import torch as library
+
+    x = np.linspace(near, near + 0.5, 101).astype(np.float32)
+    (leaf,) = tensors(x)
+    y = getattr(torch, name)(leaf)
+    exact = y.detach().numpy().astype(np.float64)
+    want = (1 - exact) * (1 + exact) if name == "tanh" else exact * (1 - exact)
+    assert (want > 0).all()
+    (kernel,) = library.autograd.grad(y.sum(), leaf, retain_graph=True)
+    (formula,) = library.autograd.grad(y.sum(), leaf, create_graph=True)
+    batched = library.func.vmap(library.func.grad(getattr(torch, name)))(leaf.detach())
+    _, forwards = library.func.jvp(getattr(torch, name), (leaf.detach(),), (library.ones(101),))
+    for got in (kernel, formula.detach(), batched, forwards):
+        np.testing.assert_allclose(got, want, rtol=3e-7)
+
+
+def bent(name, y):
+    """Second derivatives by the result."""
+    return -2 * y * (1 - y) * (1 + y) if name == "tanh" else y * (1 - y) * (1 - 2 * y)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_second_derivatives_where_confident(library, name, request):
+    adapter = request.getfixturevalue(library)
+    function = getattr(adapter, name)
+    x = np.linspace(4, 6, 101).astype(np.float32)
+    y = getattr(ff, name)(x).astype(np.float64)
+    if library == "torch":
+        (leaf,) = tensors(x)
+        (slope,) = importlib.import_module("torch").autograd.grad(
+            function(leaf).sum(), leaf, create_graph=True
+        )
+        (got,) = _grads(slope.sum(), leaf)
+    elif library == "jax":
+        from jax import grad, vmap
+
+        got = vmap(grad(grad(function)))(x)
+    else:
+        from autograd import elementwise_grad
+
+        got = elementwise_grad(elementwise_grad(function))(x)
+    assert got.dtype == np.float32 or str(got.dtype) == "torch.float32"
+    np.testing.assert_allclose(got, bent(name, y), rtol=1e-6)
+
+
+# torch.func, in every combination, against PyTorch's own functions in float64.
+
+
+def reference(name, others, options):
+    """The same of PyTorch's own operators, which its transforms take."""
+    import torch
+
+    options = {"axis": -1, "reduction": "mean"} | options
+    axis, reduction = options["axis"], options["reduction"]
+    if name in ("relu", "sigmoid", "tanh"):
+        return getattr(torch, name)
+    if name in ("softmax", "log_softmax"):
+        return lambda x: getattr(torch, name)(x, axis)
+    if name == "logsumexp":
+        return lambda x: torch.logsumexp(x, axis, options.get("keepdims", False))
+    if name == "sum_squared_error":
+        rows = {"mean": lambda e: e.mean(), "sum": lambda e: e.sum(), "none": lambda e: e}[reduction]
+        return lambda x, t: rows(((x - t) ** 2).sum(-1) / 2)
+    (t,) = others
+    kept = {k: v for k, v in options.items() if k in ("weight", "ignore_index", "label_smoothing")}
+    if name == "softmax_cross_entropy":
+        return lambda x: torch.nn.functional.cross_entropy(
+            x.movedim(axis, -1),
+            t.movedim(axis, -1) if t.dtype.is_floating_point else t,
+            reduction=reduction,
+            **kept,
+        )
+    eps = options.get("eps", 0.0)
+
+    def cross_entropy(p):  # clipped values with the slope at the clip
+        p = p.movedim(axis, -1)
+        clipped = p.clamp(min=eps)
+        logs = clipped.log() + torch.where(p < eps, (p - p.detach()) / max(eps, 1e-300), 0)
+        soft = t.movedim(axis, -1) if t.dtype.is_floating_point else torch.eye(5, dtype=p.dtype)[t]
+        losses = -(soft * logs).sum(-1)
+        return {"mean": losses.mean, "sum": losses.sum, "none": lambda: losses}[reduction]()
+
+    return cross_entropy
+
+
+def transforms():
+    from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+
+    def squares(f):
+        return lambda *x: (f(*x) ** 2).sum()
+
+    def batch(x):
+        return [a.new_tensor([1.0, 0.9, 1.1]).reshape(3, *(1 for _ in a.shape)) * a for a in x]
+
+    return {
+        "grad": lambda f, x: grad(squares(f))(*x),
+        "vjp": lambda f, x: (lambda y, back: back(y.detach().clone()))(*vjp(f, *x)),
+        "jvp": lambda f, x: jvp(f, tuple(x), tuple(a.cos() for a in x)),
+        "jacrev": lambda f, x: jacrev(f)(*x),
+        "jacfwd": lambda f, x: jacfwd(f)(*x),
+        "hessian": lambda f, x: hessian(squares(f))(*x),
+        "jacrev of jacrev": lambda f, x: jacrev(jacrev(squares(f)))(*x),
+        "vmap": lambda f, x: vmap(f)(*batch(x)),
+        "vmap along the last axis": lambda f, x: vmap(f, in_dims=-1, out_dims=-1)(
+            *(a.movedim(0, -1) for a in batch(x))
+        ),
+        "vmap of vmap": lambda f, x: vmap(vmap(f))(*(a.unsqueeze(1) for a in batch(x))),
+        "vmap of grad": lambda f, x: vmap(grad(squares(f)))(*batch(x)),
+        "grad of vmap": lambda f, x: grad(squares(vmap(f)))(*batch(x)),
+        "vmap of hessian": lambda f, x: vmap(hessian(squares(f)))(*batch(x)),
+    }
+
+
+TRANSFORMS = [
+    *("grad", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "jacrev of jacrev"),
+    *("vmap", "vmap along the last axis", "vmap of vmap"),
+    *("vmap of grad", "grad of vmap", "vmap of hessian"),
+]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@every_case
+def test_torch_transforms(torch, case, transform):
+    from torch.utils._pytree import tree_leaves
+
+    name, arrays, others, options = case
+    constants = [from_numpy(array) for array in others]
+    given = {k: from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    x, transform = tensors(*arrays, grad=False), transforms()[transform]
+    got = tree_leaves(transform(bound(torch, case, from_numpy), x))
+    want = tree_leaves(transform(reference(name, constants, given), x))
+    for a, b in zip(got, want, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("soft", [False, True])
+def test_torch_vmap_over_targets_and_weights(torch, soft, reduction):
+    from torch.func import grad, vmap
+
+    x, targets = np.stack([X, -X]), np.stack([CLASSES, CLASSES[::-1]])
+    if soft:
+        targets = np.stack([SOFT, SOFT[::-1]])
+    weights, options = np.stack([WEIGHT, 2 * WEIGHT]), {"reduction": reduction}
+    if not soft:
+        options["ignore_index"] = 2
+
+    def loss(x, t, weight):
+        return torch.softmax_cross_entropy(x, t, weight=weight, **options)
+
+    tensors_ = [from_numpy(a.copy()) for a in (x, targets, weights)]
+    for in_dims in ((0, 0, 0), (0, 0, None), (None, 0, None), (0, None, None), (None, None, 0)):
+        args = [a if dim == 0 else a[0] for a, dim in zip(tensors_, in_dims, strict=True)]
+        got = vmap(loss, in_dims)(*args)
+        slopes = vmap(grad(lambda *args: loss(*args).sum()), in_dims)(*args)
+        for i in range(2):
+            one = [a[i] if dim == 0 else a for a, dim in zip(args, in_dims, strict=True)]
+            want, slope = ff.softmax_cross_entropy_with_grad(one[0], one[1], weight=one[2], **options)
+            np.testing.assert_allclose(got[i], want, rtol=1e-14)
+            np.testing.assert_allclose(slopes[i], slope, rtol=1e-13, atol=1e-16)
+
+
+def test_torch_vmap_with_nothing_counted(torch):
+    from torch.func import grad, vmap
+
+    t = from_numpy(np.stack([CLASSES, np.full(4, 2)]))
+
+    def loss(x, t):
+        return torch.softmax_cross_entropy(x, t, ignore_index=2)
+
+    (x,) = tensors(X, grad=False)
+    assert vmap(loss, (None, 0))(x, t)[1] == 0
+    assert not vmap(grad(loss), (None, 0))(x, t)[1].any()
+
+
+def test_torch_per_sample_gradients_of_lists(torch):
+    from torch.func import grad, vmap
+
+    (x,) = tensors(np.stack([X, -X]), grad=False)
+    got = vmap(grad(lambda x: torch.softmax_cross_entropy(x, [0, 3, 2, 1])))(x)
+    for i in range(2):
+        want = ff.softmax_cross_entropy_with_grad(x[i], CLASSES)[1]
+        np.testing.assert_allclose(got[i], want, rtol=1e-13)
+
+
+def test_torch_transforms_refuse_what_the_functions_do(torch):
+    import torch as library
+    from torch.func import grad, vmap
+
+    x, t = library.ones(3, 2, 4), library.zeros(3, 2, dtype=library.int64)
+    t[1, 1] = 4
+    with pytest.raises(IndexError, match="class index 4"):
+        vmap(torch.softmax_cross_entropy)(x, t)
+    with pytest.raises(IndexError, match="class index 4"):
+        vmap(grad(torch.softmax_cross_entropy))(x, t)
+    with pytest.raises(ValueError, match="reduction"):
+        vmap(lambda x: torch.softmax_cross_entropy(x, [0, 1], reduction="total"))(x)
+    with pytest.raises(np.exceptions.AxisError):
+        vmap(lambda x: torch.softmax(x, 2))(x)
+    with pytest.raises(ValueError, match=r"t: expected the shape of y, \(2, 4\), got \(4, 2\)"):
+        vmap(torch.sum_squared_error)(x, x.mT)
+    with pytest.raises(ValueError, match="y: expected at least one dimension"):
+        vmap(torch.sum_squared_error)(x[:, 0, 0], x[:, 0, 0])
+    with pytest.raises(TypeError, match="x: expected a tensor of float16"):
+        vmap(torch.tanh)(t)
+    with pytest.raises(ValueError, match="targets: expected a tensor that needs no gradient"):
+        grad(lambda t: torch.softmax_cross_entropy(x[0], t))(x[0])
+
+
+@every_case
+def test_torch_forward_mode(torch, case):
+    """Dual numbers, outside of torch.func."""
+    from torch.autograd import gradcheck
+
+    f, x = bound(torch, case, from_numpy), tensors(*case[1])
+    forwards = {"check_forward_ad": True, "check_batched_forward_grad": True}
+    assert gradcheck(f, x, check_backward_ad=False, **forwards)
+    assert gradcheck(f, x, check_batched_grad=True)
+
+
+# torch.compile: one graph, with an operator for each function.
+
+
+@pytest.fixture
+def compiled(torch):
+    import torch as library
+
+    library._dynamo.reset()
+    yield lambda f, **options: library.compile(f, backend="aot_eager", **options)
+    library._dynamo.reset()
+
+
+@pytest.mark.parametrize("fullgraph", [False, True])
+@every_case
+def test_torch_compiled(torch, case, compiled, fullgraph):
+    f = bound(torch, case, from_numpy)
+
+    def run(f):
+        x = tensors(*case[1])
+        y = f(*x)
+        y.pow(2).sum().backward()
+        return y, *(a.grad for a in x)
+
+    for got, want in zip(run(compiled(f, fullgraph=fullgraph)), run(f), strict=True):
+        np.testing.assert_allclose(got.detach(), want.detach(), rtol=1e-12, atol=1e-15)
+    x = tensors(*case[1], grad=False)
+    np.testing.assert_allclose(compiled(f, fullgraph=fullgraph)(*x), expected(case), rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_torch_compiled_types(torch, compiled, dtype):
+    import torch as library
+
+    dtype = getattr(library, dtype)
+
+    def loss(x):
+        return torch.softmax_cross_entropy(torch.tanh(x.mT), [0, 3, 2, 1, 0])
+
+    results = []
+    for f in (compiled(loss, fullgraph=True), loss):
+        (x,) = tensors(X, dtype=dtype)
+        value = f(x)
+        value.backward()
+        assert value.dtype == library.float32 and x.grad.dtype == dtype
+        results.append((value.item(), x.grad.double().numpy()))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=2 ** -6, atol=1e-4)
+
+
+def test_torch_compiled_operators_keep_the_rules(torch):
+    """PyTorch's own check of schema, fake results and gradients."""
+    import torch as library
+
+    (x,) = tensors(X)
+    t, options = from_numpy(CLASSES), (-1, None, None, 0.1, "mean")
+    for name, *args in (
+        ("tanh", x),
+        ("softmax", x, 0),
+        ("logsumexp", x, 0),
+        ("softmax_cross_entropy", x.T.contiguous().T, t, *options),
+        ("cross_entropy", x.detach().exp().requires_grad_(), t, *options[:-1], "none"),
+        ("sum_squared_error", x, from_numpy(Y), "none"),
+    ):
+        operator = getattr(library.ops.ffkernels, name).default
+        library.library.opcheck(operator, tuple(args))
+
+
+def test_torch_compiled_with_transforms_inside(torch, compiled):
+    """They are left to Python; where the whole must be one graph, refused."""
+    import torch as library
+    from torch.func import grad, vmap
+
+    (x,) = tensors(np.stack([X, -X]), grad=False)
+    per_sample = vmap(grad(lambda x: torch.softmax_cross_entropy(x, from_numpy(CLASSES))))
+    np.testing.assert_allclose(compiled(per_sample)(x), per_sample(x), rtol=1e-15)
+    library._dynamo.reset()
+    with pytest.raises(library._dynamo.exc.Unsupported, match="_apply_in_transform"):
+        compiled(per_sample, fullgraph=True)(x)
+
+
+@pytest.mark.parametrize("name", ["tanh", "softmax_cross_entropy"])
+def test_torch_compiled_with_dual_numbers(torch, compiled, name):
+    """Their tangents are not lost, whether the program was compiled before or for them."""
+    from torch.autograd import forward_ad
+
+    (x, dx) = tensors(X, Y, grad=False)
+    others = (from_numpy(CLASSES),) if name == "softmax_cross_entropy" else ()
+
+    def f(x):
+        return getattr(torch, name)(x, *others)
+
+    quick = compiled(f)
+    quick(x)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, dx)
+        got = [forward_ad.unpack_dual(g(dual)).tangent for g in (quick, compiled(f), f)]
+    assert got[2].any()
+    for tangent in got[:2]:
+        np.testing.assert_allclose(tangent, got[2], rtol=1e-12)
+
+
+def test_torch_compiled_refusals(torch, compiled):
+    import torch as library
+
+    with pytest.raises(IndexError, match="class index 5"):
+        compiled(lambda x: torch.softmax_cross_entropy(x, [0, 1, 5, 2]), fullgraph=True)(
+            library.ones(4, 5)
+        )
+    with pytest.raises(TypeError, match="x: expected a tensor of float16"):
+        compiled(torch.tanh)(library.ones(3, dtype=library.int64))
+
+
+# bfloat16
+
+
+@every_case
+def test_torch_bfloat16(torch, case):
+    """As from float32, rounded once."""
+    import torch as library
+
+    f = bound(torch, case, from_numpy)
+    x = tensors(*case[1], dtype=library.bfloat16)
+    wide = [a.detach().float().requires_grad_() for a in x]
+    y, z = f(*x), f(*wide)
+    loss = case[0] in ("softmax_cross_entropy", "cross_entropy", "sum_squared_error")
+    assert y.dtype == (library.float32 if loss else library.bfloat16)
+    np.testing.assert_allclose(
+        y.detach().float(), z.detach(), rtol=1e-6 if loss else 2**-8, atol=1e-30
+    )
+    y.sum().backward()
+    z.sum().backward()
+    for a, b in zip(x, wide, strict=True):
+        assert a.grad.dtype == library.bfloat16
+        np.testing.assert_allclose(a.grad.float(), b.grad, rtol=2**-5, atol=2**-6)
+    plain = f(*(a.detach() for a in x))
+    np.testing.assert_allclose(plain.float(), y.detach().float(), rtol=1e-6)
+
+
+def test_torch_bfloat16_copies_nothing_and_mixes_with_its_own(torch):
+    import torch as library
+
+    (x,) = tensors(X, dtype=library.bfloat16, grad=False)
+    seen = []
+    real = torch._activations.softmax
+    array = torch._array(x)
+    assert array.__array_interface__["data"][0] == x.data_ptr()
+    seen.append(real(array))
+    back = torch._tensor(seen[0])
+    assert back.data_ptr() == seen[0].__array_interface__["data"][0]
+    want = library.softmax(x.float(), -1)
+    np.testing.assert_allclose(back.float(), want, rtol=2**-8)
+    with library.autocast("cpu", library.bfloat16):
+        layer = library.nn.Linear(5, 3)
+        loss = torch.softmax_cross_entropy(layer(x.float()), from_numpy(CLASSES % 3))
+        loss.backward()
+    assert loss.dtype == library.float32 and layer.weight.grad.any()
+
+
+def test_torch_bfloat16_without_ml_dtypes(torch, monkeypatch):
+    import torch as library
+
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ImportError, match=r"pip install 'ffkernels\[torch\]'"):
+        torch.tanh(library.ones(2, dtype=library.bfloat16))
+
+
+def test_torch_hands_no_tensor_to_the_numpy_functions(torch, monkeypatch):
+    """They read arrays; a tensor that requires a gradient is none of theirs."""
+    import torch as library
+
+    given = []
+    for module in (torch._activations, torch._losses):
+        for name in module.__all__:
+            function = getattr(module, name)
+
+            def spy(*args, _function=function, **options):
+                given.extend([*args, *options.values()])
+                return _function(*args, **options)
+
+            monkeypatch.setattr(module, name, spy)
+    adapter = importlib.reload(torch)
+    try:
+        for name, arrays, others, options in CASES.values():
+            x = tensors(*arrays)
+            f = bound(adapter, (name, arrays, others, options), from_numpy)
+            for value in (f(*x), f(*tensors(*arrays, grad=False))):
+                assert value is not None
+            f(*x).sum().backward()
+            (slope,) = library.autograd.grad(f(*x).pow(2).sum(), x[:1], create_graph=True)
+            slope.sum().backward()
+    finally:
+        monkeypatch.undo()
+        importlib.reload(torch)
+    assert given
+    assert not any(isinstance(value, library.Tensor) for value in given)
+
+
+def test_torch_tensors_whose_sign_is_put_off(torch):
+    import torch as library
+
+    z = library.complex(*tensors(X, Y, grad=False)).conj().imag
+    assert z.is_neg()
+    np.testing.assert_array_equal(torch.tanh(z), ff.tanh(-Y))
 
 
 # --- JAX -------------------------------------------------------------------------------------------
@@ -450,7 +1041,7 @@ def test_jax_refuses_when_tracing(jax):
     refused(np.exceptions.AxisError, "axis 2", jax.softmax, X, axis=2)
     refused(ValueError, "targets: expected class indices of shape", loss, X, np.zeros(3, int))
     refused(TypeError, "targets: expected integers", loss, X, np.zeros(4))
-    refused(ValueError, "weight: expected shape", loss, X, CLASSES, weight=np.ones(4))
+    refused(ValueError, "weight: expected one number a class", loss, X, CLASSES, weight=np.ones(4))
     refused(ValueError, "reduction", loss, X, CLASSES, reduction="total")
     refused(ValueError, "label_smoothing", loss, X, CLASSES, label_smoothing=2)
     refused(TypeError, "ignore_index", loss, X, CLASSES, ignore_index=1.5)
@@ -460,12 +1051,53 @@ def test_jax_refuses_when_tracing(jax):
     refused(ValueError, "y: expected at least one dimension", jax.sum_squared_error, 1.0, 1.0)
 
 
-def test_jax_raises_what_the_program_meets(jax):
+def test_jax_refuses_options_that_are_traced(jax):
+    from jax import jit
+
+    for option, function in (
+        ({"axis": 1}, lambda **options: jax.softmax(X, **options)),
+        ({"ignore_index": 1}, lambda **options: jax.softmax_cross_entropy(X, CLASSES, **options)),
+        ({"label_smoothing": 0.1}, lambda **options: jax.softmax_cross_entropy(X, CLASSES, **options)),
+        ({"eps": 0.1}, lambda **options: jax.cross_entropy(P, CLASSES, **options)),
+    ):
+        (name,) = option
+        with pytest.raises(TypeError, match=f"{name}: expected .*, got DynamicJaxprTracer"):
+            jit(function)(**option)
+        assert jit(function, static_argnames=name)(**option).dtype == np.float64
+
+
+def test_jax_refuses_the_types_of_nothing_too(jax):
+    """Without rows no target can be out of range, but one can be of another shape or type."""
+    for targets, error in ((np.zeros(3, int), ValueError), (np.zeros(0), TypeError)):
+        with pytest.raises(error, match="targets: expected"):
+            jax.softmax_cross_entropy(np.zeros((0, 3)), targets)
+
+
+AT_RUN_TIME = {
+    "a class index": ({}, [0, 1, 5, 2], r"IndexError: targets: class index 5 at position 2"),
+    "a negative index": ({}, [0, -1, 3, 2], r"IndexError: targets: class index -1 at position 1"),
+    "a negative weight": ({"weight": [1.0, -1, 1, 1, 1]}, CLASSES, "ValueError: weight: expected fini"),
+    "a NaN weight": ({"weight": [1.0, np.nan, 1, 1, 1]}, CLASSES, "ValueError: weight: expected fini"),
+    "an infinite weight": ({"weight": [np.inf, 1, 1, 1, 1]}, CLASSES, "ValueError: weight: expected"),
+}
+
+
+@pytest.mark.parametrize("how", ["eager", "jit", "grad", "vmap"])
+@pytest.mark.parametrize(("options", "targets", "meant"), AT_RUN_TIME.values(), ids=AT_RUN_TIME)
+def test_jax_raises_what_the_program_meets(jax, options, targets, meant, how):
     import jax as library
 
-    meant = r"IndexError: targets: class index 5 at position 2"
-    with pytest.raises(library.errors.JaxRuntimeError, match=meant):
-        library.jit(jax.softmax_cross_entropy)(X, np.array([0, 1, 5, 2])).block_until_ready()
+    options = {name: np.array(value) for name, value in options.items()}
+    f = {
+        "eager": lambda f: f,
+        "jit": library.jit,
+        "grad": lambda f: library.jit(library.grad(f)),
+        "vmap": lambda f: library.jit(lambda x, t: library.vmap(f, (0, None))(x[None], t)),
+    }[how](lambda x, t: jax.softmax_cross_entropy(x, t, **options))
+    # Outside of jit it depends on the thread that runs the call which of them JAX makes of it.
+    errors = (library.errors.JaxRuntimeError, *([ValueError] if how == "eager" else []))
+    with pytest.raises(errors, match=f"INVALID_ARGUMENT: {meant}"):
+        f(X, np.array(targets)).block_until_ready()
 
 
 def test_jax_takes_no_gradient_by_targets(jax):

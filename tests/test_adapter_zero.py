@@ -106,6 +106,49 @@ def test_refusals_of_functions():
         zero.step_function(np.array([1j]))
 
 
+ONE_SAMPLE = {
+    "an index": 2,
+    "a list": [2],
+    "an array": np.array([2]),
+    "a column": np.array([[2]]),
+    "one-hot": np.eye(5)[2],
+    "a one-hot row": np.eye(5)[2:3],
+    "a list in a list": np.eye(5)[2:3].tolist(),
+}
+
+
+@pytest.mark.parametrize("t", ONE_SAMPLE.values(), ids=ONE_SAMPLE)
+@pytest.mark.parametrize("differences", [(), tuple(zero.DIFFERENCES)])
+def test_one_sample_with_targets_of_any_shape(t, differences):
+    """The book reshapes the target of one sample, whatever shape it has."""
+    x = normal(5)
+    p = np.exp(x) / np.exp(x).sum()
+    zero.set_book_values(*differences)
+    loss = -np.log(p[2] + (1e-7 if differences else 0))
+    layer = zero.SoftmaxWithLoss()
+    for got in (zero.cross_entropy_error(p, t), zero.softmax_loss(x, t), layer.forward(x, t)):
+        assert np.shape(got) == ()
+        np.testing.assert_allclose(got, loss, rtol=1e-12)
+    factor = 1 / 5 if differences and np.size(t) == 5 else 1
+    dx = layer.backward()
+    assert dx.shape == (5,)
+    np.testing.assert_allclose(dx, factor * (p - np.eye(5)[2]), rtol=1e-12)
+
+
+def test_one_sample_refuses_what_is_no_target_of_it():
+    for function in (zero.cross_entropy_error, zero.softmax_loss, zero.SoftmaxWithLoss().forward):
+        with pytest.raises(ValueError, match="targets: expected class indices of shape"):
+            function(probabilities(5), [1, 2])
+        with pytest.raises(IndexError, match="class index 5"):
+            function(probabilities(5), [5])
+        with pytest.raises(TypeError, match="targets: expected integers"):
+            function(probabilities(5), [2.0])
+
+
+def test_squared_error_of_two_numbers():
+    assert zero.sum_squared_error(3.0, 1) == 2
+
+
 # --- layers ----------------------------------------------------------------------------------------
 
 
@@ -158,6 +201,32 @@ def test_layers_refuse(make, shape):
         layer.backward(np.ones((*y.shape, 1)))
     with pytest.raises(TypeError, match="x: expected real"):
         layer.forward(np.ones(shape, complex))
+
+
+@every_layer
+def test_what_is_refused_changes_nothing(make, shape):
+    layer = make()
+    y = layer.forward(normal(*shape))
+    layer.backward(y)
+    before, grads = repr(vars(layer)), layer.grads
+    with pytest.raises(TypeError, match="x: expected real"):
+        layer.forward(np.ones(shape, complex))
+    for wrong in (np.ones((*y.shape, 1)), y * 1j):
+        with pytest.raises((TypeError, ValueError), match="dout: expected"):
+            layer.backward(wrong)
+    assert repr(vars(layer)) == before
+    assert all(now is then for now, then in zip(layer.grads, grads, strict=True))
+
+
+def test_batch_normalisation_that_fails_keeps_its_averages():
+    layer = batch_normalisation(4)
+    layer.forward(normal(3, 4))
+    beta, layer.beta = layer.beta, np.zeros(7)
+    before = repr(vars(layer))
+    with pytest.raises(ValueError, match="b: expected the shape of x's last axis"):
+        layer.forward(normal(3, 4, seed=1))
+    assert repr(vars(layer)) == before
+    layer.beta = beta
 
 
 @pytest.mark.parametrize("targets", ["indices", "one-hot", "probabilities"])

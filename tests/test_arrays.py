@@ -259,7 +259,7 @@ class Unreadable(DLPack):
         (lambda: of_torch(device="meta"), "got Tensor: .*meta"),
         (lambda: of_torch().to_sparse(), "got Tensor: .*Sparse"),
         (lambda: Unreadable(R), "got Unreadable: not for export"),
-        (lambda: [[1.0], [1.0, 2.0]], "expected an array"),
+        (lambda: [[1.0], [1.0, 2.0]], "expected rows of one length, got a ragged list"),
     ],
 )
 def test_what_is_no_real_array(backend, make, words):

@@ -256,8 +256,8 @@ def test_no_kernels_no_capsule():
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """Folder of the package, built as its authors would."""
+def build():
+    """Builds the package of a folder, as its authors would."""
     if control._compiled is None:
         pytest.skip("no compiled kernels")
     pytest.importorskip("Cython")
@@ -267,18 +267,31 @@ def built(tmp_path_factory):
             compiler = os.environ.get(variable) or sysconfig.get_config_var(variable) or "cc"
             if shutil.which(compiler.split()[0]) is None:
                 pytest.skip(f"no {compiler}")
-    folder = tmp_path_factory.mktemp("built") / "capi_package"
-    shutil.copytree(Path(__file__).parent / "capi_package", folder)
-    run = subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"],
+
+    def in_folder(folder):
+        run = python(folder, "setup.py", "build_ext", "--inplace")
+        assert run.returncode == 0, run.stdout + run.stderr
+        return folder
+
+    return in_folder
+
+
+def python(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(FOLDER.parent)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return folder
+
+
+@pytest.fixture(scope="module")
+def built(build, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built") / "capi_package"
+    shutil.copytree(Path(__file__).parent / "capi_package", folder)
+    return build(folder)
 
 
 @pytest.fixture
@@ -305,6 +318,20 @@ def test_from_cython(package, kind):
     t[3, 41] = 10
     with pytest.raises(IndexError, match="batch 3, row 41: class 10 of 10"):
         package["from_cython"].losses(x, t, grads, means)
+
+
+@pytest.mark.parametrize(("k", "source"), [(0, "train.pyx"), (1, "softmax.c")])
+def test_examples_of_the_guide(build, tmp_path, k, source):
+    guide = (Path(__file__).parents[1] / "docs" / "c-api.md").read_text()
+    files = (source, "setup.py", "call.py")
+    blocks = re.findall(r"```(?:cython|c|python)\n(.*?)```", guide, re.DOTALL)
+    for name, block in zip(files, blocks[3 * k : 3 * k + 3], strict=True):
+        (tmp_path / name).write_text(block)
+    build(tmp_path)
+    run = python(tmp_path, "call.py")
+    assert run.returncode == 0, run.stderr
+    said = blocks[3 * k + 2].rpartition("  # ")[2].strip()
+    assert f"{said},".startswith(f"{run.stdout.strip()},")
 
 
 @pytest.mark.parametrize("language", ["from_c", "from_cpp"])

@@ -63,15 +63,15 @@ def axis_backward(name):
 def squared_error(form):
     y, t = draw(5, 3, 2), draw(5, 3, 2, seed=1)
     for reduction in ("mean", "sum"):
-        want = slope(lambda y: ff.sum_squared_error(y, t, reduction), y)  # noqa: B023
+        want = slope(lambda y: ff.sum_squared_error(y, t, reduction=reduction), y)  # noqa: B023
         if form == "with_grad":
-            close(ff.sum_squared_error_with_grad(y, t, reduction)[1], want)
+            close(ff.sum_squared_error_with_grad(y, t, reduction=reduction)[1], want)
         else:
-            close(ff.sum_squared_error_backward(y, t, -2.0, reduction), -2 * want)
+            close(ff.sum_squared_error_backward(y, t, -2.0, reduction=reduction), -2 * want)
     each = np.arange(1.0, 6)
     if form == "backward":
-        want = slope(lambda y: (each * ff.sum_squared_error(y, t, "none")).sum(), y)
-        close(ff.sum_squared_error_backward(y, t, each, "none"), want)
+        want = slope(lambda y: (each * ff.sum_squared_error(y, t, reduction="none")).sum(), y)
+        close(ff.sum_squared_error_backward(y, t, each, reduction="none"), want)
 
 
 def class_loss(form, loss, x, saved, cases):

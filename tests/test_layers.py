@@ -313,8 +313,93 @@ def test_losses_refuse():
         SoftmaxWithLoss().forward(normal(2, 3), [0, 3])
     with pytest.raises(TypeError, match="targets: expected integers as class indices"):
         SoftmaxWithLoss().forward(normal(2, 3), [0.0, 1.0])
-    with pytest.raises(ValueError, match=r"expected the shape of y, \(4, 1\), got \(4,\)"):
-        IdentityWithLoss().forward(normal(4, 1), normal(4))
+    with pytest.raises(ValueError, match=r"expected the shape of y, \(4, 2\), got \(4,\)"):
+        IdentityWithLoss().forward(normal(4, 2), normal(4))
+
+
+def everything(layer):
+    """All that a layer knows, written out."""
+    return repr(vars(layer))
+
+
+ONE_HOT = np.eye(3)[[0, 2]]
+X32 = normal(2, 3, dtype=np.float32)
+WRONG = {
+    "a class index out of range": (SoftmaxWithLoss, [0, 2], X32, [1, 3]),
+    "after indices that were converted": (SoftmaxWithLoss, np.int8([0, 2]), X32, np.int8([1, 3])),
+    "a negative index": (SoftmaxWithLoss, ONE_HOT, X32, np.int32([1, -1])),
+    "another shape": (SoftmaxWithLoss, ONE_HOT, X32, np.eye(3)),
+    "text as targets": (SoftmaxWithLoss, ONE_HOT, X32, ["a", "b"]),
+    "text as logits": (SoftmaxWithLoss, ONE_HOT, np.full((2, 3), "a"), ONE_HOT),
+    "floats as classes": (SoftmaxWithLoss, [0, 2], X32, [0.0, 1.0]),
+    "values of another shape": (IdentityWithLoss, ONE_HOT, X32, [[1], [2]]),
+    "complex values": (IdentityWithLoss, ONE_HOT, X32, ONE_HOT * 1j),
+}
+
+
+@pytest.mark.parametrize(("layer", "t", "wrong_x", "wrong_t"), WRONG.values(), ids=WRONG)
+def test_a_refused_loss_changes_nothing(layer, t, wrong_x, wrong_t):
+    layer, untouched = layer(), layer()
+    untouched.forward(X32, t)
+    layer.forward(X32, t)
+    before = everything(layer)
+    with pytest.raises((TypeError, ValueError, IndexError)):
+        layer.forward(wrong_x, wrong_t)
+    assert everything(layer) == before
+    np.testing.assert_array_equal(layer.t, t)
+    np.testing.assert_array_equal(layer.backward(), untouched.backward())
+
+
+@every_layer
+def test_a_refused_layer_changes_nothing(layer, shape):
+    layer, x = layer(), normal(*shape)
+    dx = layer.backward(layer.forward(x)).copy()
+    before = everything(layer)
+    dout = layer.forward(x).copy()
+    for wrong in (x * 1j, np.full(shape, "a")):
+        with pytest.raises(TypeError, match="x: expected real numbers"):
+            layer.forward(wrong)
+        with pytest.raises(TypeError, match="dout: expected real numbers"):
+            layer.backward(dout * 1j)
+    assert everything(layer) == before
+    np.testing.assert_array_equal(layer.backward(dout), dx)
+
+
+def test_affine_with_parameters_that_do_not_fit_changes_nothing():
+    layer, x = Affine(normal(3, 2), normal(2)), normal(4, 3)
+    layer.forward(x)
+    before = everything(layer)
+    b, layer.b = layer.b, np.zeros(5)
+    with pytest.raises(ValueError, match="b: expected the shape of x's last axis"):
+        layer.forward(normal(2, 3))
+    layer.b = b
+    assert everything(layer) == before
+    assert layer.backward().shape == (4, 3)
+
+
+@pytest.mark.parametrize("targets", [np.float64, np.float32, np.float16, np.int64])
+def test_half_precision_is_compared_with_targets_as_the_function_does(targets):
+    t = np.array([[1e5, 1.0], [0.0, 7e4]], np.float64)
+    if targets is np.float16:
+        t = np.clip(t, 0, 6e4)
+    t = t.astype(targets)
+    layer, y = IdentityWithLoss(), np.array([[1.0, 2.0], [3.0, 4.0]], np.float16)
+    wide = y.astype(np.float64), t.astype(np.float64)
+    loss, dx = ff.sum_squared_error_with_grad(*wide)
+    assert np.isfinite(loss)
+    np.testing.assert_allclose(layer.forward(y, t), loss, rtol=1e-6)
+    assert layer.loss.dtype == np.float32
+    for _ in range(2):
+        got = layer.backward()
+        assert got.dtype == np.float16
+        np.testing.assert_array_equal(got, dx.astype(np.float16))
+
+
+def test_half_precision_takes_probabilities_with_all_their_digits():
+    x, t = normal(4, 3).astype(np.float16), np.full((4, 3), 1 / 3)
+    layer = SoftmaxWithLoss()
+    np.testing.assert_allclose(layer.forward(x, t), ff.softmax_cross_entropy(x, t), rtol=1e-7)
+    assert layer.backward().dtype == np.float16
 
 
 # --- nets in the manner of the books -------------------------------------------------------------
@@ -636,7 +721,10 @@ def test_random_start():
     [
         ({"sizes": [3]}, ValueError, "sizes: expected two or more numbers from 1 up, got (3,)"),
         ({"sizes": [3, 0, 1]}, ValueError, "sizes: expected two or more numbers from 1 up"),
-        ({"sizes": [3, 1.5]}, TypeError, "'float' object cannot be interpreted as an integer"),
+        ({"sizes": [3, 1.5]}, TypeError, "sizes: expected one list of integers, such as FeedForw"),
+        ({"sizes": 3}, TypeError, "FeedForward([4, 16, 3]), got 3"),
+        ({"sizes": "3-2"}, TypeError, "such as FeedForward([4, 16, 3]), got '3-2'"),
+        ({"sizes": None}, TypeError, "sizes: expected one list of integers"),
         ({"activation": "swish"}, ValueError, "activation: expected one of ['relu', 'sigmoid', 't"),
         ({"loss": "hinge"}, ValueError, "loss: expected one of ['softmax_cross_entropy', 'sum_sq"),
         ({"dtype": np.float16}, ValueError, "dtype: expected float32 or float64, got float16"),
@@ -646,6 +734,84 @@ def test_net_refuses_arguments(arguments, error, message):
     with pytest.raises(error) as caught:
         FeedForward(**{"sizes": [3, 2]} | arguments)
     assert message in str(caught.value)
+
+
+def test_sizes_one_by_one_are_told_how_they_are_meant():
+    with pytest.raises(TypeError) as caught:
+        FeedForward(3, 4, 2)
+    assert str(caught.value) == (
+        "sizes: expected one list of integers, such as FeedForward([4, 16, 3]), got 3, 4, ..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "came"),
+    [
+        (Adam, "the class Adam: write Adam(...)"),
+        ("adam", "'adam'"),
+        (None, "NoneType"),
+        (0.1, "float"),
+        (SGD, "the class SGD: write SGD(...)"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused_before_the_step(optimizer, came):
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(5)
+    before = copy.deepcopy((net.params, net.grads))
+    with pytest.raises(TypeError) as caught:
+        net.train_step(x, t, optimizer)
+    assert str(caught.value) == (
+        "optimizer: expected SGD(lr=0.1), Adam() or another object with update(params, grads), "
+        f"got {came}"
+    )
+    for now, then in zip((net.params, net.grads), before, strict=True):
+        for key in now:
+            np.testing.assert_array_equal(now[key], then[key])
+
+
+def test_what_layers_and_nets_say_they_are():
+    assert repr(FeedForward([4, 16, 3], "tanh", dtype=np.float64)) == (
+        "FeedForward([4, 16, 3], activation='tanh', loss='softmax_cross_entropy', dtype=float64)"
+    )
+    assert repr(Affine(normal(3, 2), normal(2))) == "Affine(3 inputs, 2 outputs, float64)"
+    assert repr(Softmax(0)) == "Softmax(axis=0)"
+    for layer in (Relu, Sigmoid, Tanh, Identity, SoftmaxWithLoss, IdentityWithLoss):
+        assert repr(layer()) == f"{layer.__name__}()"
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        ([[1, 2], [3, 4], [5]], ": row 0 has length 2, row 2 has length 1"),
+        ([[1, 2], 3], ": row 0 has length 2, row 1 is 3"),
+        ([[1, 2], None], ": row 0 has length 2, row 1 is None"),
+        ([[[1], [2, 3]], [[1], [2]]], ": row 0 has length 1, row 1 has length 2"),
+    ],
+)
+def test_ragged_lists_are_told_which_row(x, told):
+    net = FeedForward([2, 3], seed=0)
+    for call in (net.predict, Relu().forward, ff.softmax):
+        with pytest.raises(ValueError) as caught:
+            call(x)
+        assert str(caught.value) == f"x: expected rows of one length, got a ragged list{told}"
+
+
+@pytest.mark.parametrize("label", [-1, -100])
+def test_labels_of_rows_without_one_are_told_of_ignore_index(label):
+    net, x, t = FeedForward([2, 3], seed=0), normal(2, 2), [0, label]
+    logits = net.predict(x)
+    for call in (
+        lambda: net.train_step(x, t, SGD(0.1)),
+        lambda: SoftmaxWithLoss().forward(logits, t),
+        lambda: ff.softmax_cross_entropy(logits, t),
+    ):
+        with pytest.raises(IndexError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"targets: class index {label} at position 1 is out of range for 3 classes; "
+            f"softmax_cross_entropy leaves such rows out with ignore_index={label}"
+        )
+    with pytest.raises(IndexError, match=r"for 3 classes$"):
+        ff.softmax_cross_entropy(logits, [0, -1], ignore_index=-100)
 
 
 def test_net_refuses_data_and_stays_as_it_was():
@@ -674,10 +840,38 @@ def test_net_refuses_data_and_stays_as_it_was():
             np.testing.assert_array_equal(now[key], then[key])
 
 
+@pytest.mark.parametrize("given", [np.float32, np.float64, list])
+def test_regression_of_one_output_takes_values_in_a_row(given):
+    net, other = (FeedForward([4, 5, 1], loss="sum_squared_error", seed=0) for _ in range(2))
+    x, column = normal(6, 4), normal(6, 1, seed=1)
+    t = column[:, 0].tolist() if given is list else column[:, 0].astype(given)
+    assert net.loss(x, t) == other.loss(x, column)
+    for _ in range(3):
+        assert net.train_step(x, t, SGD(0.1)) == other.train_step(x, column, SGD(0.1))
+    for key, param in net.params.items():
+        np.testing.assert_array_equal(param, other.params[key])
+    layer = IdentityWithLoss()
+    column = column.astype(np.asarray(t).dtype)
+    assert layer.forward(x[:, :1], t) == ff.sum_squared_error(x[:, :1], column)
+    assert layer.backward().shape == (6, 1)
+
+
 def test_regression_refuses_targets_that_would_broadcast():
+    net = FeedForward([4, 5, 2], loss="sum_squared_error", seed=0)
+    for t in (normal(6), normal(6, 1), normal(1, 2)):
+        with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 2\), got \("):
+            net.gradient(normal(6, 4), t)
     net = FeedForward([4, 5, 1], loss="sum_squared_error", seed=0)
-    with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 1\), got \(6,\)"):
-        net.gradient(normal(6, 4), normal(6))
+    for t in (normal(5), normal(1, 6), normal(1)):
+        with pytest.raises(ValueError, match=r"t: expected the shape of y, \(6, 1\), got \("):
+            net.gradient(normal(6, 4), t)
+
+
+def test_one_class_has_indices_in_a_row():
+    net = FeedForward([4, 5, 1], seed=0)
+    assert net.loss(normal(6, 4), np.zeros(6, int)) == 0
+    with pytest.raises(TypeError, match="targets: expected integers"):
+        net.loss(normal(6, 4), np.zeros(6))
 
 
 # --- memory --------------------------------------------------------------------------------------

@@ -139,8 +139,8 @@ OPTIMIZERS = {"sgd": lambda: SGD(0.1), "momentum": lambda: SGD(0.1, momentum=0.9
         ({"a": 2, "b": 3}, {"a": 2}, "grads: expected keys ['a', 'b'], got ['a']"),
         ({"a": 2}, {"a": 2, "b": 3}, "grads: expected keys ['a'], got ['a', 'b']"),
         ([2, 3], [2], "grads: expected keys [0, 1], got [0]"),
-        ({"a": 2, "b": 3}, {"a": 2, "b": 4}, "grads['b']: expected shape (3,), got"),
-        ([2, 3], [2, 4], "grads[1]: expected shape (3,), got (4,)"),
+        ({"a": 2, "b": 3}, {"a": 2, "b": 4}, "grads['b']: expected the shape of params['b'], (3,), got"),
+        ([2, 3], [2, 4], "grads[1]: expected the shape of params[1], (3,), got (4,)"),
         ({"a": 2}, [2], "grads: expected keys ['a'], got [0]"),
     ],
 )
@@ -158,6 +158,109 @@ def test_refusals_change_nothing(optimizer, params, grads, message):
         assert (param == 1).all()
 
 
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+def set_to(name, value):
+    return lambda optimizer, params, grads: setattr(optimizer, name, value)
+
+
+def put(where, make):
+    """Replace the last parameter or gradient."""
+    return lambda optimizer, params, grads: {"params": params, "grads": grads}[where].update(
+        b=make(params["b"].copy())
+    )
+
+
+REFUSED = {
+    "a read-only parameter": (put("params", read_only), ValueError, r"params\['b'\]: .*read-only"),
+    "integers": (put("params", lambda b: b.astype(int)), TypeError, r"params\['b'\]: .*got int64"),
+    "a list": (put("params", list), TypeError, r"params\['b'\]: expected a NumPy array, got list"),
+    "another dtype": (put("params", np.float32), TypeError, r"params\['b'\]: .*float64 as in earl"),
+    "another shape": (
+        lambda optimizer, params, grads: (params.update(b=np.ones(5)), grads.update(b=np.ones(5))),
+        ValueError,
+        r"params\['b'\]: expected shape \(3,\) as in earlier updates, got \(5,\)",
+    ),
+    "complex gradients": (put("grads", lambda b: b * 1j), TypeError, r"grads\['b'\]: .*complex"),
+    "text": (put("grads", lambda b: ["x"] * 3), TypeError, r"grads\['b'\]: expected real numbers"),
+    "no gradient": (put("grads", lambda b: None), TypeError, r"grads\['b'\]: expected real numbers"),
+    "a gradient of another shape": (put("grads", lambda b: b[:2]), ValueError, r"grads\['b'\]: "),
+    "the parameter as its gradient": (
+        lambda optimizer, params, grads: grads.update(b=params["b"]),
+        ValueError,
+        r"params\['b'\]: expected memory apart from grads\['b'\]",
+    ),
+    "a missing gradient": (lambda optimizer, params, grads: grads.pop("b"), ValueError, "grads: expec"),
+    "a learning rate of NaN": (set_to("lr", np.nan), ValueError, "lr: expected at least 0, got nan"),
+    "a learning rate in text": (set_to("lr", "fast"), TypeError, "lr: expected"),
+    "a negative weight decay": (set_to("weight_decay", -1.0), ValueError, "weight_decay: expected at"),
+}
+
+
+def numbers(optimizer, params):
+    """All that an update changes, written out."""
+    return repr((params, vars(optimizer)))
+
+
+@pytest.mark.parametrize(("spoil", "error", "message"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("updates_before", [0, 2])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_update_is_done_wholly_or_not_at_all(optimizer, updates_before, spoil, error, message):
+    """Whatever is wrong with the last parameter: the first is not changed, no step is counted."""
+    if "as in earl" in message and (optimizer == "sgd" or not updates_before):
+        pytest.skip("nothing is kept yet that would differ")
+    optimizer, twin = OPTIMIZERS[optimizer](), OPTIMIZERS[optimizer]()
+    params, grads = ({key: np.full(n, value) for key, n in (("a", 2), ("b", 3))} for value in (1.0, 0.5))
+    same = {key: param.copy() for key, param in params.items()}
+    for _ in range(updates_before):
+        optimizer.update(params, grads)
+        twin.update(same, grads)
+    spoilt_params, spoilt_grads = dict(params), dict(grads)
+    spoil(optimizer, spoilt_params, spoilt_grads)
+    before = numbers(optimizer, (params, spoilt_params))
+    with pytest.raises(error, match=message):
+        optimizer.update(spoilt_params, spoilt_grads)
+    assert numbers(optimizer, (params, spoilt_params)) == before
+    optimizer.lr, optimizer.weight_decay = twin.lr, twin.weight_decay
+    optimizer.update(params, grads)
+    twin.update(same, grads)
+    assert numbers(optimizer, params) == numbers(twin, same)
+
+
+@pytest.mark.parametrize("betas", [(0.9, 1.0), (np.nan, 0.9), (0.9,), 0.9])
+def test_adam_refuses_betas_at_an_update(betas):
+    params, optimizer = [np.ones(2), np.ones(2)], Adam()
+    optimizer.betas = betas
+    before = numbers(optimizer, params)
+    with pytest.raises((TypeError, ValueError), match="betas"):
+        optimizer.update(params, [np.ones(2)] * 2)
+    assert numbers(optimizer, params) == before
+
+
+def test_parameters_that_join_are_checked_before_any_is_changed():
+    optimizer, first = Adam(), np.ones(2)
+    optimizer.update({"a": first}, {"a": np.ones(2)})
+    before = numbers(optimizer, first)
+    with pytest.raises(TypeError, match=r"params\['b'\]"):
+        optimizer.update({"a": first, "b": np.ones(2, int)}, {"a": np.ones(2), "b": np.ones(2)})
+    assert numbers(optimizer, first) == before
+
+
+def test_gradients_and_parameters_of_any_layout():
+    """What the quick check does not know is checked and converted with care."""
+    for param, grad in (
+        (np.ones((3, 4)).T, np.arange(12.0).reshape(4, 3)),
+        (np.ones((4, 6))[:, ::2], np.arange(12.0).reshape(4, 3)),
+        (np.ones((4, 3)), np.arange(12.0).reshape(4, 3).tolist()),
+        (np.ones((4, 3)), read_only(np.arange(12.0, dtype=np.float32).reshape(4, 3))),
+    ):
+        SGD(0.5).update([param], [grad])
+        np.testing.assert_array_equal(param, 1 - 0.5 * np.arange(12).reshape(4, 3))
+
+
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_one_optimizer_for_one_net(optimizer):
     optimizer = OPTIMIZERS[optimizer]()
@@ -168,8 +271,14 @@ def test_one_optimizer_for_one_net(optimizer):
     assert params["a"] == 1
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_parameters_come_as_a_dict_or_a_list(optimizer):
+    with pytest.raises(TypeError, match="params: expected a dict or a list of arrays, got NoneType"):
+        OPTIMIZERS[optimizer]().update(None, [])
+
+
 def test_parameters_must_be_float_arrays():
-    with pytest.raises(TypeError, match="param: expected dtype float32 or float64, got int64"):
+    with pytest.raises(TypeError, match=r"params\[0\]: expected dtype float32 or float64, got int64"):
         SGD(0.1).update([np.ones(2, np.int64)], [np.ones(2)])
 
 
@@ -190,3 +299,11 @@ def test_parameters_must_be_float_arrays():
 def test_hyperparameters_out_of_range(construct, message):
     with pytest.raises(ValueError, match=message):
         construct()
+
+
+def test_what_optimizers_say_they_are():
+    for text in (
+        "SGD(lr=0.1, momentum=0.9, weight_decay=0.0)",
+        "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)",
+    ):
+        assert repr(eval(text, {"SGD": SGD, "Adam": Adam})) == text

@@ -184,9 +184,9 @@ def test_nan_among_the_classes_that_do_not_count(backend, dtype, shape):
     one_hot = np.eye(classes, dtype=dtype)[t]
     for axis in (1, 0):
         q, targets = (p, one_hot) if axis == 1 else (p.T.copy(), one_hot.T.copy())
-        loss, grad = ff.cross_entropy_with_grad(q, targets, axis, reduction="none")
+        loss, grad = ff.cross_entropy_with_grad(q, targets, axis=axis, reduction="none")
         back = ff.cross_entropy_backward(q, targets, axis=axis, reduction="none")
-        alone = ff.cross_entropy(q, targets, axis, reduction="none")
+        alone = ff.cross_entropy(q, targets, axis=axis, reduction="none")
         want = np.full(rows, np.log(classes))
         want[2] = NAN
         np.testing.assert_allclose(loss, want, rtol=1e-6)
@@ -196,10 +196,10 @@ def test_nan_among_the_classes_that_do_not_count(backend, dtype, shape):
         np.testing.assert_allclose(grad if axis == 1 else grad.T, want, rtol=1e-6)
         np.testing.assert_array_equal(back, grad)
         want[2, 0] = 0
-        loss, grad = ff.cross_entropy_with_grad(q, t, axis, reduction="none")
+        loss, grad = ff.cross_entropy_with_grad(q, t, axis=axis, reduction="none")
         np.testing.assert_allclose(loss, np.log(classes), rtol=1e-6)
         np.testing.assert_allclose(grad if axis == 1 else grad.T, want, rtol=1e-6)
-        np.testing.assert_array_equal(ff.cross_entropy(q, t, axis, reduction="none"), loss)
+        np.testing.assert_array_equal(ff.cross_entropy(q, t, axis=axis, reduction="none"), loss)
     for options in ({}, {"label_smoothing": 0.1}, {"weight": np.eye(classes)[1]}):
         loss, grad = ff.softmax_cross_entropy_with_grad(p, one_hot, reduction="none", **options)
         assert np.isnan(loss).tolist() == [row == 2 for row in range(rows)]
@@ -259,17 +259,17 @@ def test_squared_error_of_any_length(backend, shape):
     y, t = rng.standard_normal((2, *shape))
     rows = shape[0] if len(shape) > 1 else 1
     for reduction, factor in (("sum", 1), ("mean", 1 / rows), ("none", 1)):
-        loss, grad = ff.sum_squared_error_with_grad(y, t, reduction)
+        loss, grad = ff.sum_squared_error_with_grad(y, t, reduction=reduction)
         want = ((y - t) ** 2).reshape(rows, -1).sum(1) / 2
         want = want.reshape(np.shape(loss)) if reduction == "none" else want.sum() * factor
         np.testing.assert_allclose(loss, want, rtol=1e-13)
-        np.testing.assert_allclose(ff.sum_squared_error(y, t, reduction), want, rtol=1e-13)
+        np.testing.assert_allclose(ff.sum_squared_error(y, t, reduction=reduction), want, rtol=1e-13)
         np.testing.assert_allclose(grad, (y - t) * factor, rtol=1e-15)
-        back = ff.sum_squared_error_backward(y, t, -3.0, reduction)
+        back = ff.sum_squared_error_backward(y, t, -3.0, reduction=reduction)
         np.testing.assert_allclose(back, (y - t) * (-3 * factor), rtol=1e-15)
     if len(shape) > 1:
         dloss = rng.standard_normal(rows)
-        back = ff.sum_squared_error_backward(y, t, dloss, "none")
+        back = ff.sum_squared_error_backward(y, t, dloss, reduction="none")
         np.testing.assert_allclose(back, ((y - t).T * dloss).T, rtol=1e-15)
     assert ff.sum_squared_error_with_grad(y, t, out=y)[1] is y
 
@@ -305,15 +305,39 @@ REFUSED = [
     (ff.sum_squared_error, (R, R[:, 0]), {}, ValueError, "t: expected the shape of y"),
     (ff.sum_squared_error, (R, R), {"reduction": "avg"}, ValueError, "reduction: expected"),
     (ff.softmax_cross_entropy, (R, [0, 4, 5]), {}, IndexError, "class index 4 at position 1"),
-    (ff.softmax_cross_entropy, (R, [0, 1, -1]), {}, IndexError, "class index -1 at position 2"),
+    (ff.softmax_cross_entropy, (R, [0, 1, -1]), {}, IndexError,
+     "class index -1 at position 2 is out of range for 4 classes; softmax_cross_entropy leaves such "
+     "rows out with ignore_index=-1$"),
+    (ff.cross_entropy, (R, [0, -100, 1]), {}, IndexError, "such rows out with ignore_index=-100$"),
+    (ff.softmax_cross_entropy, (R, [0, -1, -100]), {"ignore_index": -100}, IndexError,
+     "class index -1 at position 1 is out of range for 4 classes$"),
+    (ff.softmax_cross_entropy, (R, [1, 4, 3]), {}, IndexError,
+     "class index 4 at position 1 is out of range for 4 classes; the first class is 0$"),
     (ff.softmax_cross_entropy, (R, [0.0, 1.0, 2.0]), {}, TypeError, "expected integers"),
     (ff.softmax_cross_entropy, (R, [0, 1]), {}, ValueError, "targets: expected class indices"),
     (ff.softmax_cross_entropy, (R, R), {"ignore_index": 1}, ValueError, "ignore_index"),
-    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1]}, ValueError, "weight: expected"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1]}, ValueError,
+     r"weight: expected one number a class, shape \(4,\), got \(2,\)$"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1, 1]}, ValueError,
+     r"weight: expected one number a class, shape \(4,\), got \(3,\); to weight rows, multiply the "
+     'losses and gradients of reduction="none"$'),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"label_smoothing": 2}, ValueError, "label_smoothing"),
     (ff.cross_entropy, (R, [0, 1, 2]), {"eps": -1}, ValueError, "eps: expected 0 to 1"),
     (ff.cross_entropy, (R, [0, 1, 2]), {"eps": "x"}, TypeError, "eps: expected"),
-    (ff.relu, ([[1.0], [1.0, 2.0]],), {}, ValueError, "x: expected an array, got"),
+    (ff.relu, ([[1.0], [1.0, 2.0]],), {}, ValueError,
+     "^x: expected rows of one length, got a ragged list: row 0 has length 1, row 1 has length 2$"),
+    (ff.relu, ([[[1], [2]], [[1], [2, 3]]],), {}, ValueError,
+     "^x: .*: row 0 has length 1, row 1 has length 2$"),
+    (ff.relu, ([1.0, [2.0]],), {}, ValueError, "^x: .*: row 0 is 1.0, row 1 has length 1$"),
+    (ff.relu, ([np.array(1.0), R[0]],), {}, ValueError,
+     r"^x: .*: row 0 is array\(1\.\), row 1 has length 4$"),
+    (ff.relu, ([[], [1.0]],), {}, ValueError, "^x: .*: row 0 has length 0, row 1 has length 1$"),
+    (ff.relu, ([(1.0, 2.0), R[0]],), {}, ValueError,
+     "^x: .*: row 0 has length 2, row 1 has length 4$"),
+    (ff.softmax_cross_entropy, (R, [[0], [0, 1]]), {}, ValueError,
+     "^targets: .*: row 0 has length 1, row 1 has length 2$"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [[1], [1, 1]]}, ValueError,
+     "^weight: .*: row 0 has length 1, row 1 has length 2$"),
     (ff.relu, (R,), {"out": OVERLAPPING}, ValueError, "out: expected distinct elements"),
     (ff.relu, (R,), {"out": R[::-1]}, ValueError, "memory apart from x, or exactly the same array"),
     (ff.bias_relu, (1.0, [1.0]), {}, ValueError, "x: expected at least one dimension, got none"),
@@ -371,7 +395,8 @@ def test_a_refused_call_writes_nothing(backend):
     ("name", "value", "words"),
     [
         ("FFKERNELS_BACKEND", "fortran", "FFKERNELS_BACKEND: expected"),
-        ("FFKERNELS_NUM_THREADS", "many", "FFKERNELS_NUM_THREADS: expected a positive integer"),
+        ("FFKERNELS_NUM_THREADS", "many", "FFKERNELS_NUM_THREADS: expected an integer from 1 to 1024"),
+        ("FFKERNELS_NUM_THREADS", "1025", "FFKERNELS_NUM_THREADS: expected an integer from 1 to 1024"),
     ],
 )
 def test_bad_environment(name, value, words):
@@ -387,5 +412,6 @@ def test_controls(backend):
     assert ff.show_config(mode="dicts")["backend"] == ff.get_backend()
     with pytest.raises(ValueError, match="backend: expected"):
         ff.set_backend("other")
-    with pytest.raises(ValueError, match="positive"):
-        ff.set_num_threads(0)
+    for n in (0, 1025):
+        with pytest.raises(ValueError, match=f"n: expected an integer from 1 to 1024, got {n}"):
+            ff.set_num_threads(n)

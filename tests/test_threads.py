@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,22 +16,26 @@ from ffkernels import backend as control
 
 COMPILED = control._compiled is not None
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+needs_signals = pytest.mark.skipif(
+    not COMPILED or not hasattr(signal, "pthread_sigmask"), reason="no kernels, or no masks of signals"
+)
 needs_tasks = pytest.mark.skipif(
     not COMPILED or not os.path.isdir("/proc/self/task"), reason="no kernels, or no list of threads"
 )
 
 
-def run(program):
+def run(program, before="", **environment):
     """Run a program that begins with two threads and an array worth both."""
     start = (
-        "import os, threading, numpy as np, ffkernels as ff\n"
+        f"import os, threading\n{before}\nimport numpy as np, ffkernels as ff\n"
         "ff.set_num_threads(2)\n"
         "x = np.random.default_rng(0).normal(size=(2000, 1000)).astype(np.float32)\n"
         "def tasks(): return len(os.listdir('/proc/self/task'))\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", start + program]
     # On one processor OpenMP would start with one thread, and a limit of one be none.
-    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "4"}, check=True, timeout=60)
+    environment = os.environ | {"OMP_NUM_THREADS": "4"} | environment
+    subprocess.run(command, env=environment, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("shape", [(4000, 300), (200_000, 5), (3, 400_000)])
@@ -141,16 +146,101 @@ def test_threads_are_started_when_they_are_needed():
     )
 
 
+@needs_signals
+def test_helpers_leave_signals_to_the_application():
+    """What the application blocks in order to wait for it would end the process in a helper."""
+    run(
+        "import signal\n"
+        "mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())\n"
+        "ff.softmax(x)\n"
+        "assert signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1}) == mask\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1\n",
+        OPENBLAS_NUM_THREADS="1",  # its threads do take them
+    )
+
+
 @needs_tasks
-def test_limits_of_openmp_hold():
+@needs_signals
+def test_helpers_take_the_signals_of_their_own_faults():
+    """So that faulthandler can tell of them."""
+    run(
+        "import signal, time\n"
+        "def blocked(task):\n"
+        "    with open(f'/proc/self/task/{task}/status') as lines:\n"
+        "        mask = next(int(line.split()[1], 16) for line in lines if line.startswith('SigBlk'))\n"
+        "    return {s for s in signal.Signals if mask >> (s - 1) & 1}\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
+        "ff.softmax(x)\n"
+        "helper, = set(os.listdir('/proc/self/task')) - before\n"
+        "for _ in range(1000):  # until it runs, nothing at all gets through to it\n"
+        "    if signal.SIGSEGV not in blocked(helper): break\n"
+        "    time.sleep(0.01)\n"
+        "assert {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} <= blocked(helper)\n"
+        "assert not {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL} & blocked(helper)\n"
+    )
+
+
+def limited(program, before="", **environment):
+    """Run a program with `limit(n)` and `threads()`: as many as any call so far has had, the last one on
+    four.  `before` runs when OpenMP's library is loaded and the package is not."""
     pytest.importorskip("threadpoolctl")
     if not ff.show_config(mode="dicts")["openmp"]:
         pytest.skip("built without OpenMP")
     run(
-        "from threadpoolctl import threadpool_limits\n"
-        "before = tasks()\n"
-        "with threadpool_limits(1, user_api='openmp'): ff.softmax(x)\n"
-        "assert tasks() == before\n"
-        "with threadpool_limits(2, user_api='openmp'): ff.softmax(x)\n"
-        "assert tasks() == before + 1\n"
+        "others = tasks() - 1\n"
+        "def threads():\n"
+        "    with ff.num_threads(4): ff.softmax(x)\n"
+        "    return tasks() - others\n"
+        f"{program}",
+        f"import ctypes\nctypes.CDLL({control._kernels.__file__!r})\n"
+        "import threadpoolctl\n"
+        "def limit(n): return threadpoolctl.threadpool_limits(n, user_api='openmp')\n"
+        f"{before}",
+        **environment,
     )
+
+
+@needs_tasks
+def test_limits_of_openmp_hold():
+    limited(
+        "with limit(1): assert threads() == 1\n"
+        "with limit(3):\n"
+        "    with limit(1): assert threads() == 1\n"
+        "    with limit(2): assert threads() == 2\n"
+        "    assert threads() == 3\n"
+        "assert threads() == 4\n"
+    )
+
+
+@needs_tasks
+def test_limits_of_openmp_from_before_the_import_hold():
+    limited(
+        "assert threads() == 1\n"
+        "with limit(2): assert threads() == 2\n"
+        "assert threads() == 2\n"
+        "standing.restore_original_limits()\n"
+        "with limit(3): assert threads() == 3\n"
+        "assert threads() == 4\n",
+        before="standing = limit(1)",
+    )
+
+
+@needs_tasks
+def test_more_threads_than_openmp_would_take():
+    limited(
+        "with limit(1): assert threads() == 1\n"
+        "with limit(3): assert threads() == 3\n"
+        "assert threads() == 4\n",
+        OMP_NUM_THREADS="2",
+    )
+
+
+def test_numbers_of_threads_that_there_are():
+    """What the pool can hold: what is ours to refuse is refused, OpenMP's number is no request to us."""
+    run("ff.set_num_threads(1024); assert ff.get_num_threads() == 1024")
+    run("", before=(
+        "os.environ['OMP_NUM_THREADS'] = '5000'\n"
+        "import ffkernels\n"
+        "assert ffkernels.get_num_threads() == 1024"
+    ))  # fmt: skip

@@ -134,6 +134,10 @@ def test_types(backend):
     assert type(ffkernels.softmax_cross_entropy(half, [0, 1])) is np.float32
     ml_dtypes = pytest.importorskip("ml_dtypes")
     assert ffkernels.tanh(half.astype(ml_dtypes.bfloat16)).dtype == ml_dtypes.bfloat16
+    with pytest.raises(TypeError, match="y: expected a dtype that goes with float16 of dy, got bfloat"):
+        ffkernels.relu_backward(half, half.astype(ml_dtypes.bfloat16))
+    with pytest.raises(TypeError, match="b: expected a dtype that goes with bfloat16 of x, got float"):
+        ffkernels.bias_relu(half.astype(ml_dtypes.bfloat16), half[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,8 +1,11 @@
-"""Feed-forward maths for NumPy nets: fused, exact, and as fast as the processor allows."""
+"""Feed-forward maths for NumPy nets: fused, accurate, and as fast as the processor allows.
 
-from importlib.metadata import PackageNotFoundError, version
+Activations, losses and parameter updates are functions of this module, and so are the choices of backend
+and threads. `FeedForward`, `SGD`, `Adam`, `InputLayer` and `inspect` train a net in a few lines. The
+rest is in `layers`, `optimizers`, `inputs` and `adapters`.
+"""
 
-from . import inputs, layers, optimizers
+from . import adapters, inputs, layers, optimizers
 from ._capi import get_include
 from .activations import (
     bias_identity,
@@ -42,6 +45,8 @@ from .backend import (
     show_config,
     use_backend,
 )
+from .inputs import InputLayer, inspect
+from .layers import FeedForward
 from .losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -54,19 +59,24 @@ from .losses import (
     sum_squared_error_with_grad,
 )
 from .optimizers import (
+    SGD,
+    Adam,
     adam_update,
     momentum_update,
     sgd_update,
 )
 
-try:
-    __version__ = version(__name__)
-except PackageNotFoundError:  # a source tree on the path, never installed
-    __version__ = "unknown"
+#: Here and nowhere else: asking the installed package's metadata takes longer than the whole import.
+__version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "FeedForward",
+    "InputLayer",
     "__version__",
     "adam_update",
+    "adapters",
     "bias_identity",
     "bias_relu",
     "bias_sigmoid",
@@ -83,6 +93,7 @@ __all__ = [
     "identity_backward_bias",
     "identity_grad",
     "inputs",
+    "inspect",
     "layers",
     "log_softmax",
     "log_softmax_backward",
@@ -117,3 +128,7 @@ __all__ = [
     "tanh_grad",
     "use_backend",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

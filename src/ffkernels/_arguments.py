@@ -59,6 +59,21 @@ def _exports_only_dlpack(value: Any) -> bool:
     return False
 
 
+def _ragged(rows: Any) -> str:
+    """What makes nested lists ragged, in words; nothing where they are not."""
+    nested = [isinstance(row, (list, tuple)) or bool(getattr(row, "ndim", 0)) for row in rows]
+    if not any(nested):
+        return ""
+    what = [
+        f"has length {len(row)}" if deep else f"is {row!r}"
+        for row, deep in zip(rows, nested, strict=True)
+    ]
+    for k, kind in enumerate(what):
+        if kind != what[0]:
+            return f"row 0 {what[0]}, row {k} {kind}"
+    return next(filter(None, map(_ragged, rows)), "")
+
+
 def _any_array(value: Any, name: str) -> Array:
     """What the caller passed as an array, in the caller's own memory where its layout allows."""
     if isinstance(value, np.ndarray):
@@ -74,6 +89,11 @@ def _any_array(value: Any, name: str) -> Array:
     try:
         return np.from_dlpack(value) if _exports_only_dlpack(value) else np.asarray(value)
     except ValueError as error:
+        uneven = _ragged(value) if isinstance(value, (list, tuple)) else ""
+        if uneven:
+            raise ValueError(
+                f"{name}: expected rows of one length, got a ragged {type(value).__name__}: {uneven}"
+            ) from None
         raise ValueError(f"{name}: expected an array, got {error}") from None
     except (BufferError, RuntimeError, TypeError) as error:  # by which libraries refuse
         raise TypeError(
@@ -120,6 +140,17 @@ def real_number(value: Any, name: str) -> float:
     return float(array)
 
 
+def _wider(names: tuple[str, ...], arrays: list[Array]) -> np.dtype[Any]:
+    """The dtype of the result of several arrays."""
+    try:
+        return np.result_type(*arrays)
+    except TypeError:  # float16 and bfloat16, of which neither holds the other
+        raise TypeError(
+            f"{names[1]}: expected a dtype that goes with {arrays[0].dtype} of {names[0]}, "
+            f"got {arrays[1].dtype}"
+        ) from None
+
+
 def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Array], Any, Any]:
     """Arrays of one shape, in the type to compute in; that type and the type of the result."""
     arrays = [real_array(value, name) for name, value in zip(names, values, strict=True)]
@@ -128,7 +159,7 @@ def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Arr
             raise ValueError(
                 f"{name}: expected the shape of {names[0]}, {arrays[0].shape}, got {array.shape}"
             )
-    dtype = np.result_type(*arrays)
+    dtype = _wider(names, arrays)
     work = _work_dtype(dtype)
     return [_as(array, work) for array in arrays], work, dtype
 
@@ -277,7 +308,7 @@ def bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
         raise ValueError(
             f"b: expected the shape of x's last axis, {array.shape[-1:]}, got {addend.shape}"
         )
-    dtype = np.result_type(array, addend)
+    dtype = _wider(("x", "b"), [array, addend])
     work = _work_dtype(dtype)
     target, result = _output(out, array, work, dtype, {"x": x})
     if out is not None:
@@ -346,7 +377,11 @@ def class_loss(
     if weight is not None:
         weight = real_array(weight, "weight")
         if weight.shape != (classes,):
-            raise ValueError(f"weight: expected shape ({classes},), got {weight.shape}")
+            rows = '; to weight rows, multiply the losses and gradients of reduction="none"'
+            raise ValueError(
+                f"weight: expected one number a class, shape ({classes},), got {weight.shape}"
+                f"{rows if weight.shape == without_axis(scores.shape, axis) else ''}"
+            )
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise ValueError("weight: expected finite numbers of at least 0, got others")
         weight = np.ascontiguousarray(weight, work)
@@ -418,9 +453,14 @@ def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None
     if bad.any():
         position = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), indices.shape))
         where = position[0] if len(position) == 1 else position
+        index, instead = int(indices[position]), ""
+        if index < 0 and ignore_index is None:
+            instead = f"; softmax_cross_entropy leaves such rows out with ignore_index={index}"
+        elif index == classes and indices.min() > 0:
+            instead = "; the first class is 0"
         raise IndexError(
-            f"targets: class index {int(indices[position])} at position {where} is out of range "
-            f"for {classes} classes"
+            f"targets: class index {index} at position {where} is out of range for {classes} "
+            f"classes{instead}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 from . import backend
@@ -24,7 +24,7 @@ def get_include() -> str:
     >>> from setuptools import Extension
     >>> extension = Extension("net", ["net.c"], include_dirs=[ffkernels.get_include()])
     """
-    return str(Path(__file__).parent / "include")
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), "include")
 
 
 def capsule() -> Any:

@@ -4,10 +4,11 @@
 vector-Jacobian product from what the forward pass returned, ``bias_f(x, b)`` is f(x + b), and
 ``f_backward_bias(dy, y)`` is the backward pass together with the gradient of the bias.
 
-All take float32 and float64 arrays as they are; float16 and bfloat16 are computed in float32 and
-returned in their own type; integers and bools become float64; several inputs are promoted as NumPy
-does.  Any strides will do.  ``out`` receives the result; it must have its shape and type and may be
-exactly one of the inputs, but not overlap one otherwise.  NaN gives NaN.
+Results have the dtype of the input: float16, bfloat16 (both computed in float32), float32 or float64.
+Integers and bools count as float64, and of several inputs the widest decides.  float128 and complex
+numbers are refused.  Any strides will do.  ``axis`` and ``out`` may be passed by position, other options
+by name alone.  ``out`` receives the result; it must have its shape and dtype and may be exactly one of
+the inputs, but not overlap one otherwise.  NaN gives NaN.
 
 Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
 DLPack are read where they lie in main memory; the result is a NumPy array, which carries no gradient
@@ -54,6 +55,11 @@ __all__ = [
     "tanh_grad",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = npt.NDArray[Any]
 
 
@@ -70,7 +76,7 @@ def relu(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     References
     ----------
@@ -102,7 +108,7 @@ def relu_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     Examples
     --------
@@ -121,14 +127,14 @@ def relu_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None)
     Parameters
     ----------
     dy, y : array_like
-        Gradient of the loss at the output, and what the forward pass left; of one shape.
+        Gradient of the loss at the output, and output or input of the forward pass; of one shape.
     out : ndarray, optional
         Where to put the result; may be ``dy`` or ``y``.
 
     Returns
     -------
     ndarray
-        Of the shape of ``dy``.
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
 
     Examples
     --------
@@ -154,13 +160,16 @@ def bias_relu(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> A
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import bias_relu
-    >>> bias_relu([[0.0, 0.0]], [0.0, 0.0]).shape
-    (1, 2)
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_relu(z, [0.0, 1.0, 3.0], out=z)
+    array([[0., 1., 5.],
+           [0., 0., 6.]])
     """
     return _backend.active.bias_relu(x, b, out)
 
@@ -178,7 +187,7 @@ def relu_backward_bias(
     Parameters
     ----------
     dy, y : array_like, shape (..., n)
-        Gradient of the loss at the output, and what the forward pass left.
+        Gradient of the loss at the output, and output or input of the forward pass.
     out : ndarray, optional
         Where to put dz; may be ``dy`` or ``y``.
     out_bias : ndarray, shape (n,), optional
@@ -187,14 +196,19 @@ def relu_backward_bias(
     Returns
     -------
     dz : ndarray, shape (..., n)
+        In the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
     db : ndarray, shape (n,)
+        In the same dtype.
 
     Examples
     --------
     >>> from ffkernels import relu_backward_bias
-    >>> dz, db = relu_backward_bias([[1.0], [2.0]], [[0.5], [0.5]])
-    >>> bool(db[0] == dz.sum())
-    True
+    >>> dz, db = relu_backward_bias([[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.5], [0.5, 0.5]])
+    >>> dz
+    array([[0., 2.],
+           [3., 4.]])
+    >>> db
+    array([3., 6.])
     """
     return _backend.active.relu_backward_bias(dy, y, out, out_bias)
 
@@ -212,7 +226,7 @@ def sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     References
     ----------
@@ -243,7 +257,7 @@ def sigmoid_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     Examples
     --------
@@ -255,21 +269,19 @@ def sigmoid_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
 
 
 def sigmoid_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
-    """Gradient at the input of `sigmoid` from the one at its output: dy y (1 - y).
-
-    ``y`` is the output of the forward pass.
+    """Gradient at the input of `sigmoid` from its output y = sigmoid(x), not from x: dy y (1 - y).
 
     Parameters
     ----------
     dy, y : array_like
-        Gradient of the loss at the output, and what the forward pass left; of one shape.
+        Gradient of the loss at the output, and the output itself, what `sigmoid` returned; of one shape.
     out : ndarray, optional
         Where to put the result; may be ``dy`` or ``y``.
 
     Returns
     -------
     ndarray
-        Of the shape of ``dy``.
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
 
     Examples
     --------
@@ -295,13 +307,16 @@ def bias_sigmoid(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import bias_sigmoid
-    >>> bias_sigmoid([[0.0, 0.0]], [0.0, 0.0]).shape
-    (1, 2)
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_sigmoid(z, [0.0, 1.0, 3.0], out=z)
+    array([[0.26894142, 0.73105858, 0.99330715],
+           [0.04742587, 0.26894142, 0.99752738]])
     """
     return _backend.active.bias_sigmoid(x, b, out)
 
@@ -319,7 +334,7 @@ def sigmoid_backward_bias(
     Parameters
     ----------
     dy, y : array_like, shape (..., n)
-        Gradient of the loss at the output, and what the forward pass left.
+        Gradient of the loss at the output, and the output itself, what `bias_sigmoid` returned.
     out : ndarray, optional
         Where to put dz; may be ``dy`` or ``y``.
     out_bias : ndarray, shape (n,), optional
@@ -328,14 +343,19 @@ def sigmoid_backward_bias(
     Returns
     -------
     dz : ndarray, shape (..., n)
+        In the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
     db : ndarray, shape (n,)
+        In the same dtype.
 
     Examples
     --------
     >>> from ffkernels import sigmoid_backward_bias
-    >>> dz, db = sigmoid_backward_bias([[1.0], [2.0]], [[0.5], [0.5]])
-    >>> bool(db[0] == dz.sum())
-    True
+    >>> dz, db = sigmoid_backward_bias([[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.5], [0.5, 0.5]])
+    >>> dz
+    array([[0.  , 0.5 ],
+           [0.75, 1.  ]])
+    >>> db
+    array([0.75, 1.5 ])
     """
     return _backend.active.sigmoid_backward_bias(dy, y, out, out_bias)
 
@@ -353,7 +373,7 @@ def tanh(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     References
     ----------
@@ -383,7 +403,7 @@ def tanh_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     Examples
     --------
@@ -395,21 +415,19 @@ def tanh_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
 
 
 def tanh_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
-    """Gradient at the input of `tanh` from the one at its output: dy (1 - y^2).
-
-    ``y`` is the output of the forward pass.
+    """Gradient at the input of `tanh` from its output y = tanh(x), not from x: dy (1 - y^2).
 
     Parameters
     ----------
     dy, y : array_like
-        Gradient of the loss at the output, and what the forward pass left; of one shape.
+        Gradient of the loss at the output, and the output itself, what `tanh` returned; of one shape.
     out : ndarray, optional
         Where to put the result; may be ``dy`` or ``y``.
 
     Returns
     -------
     ndarray
-        Of the shape of ``dy``.
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
 
     Examples
     --------
@@ -435,13 +453,16 @@ def bias_tanh(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> A
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import bias_tanh
-    >>> bias_tanh([[0.0, 0.0]], [0.0, 0.0]).shape
-    (1, 2)
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_tanh(z, [0.0, 1.0, 3.0], out=z)
+    array([[-0.76159416,  0.76159416,  0.9999092 ],
+           [-0.99505475, -0.76159416,  0.99998771]])
     """
     return _backend.active.bias_tanh(x, b, out)
 
@@ -459,7 +480,7 @@ def tanh_backward_bias(
     Parameters
     ----------
     dy, y : array_like, shape (..., n)
-        Gradient of the loss at the output, and what the forward pass left.
+        Gradient of the loss at the output, and the output itself, what `bias_tanh` returned.
     out : ndarray, optional
         Where to put dz; may be ``dy`` or ``y``.
     out_bias : ndarray, shape (n,), optional
@@ -468,14 +489,19 @@ def tanh_backward_bias(
     Returns
     -------
     dz : ndarray, shape (..., n)
+        In the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
     db : ndarray, shape (n,)
+        In the same dtype.
 
     Examples
     --------
     >>> from ffkernels import tanh_backward_bias
-    >>> dz, db = tanh_backward_bias([[1.0], [2.0]], [[0.5], [0.5]])
-    >>> bool(db[0] == dz.sum())
-    True
+    >>> dz, db = tanh_backward_bias([[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.5], [0.5, 0.5]])
+    >>> dz
+    array([[1.  , 1.5 ],
+           [2.25, 3.  ]])
+    >>> db
+    array([3.25, 4.5 ])
     """
     return _backend.active.tanh_backward_bias(dy, y, out, out_bias)
 
@@ -493,7 +519,7 @@ def identity(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     References
     ----------
@@ -521,7 +547,7 @@ def identity_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     Examples
     --------
@@ -535,7 +561,7 @@ def identity_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
 def identity_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
     """Gradient at the input of `identity` from the one at its output: dy.
 
-    ``y`` is accepted for the family's sake.
+    ``y`` is there so that every backward pass is called alike.
 
     Parameters
     ----------
@@ -547,7 +573,7 @@ def identity_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = N
     Returns
     -------
     ndarray
-        Of the shape of ``dy``.
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
 
     Examples
     --------
@@ -573,13 +599,16 @@ def bias_identity(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) 
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import bias_identity
-    >>> bias_identity([[0.0, 0.0]], [0.0, 0.0]).shape
-    (1, 2)
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_identity(z, [0.0, 1.0, 3.0], out=z)
+    array([[-1.,  1.,  5.],
+           [-3., -1.,  6.]])
     """
     return _backend.active.bias_identity(x, b, out)
 
@@ -606,14 +635,19 @@ def identity_backward_bias(
     Returns
     -------
     dz : ndarray, shape (..., n)
+        In the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
     db : ndarray, shape (n,)
+        In the same dtype.
 
     Examples
     --------
     >>> from ffkernels import identity_backward_bias
-    >>> dz, db = identity_backward_bias([[1.0], [2.0]], [[0.5], [0.5]])
-    >>> bool(db[0] == dz.sum())
-    True
+    >>> dz, db = identity_backward_bias([[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.5], [0.5, 0.5]])
+    >>> dz
+    array([[1., 2.],
+           [3., 4.]])
+    >>> db
+    array([4., 6.])
     """
     return _backend.active.identity_backward_bias(dy, y, out, out_bias)
 
@@ -636,7 +670,7 @@ def softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> Array
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     References
     ----------
@@ -655,7 +689,7 @@ def softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> Array
 def softmax_backward(
     dy: npt.ArrayLike, y: npt.ArrayLike, axis: int = -1, out: Array | None = None
 ) -> Array:
-    """Gradient at the input of `softmax`: y_i (dy_i - sum_j dy_j y_j).
+    """Gradient at the input of `softmax` from its output y: y_i (dy_i - sum_j dy_j y_j).
 
     The off-diagonal derivative is -y_i y_k; notes that print it without its sign are wrong.  ``axis`` is
     that of the forward pass.
@@ -663,7 +697,8 @@ def softmax_backward(
     Parameters
     ----------
     dy, y : array_like
-        Real numbers, of one shape, of at least one dimension.
+        Gradient of the loss at the output, and the output itself, what `softmax` returned; of one
+        shape, of at least one dimension.
     axis : int
         The axis of the classes.
     out : ndarray, optional
@@ -672,7 +707,7 @@ def softmax_backward(
     Returns
     -------
     ndarray
-        Of the shape of ``dy``.
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
 
     References
     ----------
@@ -705,7 +740,7 @@ def log_softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> A
     Returns
     -------
     ndarray
-        Of the shape of ``x``.
+        Of the shape and dtype of ``x``; float64 for integers and bools.
 
     References
     ----------
@@ -724,14 +759,15 @@ def log_softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> A
 def log_softmax_backward(
     dy: npt.ArrayLike, y: npt.ArrayLike, axis: int = -1, out: Array | None = None
 ) -> Array:
-    """Gradient at the input of `log_softmax`: dy_i - e^(y_i) sum_j dy_j.
+    """Gradient at the input of `log_softmax` from its output y: dy_i - e^(y_i) sum_j dy_j.
 
-    ``y`` is the output of the forward pass, ``axis`` its axis.
+    ``axis`` is that of the forward pass.
 
     Parameters
     ----------
     dy, y : array_like
-        Real numbers, of one shape, of at least one dimension.
+        Gradient of the loss at the output, and the output itself, what `log_softmax` returned; of one
+        shape, of at least one dimension.
     axis : int
         The axis of the classes.
     out : ndarray, optional
@@ -740,7 +776,7 @@ def log_softmax_backward(
     Returns
     -------
     ndarray
-        Of the shape of ``dy``.
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``y``; float64 for integers and bools.
 
     References
     ----------
@@ -756,7 +792,7 @@ def log_softmax_backward(
 
 
 def logsumexp(
-    x: npt.ArrayLike, axis: int = -1, keepdims: bool = False, out: Array | None = None
+    x: npt.ArrayLike, axis: int = -1, out: Array | None = None, *, keepdims: bool = False
 ) -> Any:
     """Logarithm of the sum of exponentials along an axis: max x + log sum_j e^(x_j - max x).
 
@@ -768,15 +804,15 @@ def logsumexp(
         Real numbers, of at least one dimension.
     axis : int
         The axis to sum along.
-    keepdims : bool
-        Keep that axis, with length 1.
     out : ndarray, optional
         Where to put the result; apart from ``x``.
+    keepdims : bool
+        Keep that axis, with length 1.
 
     Returns
     -------
     ndarray or scalar
-        Of the shape of ``x`` less the axis.
+        Of the shape of ``x`` less the axis, in the dtype of ``x``; float64 for integers and bools.
 
     References
     ----------

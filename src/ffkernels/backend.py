@@ -14,10 +14,8 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,7 +33,13 @@ __all__ = [
     "use_backend",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 BACKENDS = ("compiled", "numpy")
+MAX_THREADS = 1024  # FF_MAX_THREADS of threads.h
 
 try:
     from . import _compiled
@@ -54,15 +58,18 @@ _threads = 1
 
 def _quota() -> float:
     """Processors a control group grants, infinite without a limit."""
+    def read(name: str) -> str:
+        with open(f"/sys/fs/cgroup/{name}", encoding="ascii") as file:
+            return file.read()
+
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        limit, period = read("cpu.max").split()
         return math.inf if limit == "max" else int(limit) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
-        return limit_us / int((folder / "cpu.cfs_period_us").read_text()) if limit_us > 0 else math.inf
+        limit_us = int(read("cpu/cpu.cfs_quota_us"))
+        return limit_us / int(read("cpu/cpu.cfs_period_us")) if limit_us > 0 else math.inf
     except (OSError, ValueError, ZeroDivisionError):
         return math.inf
 
@@ -72,25 +79,29 @@ def _available_processors() -> int:
         processors = len(os.sched_getaffinity(0))
     else:
         processors = os.cpu_count() or 1
-    return max(1, min(processors, math.ceil(min(_quota(), processors))))
+    return max(1, min(processors, math.ceil(min(_quota(), processors)), MAX_THREADS))
 
 
 def _threads_from_environment() -> int:
     own = os.environ.get("FFKERNELS_NUM_THREADS")
     if own:
-        if not own.isdecimal() or int(own) < 1:
-            raise ValueError(f"FFKERNELS_NUM_THREADS: expected a positive integer, got {own!r}")
+        if not own.isdecimal() or not 1 <= int(own) <= MAX_THREADS:
+            raise ValueError(
+                f"FFKERNELS_NUM_THREADS: expected an integer from 1 to {MAX_THREADS}, got {own!r}"
+            )
         return int(own)
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(openmp) if openmp.isdecimal() and int(openmp) > 0 else _available_processors()
+    if openmp.isdecimal() and int(openmp) > 0:
+        return min(int(openmp), MAX_THREADS)  # not ours to refuse
+    return _available_processors()
 
 
-def get_backend() -> str:
+def get_backend() -> Literal["compiled", "numpy"]:
     """Name of the active backend, ``"compiled"`` or ``"numpy"``."""
     return "numpy" if active is _numpy else "compiled"
 
 
-def set_backend(name: str) -> None:
+def set_backend(name: Literal["compiled", "numpy"]) -> None:
     """Make a backend the active one, for the whole process.
 
     Parameters
@@ -116,8 +127,17 @@ def set_backend(name: str) -> None:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[None]:
-    """Context with another backend.
+def use_backend(name: Literal["compiled", "numpy"]) -> Iterator[None]:
+    """Context in which another backend is the active one, for the whole process.
+
+    Parameters
+    ----------
+    name : {"compiled", "numpy"}
+
+    Raises
+    ------
+    ValueError, ImportError
+        As `set_backend`.
 
     Examples
     --------
@@ -167,15 +187,27 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Set how many threads a call on large arrays may use; results do not depend on it.
 
-    The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads
-    after the import, as by threadpoolctl, holds as well. One call at a time has the threads: calls that
-    other Python threads make meanwhile compute on the thread that makes them.
+    The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads, as by
+    threadpoolctl, holds as well, whether it was set before or after the import. One call at a time has
+    the threads: calls that other Python threads make meanwhile compute on the thread that makes them.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 1024.
+
+    Raises
+    ------
+    TypeError
+        Where `n` is no integer.
+    ValueError
+        Where it is out of range.
     """
     global _threads
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"n: expected an integer, got {type(n).__name__}")
-    if not 1 <= n < 2**15:
-        raise ValueError(f"n: expected a positive number of threads, got {n}")
+    if not 1 <= n <= MAX_THREADS:
+        raise ValueError(f"n: expected an integer from 1 to {MAX_THREADS}, got {n}")
     _threads = int(n)
     _tell_kernels()
 
@@ -187,7 +219,12 @@ def _tell_kernels() -> None:
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Context with another number of threads.
+    """Context with another number of threads, for the whole process.
+
+    Parameters
+    ----------
+    n : int
+        As `set_num_threads` takes it.
 
     Examples
     --------
@@ -204,7 +241,7 @@ def num_threads(n: int) -> Iterator[None]:
         set_num_threads(before)
 
 
-def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Print what runs and why, or return it.
 
     Parameters
@@ -214,13 +251,11 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f'mode: expected "stdout" or "dicts", got {mode!r}')
-    try:
-        own_version = version("ffkernels")
-    except PackageNotFoundError:
-        own_version = "not installed"
+    from . import __version__  # there once the package, which imports this module, is complete
+
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     config: dict[str, Any] = {
-        "ffkernels": own_version,
+        "ffkernels": __version__,
         "backend": get_backend(),
         "why": _why_not or _reason,
         "isa": get_isa(),
@@ -256,7 +291,7 @@ def _start() -> str:
         except ImportError as error:
             _why_not = str(error)
     if wanted:
-        set_backend(wanted)
+        set_backend(wanted)  # type: ignore[arg-type]  # is one of BACKENDS
         return f"FFKERNELS_BACKEND={wanted}"
     if _kernels is None:
         return "no compiled kernels"

@@ -7,7 +7,7 @@ For pipelines, grid searches and cross-validation; parameters have the names of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -26,24 +26,28 @@ from .optimizers import SGD, Adam
 __all__ = ["FeedForwardClassifier", "FeedForwardRegressor"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class _FeedForward(BaseEstimator):
     """What both estimators share: parameters, scaled inputs and the training."""
 
-    _loss: str
+    _loss: Literal["softmax_cross_entropy", "sum_squared_error"]
 
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (256,),
-        activation: str = "relu",
+        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
         *,
-        solver: str = "adam",
+        solver: Literal["adam", "sgd"] = "adam",
         learning_rate_init: float | None = None,
         batch_size: int = 32,
         max_iter: int = 100,
         n_iter_no_change: int = 20,
         validation_fraction: float = 0.1,
-        missing: str = "mean",
-        scale: str | None = "standard",
+        missing: Literal["zero", "mean", "median"] = "mean",
+        scale: Literal["standard", "minmax"] | None = "standard",
         random_state: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -60,14 +64,14 @@ class _FeedForward(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing != "drop"
+        tags.input_tags.allow_nan = True
         return tags
 
     def _check(self) -> None:
         if self.solver not in LEARNING_RATES:
             raise ValueError(f"solver: expected 'adam' or 'sgd', got {self.solver!r}")
-        if self.missing == "drop":
-            raise ValueError("missing: expected 'zero', 'mean' or 'median', got 'drop'")
+        if self.missing not in ("zero", "mean", "median"):
+            raise ValueError(f"missing: expected 'zero', 'mean' or 'median', got {self.missing!r}")
         for name in ("batch_size", "max_iter", "n_iter_no_change"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a number from 1 up, got {getattr(self, name)}")
@@ -176,16 +180,16 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (256,),
-        activation: str = "relu",
+        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
         *,
-        solver: str = "adam",
+        solver: Literal["adam", "sgd"] = "adam",
         learning_rate_init: float | None = None,
         batch_size: int = 32,
         max_iter: int = 100,
         n_iter_no_change: int = 20,
         validation_fraction: float = 0.1,
-        missing: str = "mean",
-        scale: str | None = "standard",
+        missing: Literal["zero", "mean", "median"] = "mean",
+        scale: Literal["standard", "minmax"] | None = "standard",
         class_weight: Any = None,
         random_state: Any = None,
     ) -> None:

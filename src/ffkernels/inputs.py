@@ -15,8 +15,7 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,11 @@ import numpy.typing as npt
 from ._arguments import Array, _any_array, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 MISSING = ("zero", "mean", "median", "drop")
 SCALES = ("standard", "minmax", None)
@@ -58,7 +62,7 @@ class _Column(NamedTuple):
 
 
 def _is_missing(item: Any) -> bool:
-    if isinstance(item, (float, Decimal, np.generic)):
+    if isinstance(item, (float, np.generic)) or type(item).__name__ == "Decimal":
         return bool(item != item)
     return item is None or type(item).__name__ in ("NAType", "NaTType")
 
@@ -305,9 +309,9 @@ class InputLayer:
 
     def __init__(
         self,
-        missing: str = "zero",
+        missing: Literal["zero", "mean", "median", "drop"] = "zero",
         max_missing: float = 1.0,
-        scale: str | None = "standard",
+        scale: Literal["standard", "minmax"] | None = "standard",
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.missing = missing
@@ -506,10 +510,8 @@ OUTLIER_DISTANCE = 50.0  # robust standard deviations: far beyond any heavy tail
 LEAST_ROWS = 20  # below, uniqueness and correlation say nothing
 
 # What names tell where the numbers alone would not.
-_IDENTIFIER = re.compile(
-    r"(?:^|[^a-zA-Z])(?i:id|ids|uuid|guid|key|index|serial|nr)(?:[^a-zA-Z]|$)|[a-z](?:Id|ID)$"
-)
-_POSTAL = re.compile(r"(?:^|[^a-z])(?:zip|plz|zip.?code|postal.?code|postcode|postal)(?:[^a-z]|$)")
+_IDENTIFIER = r"(?:^|[^a-zA-Z])(?i:id|ids|uuid|guid|key|index|serial|nr)(?:[^a-zA-Z]|$)|[a-z](?:Id|ID)$"
+_POSTAL = r"(?:^|[^a-z])(?:zip|plz|zip.?code|postal.?code|postcode|postal)(?:[^a-z]|$)"
 
 
 def inspect(x: Any, y: Any = None, names: Sequence[str] | None = None) -> list[Finding]:
@@ -652,7 +654,7 @@ def _reason(column: _Inspected, target: Array | None, name: str) -> tuple[str, f
     if whole and different == len(values) and _identifies(values, name):
         return "identifier-like", different, figure
     if whole and different < len(values) and different > 1:
-        if _POSTAL.search(name.lower()):
+        if re.search(_POSTAL, name.lower()):
             return "nominal codes", different, f"{figure}, by their name"
         if target is not None and _jumps(column.values[both], target[both]):
             return "nominal codes", different, f"{figure}, the target in no order along them"
@@ -677,7 +679,7 @@ def _identifies(values: Array, name: str) -> bool:
     """Whether whole numbers, all different, are such as are given and not such as are measured."""
     count, steps = len(values), np.diff(values)
     span = np.ptp(values) / count
-    if np.all(steps == steps[0]) or span < 2 or _IDENTIFIER.search(name):
+    if np.all(steps == steps[0]) or span < 2 or re.search(_IDENTIFIER, name):
         return True
     # So many drawn at random would have at least so many pairs of equal ones.
     if count / (2 * span) > 10:

@@ -1,4 +1,4 @@
-"""Layers with the protocol of the deep-learning-from-scratch books, and a net fused at its seams.
+"""Layers with the protocol of the deep-learning-from-scratch books, and `FeedForward`, a whole net.
 
 A layer is called ``forward(x)``, then ``backward(dout)`` with the gradient of the loss at its
 output, and returns that at its input; ``params`` and ``grads`` list its parameters and
@@ -7,10 +7,10 @@ Nets written for the books' layers run on these when one import is changed.
 
 What a layer returns lies in memory of its own, kept for the next call and overwritten by it: from
 the second step on, training allocates nothing that grows with the batch. A smaller batch uses a
-part of the same memory. To keep the results of several calls, copy them, or construct the layer
-with ``copy=True``. A layer never changes the arrays it is given, and refers to them until its
-``backward``. It computes in the dtype of its input, `Affine` in that of ``W``. A layer or a net
-serves one thread at a time.
+part of the same memory. To keep the results of several calls, as in a list of all outputs, copy
+them, or construct the layer with ``copy=True``. A layer never changes the arrays it is given, and
+refers to them until its ``backward``. It computes in the dtype of its input, `Affine` in that of
+``W``. A layer or a net serves one thread at a time.
 """
 
 from __future__ import annotations
@@ -18,17 +18,14 @@ from __future__ import annotations
 import math
 import operator
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, _any_array, real_array
+from ._arguments import Array, _any_array, _work_dtype, real_array
 from .activations import (
     bias_identity,
     bias_relu,
@@ -70,6 +67,11 @@ __all__ = [
     "SoftmaxWithLoss",
     "Tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _INDEX = np.dtype(np.intp)
@@ -148,11 +150,18 @@ def _upstream(dout: npt.ArrayLike, shape: _Shape, dtype: np.dtype[Any], to: _All
     return _cast(array, dtype, to)
 
 
-def _targets(t: npt.ArrayLike, out: Array, allocate: _Allocate) -> npt.ArrayLike:
+def _targets(
+    t: npt.ArrayLike, out: Array, allocate: _Allocate, of_values: bool = False
+) -> npt.ArrayLike:
     """Return targets in the type the losses compute with, or as they came for them to refuse."""
     array = _any_array(t, "t")
+    if of_values and out.shape == (*array.shape, 1):  # one output, its values in a row
+        array = array.reshape(out.shape)
     if array.shape == out.shape:
-        return _cast(_numbers(array, "t"), out.dtype, allocate)
+        numbers = _numbers(array, "t")
+        # To outputs of half precision the losses compare in float32, which holds more targets.
+        dtype = out.dtype if numbers.dtype == out.dtype else _work_dtype(out.dtype)
+        return _cast(numbers, dtype, allocate)
     if array.dtype.kind in "iu" and np.can_cast(array.dtype, _INDEX):
         return _cast(array, _INDEX, allocate)
     return t
@@ -177,6 +186,9 @@ class _Layer:
         """Their gradients, overwritten by each ``backward``."""
         return []
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def _from_forward(self) -> Array:
         if self._saved is None:
             name = type(self).__name__
@@ -194,7 +206,8 @@ class Affine(_Layer):
     b : ndarray of the same dtype, shape (outputs,)
         Held by reference.
     copy : bool, default False
-        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory.
+        Whether ``forward`` and ``backward`` return fresh arrays, not the layer's own memory, which the
+        next call overwrites: for results that are kept, as in a list.
 
     Attributes
     ----------
@@ -240,6 +253,10 @@ class Affine(_Layer):
         self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
         self._shape: _Shape = ()
 
+    def __repr__(self) -> str:
+        inputs, outputs = self.W.shape
+        return f"{type(self).__name__}({inputs} inputs, {outputs} outputs, {self.W.dtype})"
+
     @property
     def params(self) -> list[Array]:
         """The arrays W and b, by reference."""
@@ -268,9 +285,10 @@ class Affine(_Layer):
         inputs, outputs = self.W.shape
         batch = _batch(x, inputs)
         rows = _rows(batch, inputs, self.W.dtype, self._argument)
-        self._saved, self._shape = rows, batch.shape
         out = np.matmul(rows, self.W, out=self._out((len(rows), outputs), self.W.dtype))
-        return bias_identity(out, self.b, out)
+        out = bias_identity(out, self.b, out)
+        self._saved, self._shape = rows, batch.shape
+        return out
 
     def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
         """Return the gradient at x, dout·Wᵀ in the shape of x; set dW = xᵀ·dout and db = Σ dout.
@@ -342,7 +360,7 @@ class Relu(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -363,7 +381,7 @@ class Sigmoid(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -384,7 +402,7 @@ class Tanh(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -405,7 +423,7 @@ class Identity(_Activation):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -430,7 +448,7 @@ class Softmax(_Layer):
     axis : int, default -1
         Where the classes lie, in ``forward`` and ``backward`` alike.
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Examples
     --------
@@ -446,6 +464,9 @@ class Softmax(_Layer):
     def __init__(self, axis: int = -1, *, copy: bool = False) -> None:
         super().__init__(copy=copy)
         self.axis = axis
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(axis={self.axis})"
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Return probabilities, of the shape of x.
@@ -492,11 +513,18 @@ class _Loss(_Layer):
         super().__init__(copy=copy)
         self.loss: Any = None
         self.t: Any = None
+        # Targets are converted into memory of their own, lest those of the last call be overwritten
+        # by some that are then refused.
+        self._next_argument = np.empty if copy else _Buffer()
 
     @property
     def y(self) -> Array | None:
         """The net's output that the last ``forward`` compared with the targets."""
         return self._saved
+
+    def _keep(self, loss: Any, t: npt.ArrayLike) -> None:
+        self.loss, self.t = loss, t
+        self._argument, self._next_argument = self._next_argument, self._argument
 
 
 class SoftmaxWithLoss(_Loss):
@@ -505,7 +533,7 @@ class SoftmaxWithLoss(_Loss):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Attributes
     ----------
@@ -552,10 +580,11 @@ class SoftmaxWithLoss(_Loss):
             If a class index is out of range.
         """
         x = _floats(x, "x")
-        self.t = _targets(t, x, self._argument)
-        self.loss = softmax_cross_entropy(x, self.t)
+        t = _targets(t, x, self._next_argument)
+        loss = softmax_cross_entropy(x, t)
         self._saved = softmax(x, -1, self._out(x.shape, x.dtype))
-        return self.loss
+        self._keep(loss, t)
+        return loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """Return the gradient at x, dout·(y - t)/N.
@@ -582,7 +611,7 @@ class IdentityWithLoss(_Loss):
     Parameters
     ----------
     copy : bool, default False
-        Whether results are fresh arrays, not the layer's own memory.
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
 
     Attributes
     ----------
@@ -612,7 +641,7 @@ class IdentityWithLoss(_Loss):
         x : array_like, shape (N, ...)
             The net's outputs; one sample may come as (outputs,).
         t : array_like, of the shape of x
-            What they should be.
+            What they should be; for one output, shape (N, 1), also (N,).
 
         Raises
         ------
@@ -622,10 +651,11 @@ class IdentityWithLoss(_Loss):
             If the shapes differ.
         """
         y = _floats(x, "x")
-        self.t = _targets(t, y, self._argument)
-        self.loss = sum_squared_error(y, self.t)
+        t = _targets(t, y, self._next_argument, of_values=True)
+        loss = sum_squared_error(y, t)
         self._saved = y
-        return self.loss
+        self._keep(loss, t)
+        return loss
 
     def backward(self, dout: float = 1.0) -> Array:
         """Return the gradient at x, dout·(x - t)/N.
@@ -643,7 +673,12 @@ class IdentityWithLoss(_Loss):
             If dout is not a number.
         """
         y = self._from_forward()
-        return sum_squared_error_backward(y, self.t, dout, out=self._dx(y.shape, y.dtype))
+        dx = self._dx(y.shape, y.dtype)
+        if self.t.dtype == y.dtype:
+            return sum_squared_error_backward(y, self.t, dout, out=dx)
+        with np.errstate(over="ignore"):  # beyond half precision's range is infinity
+            dx[...] = sum_squared_error_backward(y, self.t, dout)
+        return dx
 
 
 _FUSED = {
@@ -658,6 +693,30 @@ _LOSSES: dict[str, tuple[Callable[..., Array], Callable[..., Any], Callable[...,
     "softmax_cross_entropy": (softmax, softmax_cross_entropy, softmax_cross_entropy_with_grad),
     "sum_squared_error": (identity, sum_squared_error, sum_squared_error_with_grad),
 }
+
+
+def _sizes(sizes: Any, activation: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        came = f"{sizes!r}, {activation!r}, ..." if isinstance(activation, int) else repr(sizes)
+        raise TypeError(
+            f"sizes: expected one list of integers, such as FeedForward([4, 16, 3]), got {came}"
+        ) from None
+
+
+def _refuse_optimizer(optimizer: Any) -> None:
+    """TypeError for what has no update, and for a class, which has one but no parameters' state."""
+    if not isinstance(optimizer, type) and callable(getattr(optimizer, "update", None)):
+        return
+    if isinstance(optimizer, type):
+        came = f"the class {optimizer.__name__}: write {optimizer.__name__}(...)"
+    else:
+        came = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+    raise TypeError(
+        "optimizer: expected SGD(lr=0.1), Adam() or another object with update(params, grads), "
+        f"got {came}"
+    )
 
 
 #: Under this name among the extras, `ffkernels.tables` keeps the columns and scales of a net's table.
@@ -736,12 +795,12 @@ class FeedForward:
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "relu",
-        loss: str = "softmax_cross_entropy",
+        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
+        loss: Literal["softmax_cross_entropy", "sum_squared_error"] = "softmax_cross_entropy",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        self.sizes = tuple(operator.index(size) for size in sizes)
+        self.sizes = _sizes(sizes, activation)
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes: expected two or more numbers from 1 up, got {self.sizes}")
         for name, value, known in (("activation", activation, _FUSED), ("loss", loss, _LOSSES)):
@@ -752,6 +811,7 @@ class FeedForward:
             raise ValueError(f"dtype: expected float32 or float64, got {self.dtype}")
         self.activation, self.loss_name = activation, loss
         self._output, self._loss, self._loss_with_grad = _LOSSES[loss]
+        self._is_regression = loss == "sum_squared_error"
         self.extras: dict[str, npt.ArrayLike] = {}
 
         rng = np.random.default_rng(seed)
@@ -769,6 +829,12 @@ class FeedForward:
         self._buffers = [_Buffer() for _ in range(depth)]
         self._scratch, self._inputs, self._t = _Buffer(), _Buffer(), _Buffer()
         self._resize(0)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({list(self.sizes)}, activation={self.activation!r}, "
+            f"loss={self.loss_name!r}, dtype={self.dtype})"
+        )
 
     def _resize(self, rows: int) -> None:
         """Lay out the memory of a training step: once a batch size, not once a step."""
@@ -796,7 +862,7 @@ class FeedForward:
         inputs = [_rows(batch, self.sizes[0], self.dtype, self._inputs), *self._outputs[:-1]]
         self._forward(inputs[0], self._outputs)
         y = self._outputs[-1]
-        loss, dout = self._loss_with_grad(y, _targets(t, y, self._t), out=y)
+        loss, dout = self._loss_with_grad(y, _targets(t, y, self._t, self._is_regression), out=y)
         layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
         for (W, b, _, backward_bias), before, after, below in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
@@ -831,7 +897,7 @@ class FeedForward:
         Returns
         -------
         ndarray, shape (N, outputs)
-            A fresh array.
+            A fresh array of the net's dtype.
 
         Raises
         ------
@@ -851,7 +917,7 @@ class FeedForward:
         x : array_like, shape (N, inputs), or (N, ...) with as many numbers a row
         t : array_like
             For classification class indices, integers of shape (N,), or probabilities of shape
-            (N, outputs); for regression values of shape (N, outputs).
+            (N, outputs); for regression values of shape (N, outputs), for one output also (N,).
 
         Raises
         ------
@@ -863,7 +929,7 @@ class FeedForward:
             If a class index is out of range.
         """
         scores = self._scores(x)
-        return self._loss(scores, _targets(t, scores, np.empty))
+        return self._loss(scores, _targets(t, scores, np.empty, self._is_regression))
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
         """Return the gradient of the loss with respect to each parameter.
@@ -876,7 +942,7 @@ class FeedForward:
         Returns
         -------
         dict of ndarray
-            `grads` itself, overwritten by the next call.
+            `grads` itself, arrays of the net's dtype, overwritten by the next call.
 
         Raises
         ------
@@ -898,9 +964,12 @@ class FeedForward:
 
         Raises
         ------
+        TypeError
+            If `optimizer` is none, a class or a name for instance.
         TypeError, ValueError, IndexError
             As `loss` does; the net is unchanged then.
         """
+        _refuse_optimizer(optimizer)
         loss = self._step(x, t)
         optimizer.update(self.params, self.grads)
         return loss
@@ -964,6 +1033,10 @@ class FeedForward:
 
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> Self:
+        import struct
+        import zipfile  # with what it imports, a third of the package's import
+        import zlib
+
         with open(path, "rb") as file:
             try:
                 with zipfile.ZipFile(file) as archive:
@@ -983,7 +1056,7 @@ class FeedForward:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
             )
-            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)
+            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)  # type: ignore[arg-type]
             for name, param in net.params.items():
                 stored = arrays.pop(name)
                 if stored.shape != param.shape:

@@ -1,9 +1,9 @@
 """Losses, each with a form that returns the gradient in the same pass and one that goes backward.
 
 ``loss(...)`` is the value, ``loss_with_grad(...)`` value and gradient in one pass, and
-``loss_backward(..., dloss)`` the gradient from what a forward pass saved.  ``out`` receives the
-gradient; for a plain loss it receives the value.  It may be exactly the array the gradient derives
-from.  Types, strides and refusals are those of `ffkernels.activations`.
+``loss_backward(..., dloss)`` the gradient from what a forward pass saved.  Arrays come first; every
+option is passed by name.  ``out`` receives the gradient, or for a plain loss the value.  It may be
+exactly the array the gradient derives from.  Strides and refusals are those of `ffkernels.activations`.
 
 Targets are class indices (integers, of the input's shape less ``axis``) or probabilities (of the full
 shape; one-hot rows, integers and bools included).  They are told apart by dimension and type, never
@@ -13,12 +13,16 @@ its position; negative ones never wrap.
 Reductions: ``"mean"``, ``"sum"``, or ``"none"`` for the loss of each row.  The mean over class indices
 divides by the summed class weights of the rows that count, over probabilities by the number of rows.
 With nothing to divide by (an empty batch, every row ignored) loss and gradient are 0, where PyTorch
-gives NaN.  Losses are summed in float64 and returned as a scalar of the computing type.
+gives NaN.
+
+A gradient has the dtype of what it is taken at; integers and bools count as float64.  So has a loss,
+but that of float16 and bfloat16 comes in float32.  The dtype of class targets and weights plays no part.
+Sums are in float64.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -36,6 +40,11 @@ __all__ = [
     "sum_squared_error_with_grad",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = npt.NDArray[Any]
 
 
@@ -47,7 +56,7 @@ def softmax_cross_entropy(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
     """Cross-entropy of the softmax of logits: -sum_c w_c t_c log softmax(logits)_c, a row.
@@ -65,20 +74,22 @@ def softmax_cross_entropy(
     axis : int
         The axis of the classes.
     weight : array_like, shape (C,), optional
-        Weight of each class; finite, at least 0.
+        Weight of each class, not of each row; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
+        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
     Returns
     -------
     scalar or ndarray
-        The loss; with ``reduction="none"`` one for each row.
+        In the dtype of ``logits``: float64 for integers and bools, float32 for float16 and bfloat16.
+        With ``reduction="none"`` an array, one loss a row.
 
     Raises
     ------
@@ -95,9 +106,16 @@ def softmax_cross_entropy(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import softmax_cross_entropy
-    >>> float(softmax_cross_entropy([[0.0, 0.0]], [1]).round(4))
-    0.6931
+    >>> logits, targets = np.log([[1.0, 3.0], [3.0, 1.0], [1.0, 1.0]]), [1, 1, 0]
+    >>> losses = np.empty(3)
+    >>> softmax_cross_entropy(logits, targets, reduction="none", out=losses)  # -log of 3/4, 1/4, 1/2
+    array([0.28768207, 1.38629436, 0.69314718])
+    >>> float(softmax_cross_entropy(logits, targets, weight=[2.0, 1.0]).round(6))
+    0.765068
+    >>> float((losses @ [1, 1, 2] / 4).round(6))
+    0.765068
     """
     return _backend.active.softmax_cross_entropy(
         logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
@@ -112,7 +130,7 @@ def softmax_cross_entropy_with_grad(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
     """`softmax_cross_entropy` and its gradient, softmax(logits) - targets, in one pass.
@@ -131,21 +149,23 @@ def softmax_cross_entropy_with_grad(
     axis : int
         The axis of the classes.
     weight : array_like, shape (C,), optional
-        Weight of each class; finite, at least 0.
+        Weight of each class, not of each row; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
+        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``logits``.
 
     Returns
     -------
     loss : scalar or ndarray
+        As `softmax_cross_entropy` returns it.
     dlogits : ndarray
-        Of the shape of ``logits``.
+        Of the shape and dtype of ``logits``; float64 for integers and bools.
 
     Raises
     ------
@@ -162,10 +182,19 @@ def softmax_cross_entropy_with_grad(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import softmax_cross_entropy_with_grad
-    >>> loss, dlogits = softmax_cross_entropy_with_grad([[0.0, 0.0]], [1])
+    >>> logits, targets = np.log([[1.0, 3.0], [3.0, 1.0], [1.0, 1.0]]), [1, 1, 0]
+    >>> loss, dlogits = softmax_cross_entropy_with_grad(logits, targets, weight=[2.0, 1.0])
+    >>> float(loss.round(6))
+    0.765068
     >>> dlogits
-    array([[ 0.5, -0.5]])
+    array([[ 0.0625, -0.0625],
+           [ 0.1875, -0.1875],
+           [-0.25  ,  0.25  ]])
+    >>> loss, dlogits = softmax_cross_entropy_with_grad(logits, targets, out=logits)
+    >>> dlogits is logits
+    True
     """
     return _backend.active.softmax_cross_entropy_with_grad(
         logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
@@ -181,10 +210,10 @@ def softmax_cross_entropy_backward(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
-    """Gradient of `softmax_cross_entropy` at the logits, from saved probabilities.
+    """Gradient of `softmax_cross_entropy` at the logits, from their softmax: dloss (probs - targets).
 
     Parameters
     ----------
@@ -193,24 +222,25 @@ def softmax_cross_entropy_backward(
     targets : array_like
         Class indices, of the shape of ``probs`` less ``axis``, or probabilities of its full shape.
     dloss : float or array_like
-        Gradient behind the loss: a number, or with ``reduction="none"`` one for each row.
+        Gradient at the loss: a number, or with ``reduction="none"`` one for each row.
     axis : int
         The axis of the classes.
     weight : array_like, shape (C,), optional
-        Weight of each class; finite, at least 0.
+        Weight of each class, not of each row; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
+        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``probs``.
 
     Returns
     -------
     ndarray
-        Of the shape of ``probs``.
+        Of the shape and dtype of ``probs``; float64 for integers and bools.
 
     Raises
     ------
@@ -221,9 +251,17 @@ def softmax_cross_entropy_backward(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import softmax_cross_entropy_backward
-    >>> softmax_cross_entropy_backward([[0.25, 0.75]], [0])
-    array([[-0.75,  0.75]])
+    >>> probs, targets = np.array([[0.25, 0.75], [0.75, 0.25], [0.5, 0.5]]), [1, 1, 0]
+    >>> softmax_cross_entropy_backward(probs, targets, weight=[2.0, 1.0])
+    array([[ 0.0625, -0.0625],
+           [ 0.1875, -0.1875],
+           [-0.25  ,  0.25  ]])
+    >>> softmax_cross_entropy_backward(probs, targets, [1.0, 0.0, 2.0], reduction="none", out=probs)
+    array([[ 0.25, -0.25],
+           [ 0.  , -0.  ],
+           [-1.  ,  1.  ]])
     """
     return _backend.active.softmax_cross_entropy_backward(
         probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out
@@ -233,9 +271,10 @@ def softmax_cross_entropy_backward(
 def cross_entropy(
     p: npt.ArrayLike,
     t: npt.ArrayLike,
+    *,
     axis: int = -1,
     eps: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
     """Cross-entropy of probabilities: -sum_c t_c log max(p_c, eps), a row.
@@ -255,14 +294,15 @@ def cross_entropy(
     eps : float in [0, 1]
         Probabilities below it count as it.
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
     Returns
     -------
     scalar or ndarray
-        The loss; with ``reduction="none"`` one for each row.
+        In the dtype of ``p``: float64 for integers and bools, float32 for float16 and bfloat16.
+        With ``reduction="none"`` an array, one loss a row.
 
     Raises
     ------
@@ -273,9 +313,13 @@ def cross_entropy(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import cross_entropy
-    >>> float(cross_entropy([[0.5, 0.5]], [1]).round(4))
-    0.6931
+    >>> p, t = [[0.25, 0.75], [0.75, 0.25], [0.5, 0.5]], [1, 1, 0]
+    >>> cross_entropy(p, t, reduction="none", out=np.empty(3))  # -log of 3/4, 1/4, 1/2
+    array([0.28768207, 1.38629436, 0.69314718])
+    >>> float(cross_entropy(p, t).round(6))
+    0.789041
     """
     return _backend.active.cross_entropy(p, t, axis, eps, reduction, out)
 
@@ -283,9 +327,10 @@ def cross_entropy(
 def cross_entropy_with_grad(
     p: npt.ArrayLike,
     t: npt.ArrayLike,
+    *,
     axis: int = -1,
     eps: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
     """`cross_entropy` and its gradient, -t / max(p, eps), in one pass.
@@ -304,15 +349,16 @@ def cross_entropy_with_grad(
     eps : float in [0, 1]
         Probabilities below it count as it.
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``p``.
 
     Returns
     -------
     loss : scalar or ndarray
+        As `cross_entropy` returns it.
     dp : ndarray
-        Of the shape of ``p``.
+        Of the shape and dtype of ``p``; float64 for integers and bools.
 
     Raises
     ------
@@ -323,10 +369,16 @@ def cross_entropy_with_grad(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import cross_entropy_with_grad
-    >>> loss, dp = cross_entropy_with_grad([[0.5, 0.5]], [1], reduction="sum")
-    >>> float(dp[0, 1])
-    -2.0
+    >>> p, t = np.array([[0.25, 0.75], [0.8, 0.2], [0.5, 0.5]]), [0, 1, 0]
+    >>> loss, dp = cross_entropy_with_grad(p, t, reduction="sum", out=p)  # -1 / p at the targets
+    >>> float(loss.round(6)), dp is p
+    (3.688879, True)
+    >>> dp
+    array([[-4.,  0.],
+           [ 0., -5.],
+           [-2.,  0.]])
     """
     return _backend.active.cross_entropy_with_grad(p, t, axis, eps, reduction, out)
 
@@ -335,9 +387,10 @@ def cross_entropy_backward(
     p: npt.ArrayLike,
     t: npt.ArrayLike,
     dloss: npt.ArrayLike = 1.0,
+    *,
     axis: int = -1,
     eps: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
     """Gradient of `cross_entropy` at the probabilities: -dloss t / max(p, eps).
@@ -351,20 +404,20 @@ def cross_entropy_backward(
     t : array_like
         Class indices, of the shape of ``p`` less ``axis``, or probabilities of its full shape.
     dloss : float or array_like
-        Gradient behind the loss: a number, or with ``reduction="none"`` one for each row.
+        Gradient at the loss: a number, or with ``reduction="none"`` one for each row.
     axis : int
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``p``.
 
     Returns
     -------
     ndarray
-        Of the shape of ``p``.
+        Of the shape and dtype of ``p``; float64 for integers and bools.
 
     Raises
     ------
@@ -375,9 +428,13 @@ def cross_entropy_backward(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import cross_entropy_backward
-    >>> float(cross_entropy_backward([[0.5, 0.5]], [1], 3.0)[0, 1])
-    -6.0
+    >>> p, t = np.array([[0.25, 0.75], [0.8, 0.2], [0.5, 0.5]]), [0, 1, 0]
+    >>> cross_entropy_backward(p, t, [1.0, 2.0, 3.0], reduction="none", out=p)
+    array([[ -4.,   0.],
+           [  0., -10.],
+           [ -6.,   0.]])
     """
     return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, reduction, out)
 
@@ -385,7 +442,8 @@ def cross_entropy_backward(
 def sum_squared_error(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
-    reduction: str = "mean",
+    *,
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
     """Half the sum of squared errors: 1/2 sum (y - t)^2, a row.
@@ -397,20 +455,27 @@ def sum_squared_error(
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
+        ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
     Returns
     -------
     scalar or ndarray
-        The loss; with ``reduction="none"`` one for each row.
+        In the wider dtype of ``y`` and ``t``: float64 for integers and bools, float32 for float16 and
+        bfloat16.
+        With ``reduction="none"`` an array, one loss a row.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import sum_squared_error
-    >>> float(sum_squared_error([[1.0, 2.0]], [[0.0, 0.0]]))
-    2.5
+    >>> y, t = [[1.0, 2.0], [3.0, 5.0]], [[0.0, 0.0], [3.0, 4.0]]
+    >>> sum_squared_error(y, t, reduction="none", out=np.empty(2))
+    array([2.5, 0.5])
+    >>> float(sum_squared_error(y, t))  # divided by 2 rows, not by 4 numbers
+    1.5
     """
     return _backend.active.sum_squared_error(y, t, reduction, out)
 
@@ -418,7 +483,8 @@ def sum_squared_error(
 def sum_squared_error_with_grad(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
-    reduction: str = "mean",
+    *,
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
     """`sum_squared_error` and its gradient, y - t, in one pass.
@@ -430,22 +496,29 @@ def sum_squared_error_with_grad(
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
+        ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``y``.
 
     Returns
     -------
     loss : scalar or ndarray
+        As `sum_squared_error` returns it.
     dy : ndarray
-        Of the shape of ``y``.
+        Of the shape of ``y``, in the wider dtype of ``y`` and ``t``; float64 for integers and bools.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import sum_squared_error_with_grad
-    >>> loss, dy = sum_squared_error_with_grad([[1.0, 2.0]], [[0.0, 0.0]])
+    >>> y, t = np.array([[1.0, 2.0], [3.0, 5.0]]), [[0.0, 0.0], [3.0, 4.0]]
+    >>> loss, dy = sum_squared_error_with_grad(y, t, out=y)
+    >>> float(loss), dy is y
+    (1.5, True)
     >>> dy
-    array([[1., 2.]])
+    array([[0.5, 1. ],
+           [0. , 0.5]])
     """
     return _backend.active.sum_squared_error_with_grad(y, t, reduction, out)
 
@@ -454,7 +527,8 @@ def sum_squared_error_backward(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
     dloss: npt.ArrayLike = 1.0,
-    reduction: str = "mean",
+    *,
+    reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
     """Gradient of `sum_squared_error` at y: dloss (y - t).
@@ -466,21 +540,25 @@ def sum_squared_error_backward(
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
     dloss : float or array_like
-        Gradient behind the loss: a number, or with ``reduction="none"`` one for each row.
+        Gradient at the loss: a number, or with ``reduction="none"`` one for each row.
     reduction : {"mean", "sum", "none"}
-        How the losses of the rows become one.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
+        ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``y``.
 
     Returns
     -------
     ndarray
-        Of the shape of ``y``.
+        Of the shape of ``y``, in the wider dtype of ``y`` and ``t``; float64 for integers and bools.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ffkernels import sum_squared_error_backward
-    >>> sum_squared_error_backward([[1.0, 2.0]], [[0.0, 0.0]], 2.0)
-    array([[2., 4.]])
+    >>> y, t = np.array([[1.0, 2.0], [3.0, 5.0]]), [[0.0, 0.0], [3.0, 4.0]]
+    >>> sum_squared_error_backward(y, t, [2.0, 3.0], reduction="none", out=y)
+    array([[2., 4.],
+           [0., 3.]])
     """
     return _backend.active.sum_squared_error_backward(y, t, dloss, reduction, out)

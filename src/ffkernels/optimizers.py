@@ -7,16 +7,23 @@ operators would make a pass and a temporary for every term of the formula.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from . import backend as _backend
-from ._arguments import Array, at_least
+from ._arguments import Array, at_least, parameters
 
 __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 Params = Mapping[Any, Array] | Sequence[Array]
 Grads = Mapping[Any, npt.ArrayLike] | Sequence[npt.ArrayLike]
@@ -224,6 +231,9 @@ class SGD:
         self.weight_decay = at_least(weight_decay, "weight_decay", 0)
         self._velocities: dict[Hashable, Array] = {}
 
+    def __repr__(self) -> str:
+        return f"SGD(lr={self.lr}, momentum={self.momentum}, weight_decay={self.weight_decay})"
+
     def update(self, params: Params, grads: Grads) -> None:
         """Take one step against the gradients, changing the parameters in place.
 
@@ -239,17 +249,22 @@ class SGD:
         TypeError
             For what `sgd_update` refuses.
         ValueError
-            If keys, lengths or shapes differ, or a shape is not that of earlier updates; no
-            parameter has been changed then.
+            For what it refuses, a learning rate or another number out of range, or if keys, lengths
+            or shapes differ, or a shape is not that of earlier updates.
+
+        Notes
+        -----
+        What is refused changes nothing: no parameter, and no velocity.
         """
+        lr, momentum = at_least(self.lr, "lr", 0), at_least(self.momentum, "momentum", 0, 1)
+        weight_decay = at_least(self.weight_decay, "weight_decay", 0)
         matched = _matched(params, grads)
-        if self.momentum == 0:
+        if momentum == 0:
             for _, param, grad in matched:
-                sgd_update(param, grad, self.lr, self.weight_decay)
+                sgd_update(param, grad, lr, weight_decay)
         else:
-            velocities = _kept(self._velocities, matched)
-            for (_, param, grad), velocity in zip(matched, velocities, strict=True):
-                momentum_update(param, grad, velocity, self.lr, self.momentum, self.weight_decay)
+            for velocity, (_, param, grad) in _with_state(matched, self._velocities):
+                momentum_update(param, grad, velocity, lr, momentum, weight_decay)
 
 
 class Adam:
@@ -296,14 +311,18 @@ class Adam:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        beta1, beta2 = betas
         self.lr = at_least(lr, "lr", 0)
-        self.betas = at_least(beta1, "betas[0]", 0, 1), at_least(beta2, "betas[1]", 0, 1)
+        self.betas = _betas(betas)
         self.eps = at_least(eps, "eps", 0)
         self.weight_decay = at_least(weight_decay, "weight_decay", 0)
         self._m: dict[Hashable, Array] = {}
         self._v: dict[Hashable, Array] = {}
         self._steps: Counter[Hashable] = Counter()
+
+    def __repr__(self) -> str:
+        return (
+            f"Adam(lr={self.lr}, betas={self.betas}, eps={self.eps}, weight_decay={self.weight_decay})"
+        )
 
     def update(self, params: Params, grads: Grads) -> None:
         """Take one step against the gradients, changing the parameters in place.
@@ -320,44 +339,89 @@ class Adam:
         TypeError
             For what `adam_update` refuses.
         ValueError
-            If keys, lengths or shapes differ, or a shape is not that of earlier updates; no
-            parameter has been changed then.
+            For what it refuses, a learning rate or another number out of range, or if keys, lengths
+            or shapes differ, or a shape is not that of earlier updates.
+
+        Notes
+        -----
+        What is refused changes nothing: no parameter, no mean, and it is not counted as a step.
         """
+        lr, eps = at_least(self.lr, "lr", 0), at_least(self.eps, "eps", 0)
+        beta1, beta2 = _betas(self.betas)
+        weight_decay = at_least(self.weight_decay, "weight_decay", 0)
         matched = _matched(params, grads)
-        ms, vs = _kept(self._m, matched), _kept(self._v, matched)
-        for (key, param, grad), m, v in zip(matched, ms, vs, strict=True):
-            self._steps[key] += 1
-            step = self._steps[key]
-            adam_update(param, grad, m, v, step, self.lr, *self.betas, self.eps, self.weight_decay)
+        for m, v, (key, param, grad) in _with_state(matched, self._m, self._v):
+            step = self._steps[key] + 1
+            adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay)
+            self._steps[key] = step
 
 
-def _by_key(arrays: Mapping[Any, Any] | Sequence[Any]) -> Mapping[Hashable, Any]:
-    return arrays if isinstance(arrays, Mapping) else dict(enumerate(arrays))
+def _betas(betas: Any) -> tuple[float, float]:
+    try:
+        beta1, beta2 = betas
+    except (TypeError, ValueError):
+        raise TypeError(f"betas: expected a pair of numbers, got {betas!r}") from None
+    return at_least(beta1, "betas[0]", 0, 1), at_least(beta2, "betas[1]", 0, 1)
+
+
+def _by_key(arrays: Any, name: str) -> Mapping[Hashable, Any]:
+    if isinstance(arrays, Mapping):
+        return arrays
+    try:
+        return dict(enumerate(arrays))
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected a dict or a list of arrays, got {type(arrays).__name__}"
+        ) from None
+
+
+def _is_plain(param: Any, grad: Any) -> bool:
+    """Whether no update refuses these: what training meets at every step, told in half a microsecond."""
+    if not (type(param) is type(grad) is np.ndarray and param.dtype in _FLOATS):
+        return False
+    flags = param.flags
+    return (
+        grad.dtype == param.dtype
+        and grad.shape == param.shape
+        and flags.behaved
+        and flags.forc
+        and not np.may_share_memory(param, grad)
+    )
 
 
 def _matched(params: Params, grads: Grads) -> list[tuple[Hashable, Array, npt.ArrayLike]]:
     """Return key, parameter and gradient of each, or refuse before any parameter is changed."""
-    params, grads = _by_key(params), _by_key(grads)
+    params, grads = _by_key(params, "params"), _by_key(grads, "grads")
     if params.keys() != grads.keys():
         raise ValueError(f"grads: expected keys {list(params)}, got {list(grads)}")
+    matched = []
     for key, param in params.items():
-        if np.shape(grads[key]) != np.shape(param):
-            raise ValueError(
-                f"grads[{key!r}]: expected shape {np.shape(param)}, got {np.shape(grads[key])}"
-            )
-    return [(key, param, grads[key]) for key, param in params.items()]
+        grad = grads[key]
+        if not _is_plain(param, grad):
+            param, grad = parameters((f"params[{key!r}]", f"grads[{key!r}]"), (param, grad))
+        matched.append((key, param, grad))
+    return matched
 
 
-def _kept(
-    state: dict[Hashable, Array], matched: list[tuple[Hashable, Array, npt.ArrayLike]]
-) -> list[Array]:
-    """Return what the optimiser keeps of each parameter from update to update, at first zeros."""
+def _with_state(
+    matched: list[tuple[Hashable, Array, npt.ArrayLike]], *states: dict[Hashable, Array]
+) -> Iterator[tuple[Any, ...]]:
+    """Return each parameter after what the optimiser keeps of it, at first zeros, all checked."""
+    new = []
     for key, param, _ in matched:
-        if key not in state:
-            state[key] = np.zeros_like(param)
-        elif state[key].shape != param.shape:
+        kept = states[0].get(key)
+        if kept is None:
+            new.append((key, param))
+        elif kept.shape != param.shape:
             raise ValueError(
-                f"params[{key!r}]: expected shape {state[key].shape} as in earlier updates, "
+                f"params[{key!r}]: expected shape {kept.shape} as in earlier updates, "
                 f"got {param.shape}"
             )
-    return [state[key] for key, _, _ in matched]
+        elif kept.dtype != param.dtype:
+            raise TypeError(
+                f"params[{key!r}]: expected dtype {kept.dtype} as in earlier updates, "
+                f"got {param.dtype}"
+            )
+    for state in states:
+        state.update([(key, np.zeros_like(param)) for key, param in new])
+    return zip(*([state[key] for key, _, _ in matched] for state in states), matched, strict=True)

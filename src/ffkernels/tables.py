@@ -21,6 +21,10 @@ from .layers import TABLE, FeedForward
 __all__ = ["Column", "TableNet"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def label(value: Any) -> str:
     """A value of a column as text: whole numbers without a decimal point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -42,7 +42,7 @@ def step_times(
         Of the active backend, of ``"numpy"`` and of ``"textbook"``.
     """
     # Numbers of classes are one a row, values of a regression are columns.
-    loss = "softmax_cross_entropy" if training.t.ndim == 1 else "sum_squared_error"
+    loss: Any = "softmax_cross_entropy" if training.t.ndim == 1 else "sum_squared_error"
     starts = range(0, max(1, len(training.x) - batch_size + 1), batch_size)[:_BATCHES]
     batches = [Rows(*(rows[start : start + batch_size] for rows in training)) for start in starts]
 

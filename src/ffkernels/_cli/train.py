@@ -254,7 +254,7 @@ def _untrained(
     """Return a model that is fitted to the training rows, but for its net."""
     x = encode(columns, table.iloc[training])
     # Pixels share one scale; what the columns of a table measure has a scale each.
-    scale = "minmax" if options.csv is None else "standard"
+    scale: Any = "minmax" if options.csv is None else "standard"
     input_layer = InputLayer(missing="mean", scale=scale).fit(x)
     outputs = 1 if target.classes is None else len(target.classes)
     net = FeedForward(

@@ -182,7 +182,7 @@ cdef void soft_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, cons
                                    real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
                                    ptrdiff_t n, double *value) noexcept nogil:
     cdef real m[FF_LANES]
-    cdef real leader[FF_LANES]
+    cdef ptrdiff_t leader[FF_LANES]
     cdef real at_leader[FF_LANES]
     cdef double total[FF_LANES]
     cdef double gap[FF_LANES]
@@ -238,7 +238,6 @@ cdef double index_backward_row(const Job *job, ptrdiff_t row, const real *p, con
 cdef void index_backward_lanes(const Job *job, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
                                const void *_, ptrdiff_t ld_, real *dx, ptrdiff_t ld_dx, ptrdiff_t n,
                                double *value) noexcept nogil:
-    cdef real place[FF_LANES]
     cdef double rest[FF_LANES]
     cdef double factor[FF_LANES]
     cdef double at_target[FF_LANES]
@@ -247,13 +246,12 @@ cdef void index_backward_lanes(const Job *job, ptrdiff_t row, int rows, const re
     cdef int l
     for l in range(FF_LANES):
         target[l] = max(class_of(job, row + min(l, rows - 1)), 0)
-        place[l] = <real>target[l]
         factor[l] = class_weight(job, target[l], p) * row_factor(job, row + min(l, rows - 1))
         at_target[l] = <double>p[target[l] * ld + l] - 1
         leads = leads or p[target[l] * ld + l] > 0.5
         value[l] = 0
     if leads:
-        lanes_sum_without(p, ld, place, n, rest)
+        lanes_sum_without(p, ld, target, n, rest)
         for l in range(FF_LANES):
             if p[target[l] * ld + l] > 0.5:
                 at_target[l] = -rest[l]
@@ -290,7 +288,7 @@ cdef void soft_backward_lanes(const Job *job, ptrdiff_t row, int rows, const rea
                                real *a, ptrdiff_t ld_a, real *dx, ptrdiff_t ld_dx,
                                ptrdiff_t n, double *value) noexcept nogil:
     cdef real m[FF_LANES]
-    cdef real leader[FF_LANES]
+    cdef ptrdiff_t leader[FF_LANES]
     cdef real at_leader[FF_LANES]
     cdef double total[FF_LANES]
     cdef double without[FF_LANES]

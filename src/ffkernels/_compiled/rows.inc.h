@@ -81,12 +81,13 @@ static inline real FN(row_max)(const real *x, ptrdiff_t n) {
     return FN(lanes_largest)(best);
 }
 
-/* How many of x are m. */
+/* How many of x are m.  A lane counts to 2^32 at least, which is a row of 2^36. */
 static inline double FN(row_count)(const real *x, real m, ptrdiff_t n) {
-    bits_t found[FF_LANES], count = 0;
+    bits_t found[FF_LANES];
+    ptrdiff_t count = 0;
     LANES(l) found[l] = 0;
     FOLD(0, n, bits_t, 0, found[l] += term;, term = x[i] == m;);
-    for (int l = 0; l < FF_LANES; l++) count += found[l];
+    for (int l = 0; l < FF_LANES; l++) count += (ptrdiff_t)found[l];
     return (double)count;
 }
 
@@ -404,22 +405,25 @@ static inline void FN(lanes_dot)(const real *x, ptrdiff_t ld, const real *y, ptr
     ADD_UP_STEPS(total, n, part[l] += x[k * ld + l] * y[k * ld_y + l];);
 }
 
-/* The first place of the maximum in each row, 0 where there is none: a number of the type of the
-   elements, so that it fills a lane as they do. */
-static inline void FN(lanes_leader)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n, real *leader) {
-    real first[FF_LANES];
+/* The first place of the maximum in each row, 0 where there is none.  Lanes carry places as integers
+   as wide as an element, which fill a register as the elements do: a float has no odd numbers beyond
+   2^24.  That 32 bits hold every place is what limits the rows that go side by side. */
+static inline void FN(lanes_leader)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n, ptrdiff_t *leader) {
+    bits_t first[FF_LANES];
     LANES(l) first[l] = 0;
     for (ptrdiff_t k = n - 1; k >= 0; k--) {
-        const real place = (real)k;
+        const bits_t place = (bits_t)k;
         LANES(l) first[l] = x[k * ld + l] == m[l] ? place : first[l];
     }
-    LANES(l) leader[l] = first[l];
+    LANES(l) leader[l] = (ptrdiff_t)first[l];
 }
 
 /* The sum of all but the leader. */
-static inline void FN(lanes_sum_without)(const real *x, ptrdiff_t ld, const real *leader, ptrdiff_t n,
+static inline void FN(lanes_sum_without)(const real *x, ptrdiff_t ld, const ptrdiff_t *leader, ptrdiff_t n,
                                          double *total) {
-    ADD_UP_STEPS(total, n, part[l] += (real)k == leader[l] ? 0 : x[k * ld + l];);
+    bits_t omitted[FF_LANES];
+    LANES(l) omitted[l] = (bits_t)leader[l];
+    ADD_UP_STEPS(total, n, part[l] += (bits_t)k == omitted[l] ? 0 : x[k * ld + l];);
 }
 
 static inline void FN(lanes_coefficients)(real *t, ptrdiff_t ld, const real *w, double smoothing, ptrdiff_t n) {
@@ -437,16 +441,18 @@ static inline void FN(lanes_gap)(const real *x, ptrdiff_t ld, const real *m, con
 
 /* row_gradient with a value of its own for the leader; -1 is none. */
 static inline void FN(lanes_gradient)(const real *y, ptrdiff_t ld_y, const double *scale, const real *a,
-                                      ptrdiff_t ld_a, const double *factor, const real *leader,
+                                      ptrdiff_t ld_a, const double *factor, const ptrdiff_t *leader,
                                       const real *at_leader, real *out, ptrdiff_t ld_out, ptrdiff_t n) {
     real c[FF_LANES], f[FF_LANES];
+    bits_t replaced[FF_LANES];
     LANES(l) {
         c[l] = (real)scale[l];
         f[l] = (real)factor[l];
+        replaced[l] = (bits_t)leader[l];
     }
     STEPS(n) {
         const real g = c[l] * y[k * ld_y + l] - f[l] * a[k * ld_a + l];
-        out[k * ld_out + l] = (real)k == leader[l] ? at_leader[l] : g;
+        out[k * ld_out + l] = (bits_t)k == replaced[l] ? at_leader[l] : g;
     }
 }
 

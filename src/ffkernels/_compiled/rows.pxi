@@ -18,6 +18,7 @@ cdef enum:
     MAX_ARRAYS = 3               # two inputs, one output
     TILE_DOUBLES = 128           # longest row that goes into a tile, or twice as many floats
     COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
+    COLUMN_PLACES = 0x7fffffff   # longest row side by side: in float, lanes number its elements in 32 bits
     COLUMN_LINES = 256           # fewest rows side by side for which it pays to begin at cache lines
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
     TILE_ROWS = 4                # fewest rows for which a tile pays
@@ -172,7 +173,7 @@ cdef void choose_order(Rows *rows, ptrdiff_t tile) noexcept:
             steps = steps and rows.step[slot] == 1
             strides = strides and rows.stride[slot] == 1
             crowded = crowded or rows.step[slot] * itemsize_of(rows) % CROWDED == 0
-    side_by_side = rows.by_lanes != NULL and strides and rows.count >= FF_LANES and rows.n > 1
+    side_by_side = rows.by_lanes != NULL and strides and rows.count >= FF_LANES and 1 < rows.n <= COLUMN_PLACES
     if rows.by_row == NULL:
         rows.order = BY_PICK
     elif side_by_side and rows.n <= COLUMN_STEPS and (crowded or rows.job.coefficients):
@@ -358,7 +359,7 @@ cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
         rows.scratch_size = 1 + MAX_ARRAYS
     elif rows.job.coefficients:
         rows.scratch_size = 1
-    if <double>rows.scratch_size * rows.n * n_threads > PTRDIFF_MAX // 16:
+    if <double>rows.scratch_size * rows.n * n_threads > <double>(PTRDIFF_MAX // 16):
         raise MemoryError        # a row that is broadcast can be longer than memory
     rows.scratch_size *= rows.n * itemsize_of(rows)
     if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):

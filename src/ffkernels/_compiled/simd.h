@@ -7,6 +7,7 @@
 #ifndef FFKERNELS_SIMD_H
 #define FFKERNELS_SIMD_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +17,13 @@
 #define FF_HAS_SSE 1
 #else
 #define FF_HAS_SSE 0
+#endif
+
+/* Every sum and product is rounded to its type: what rounding lost is computed from that, and exp takes
+   bits of what was rounded.  With the wider intermediate results of x87 it was off by 65 %.  0 says so, and
+   16 where there is arithmetic of half precision as well. */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "float and double have to be computed in their own precision (FLT_EVAL_METHOD 0): -msse2 -mfpmath=sse"
 #endif
 
 #if defined(_MSC_VER) && !defined(__clang__)

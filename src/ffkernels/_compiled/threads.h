@@ -10,7 +10,7 @@
    before it sleeps.  One call at a time has the helpers; others meanwhile, from other threads, go
    without.
 
-   Threads and locks are Python's own, which it has for every system; helpers run no Python code. */
+   Helpers and their locks are Python's own, which it has for every system; they run no Python code. */
 #ifndef FFKERNELS_THREADS_H
 #define FFKERNELS_THREADS_H
 
@@ -26,6 +26,7 @@
 #else
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #define ff_give_way() sched_yield()
 #endif
 
@@ -48,7 +49,7 @@
 #endif
 
 enum {
-    FF_MAX_THREADS = 1024,
+    FF_MAX_THREADS = 1024, /* backend.py refuses more */
     FF_WAITS = 1000,  /* looks for work, or for the end of it, before sleeping: some 30 microseconds */
     FF_YIELD = 20,    /* looks after which others are let run, in case what is awaited is among them */
     FF_WAKE = 8,      /* grains of work for each sleeper that is woken: it costs some 10 microseconds */
@@ -77,7 +78,7 @@ typedef struct {
 } ff_helper;
 
 static atomic_int ff_wanted = 1;
-static int ff_openmp_threads;        /* at the start; later fewer: somebody has set a limit */
+static int ff_openmp_threads;        /* without a limit; any other number is one */
 static ff_helper ff_helpers[FF_MAX_THREADS]; /* the first is the caller: a share without a thread */
 static int ff_started = 1;
 static int ff_slept_through;         /* calls since helpers fell asleep */
@@ -122,7 +123,7 @@ static void ff_help(void *self) {
 /* Linux wakes a sleeper on the processor of who wakes it, as often as not, and moves one of them
    milliseconds later.  So helpers may run where their caller may, but for where it does. */
 static void ff_keep_apart(int threads) {
-#ifdef __linux__
+#if defined(__linux__) && !defined(__ANDROID__)
     const int here = sched_getcpu();
     cpu_set_t allowed;
     for (int t = 1; t < threads; t++) {
@@ -131,7 +132,7 @@ static void ff_keep_apart(int threads) {
         helper->avoided = here;
         if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed)) return;
         CPU_CLR(here, &allowed);
-        if (CPU_COUNT(&allowed)) pthread_setaffinity_np(helper->thread, sizeof allowed, &allowed);
+        if (CPU_COUNT(&allowed)) pthread_setaffinity_np((pthread_t)helper->thread, sizeof allowed, &allowed);
     }
 #else
     (void)threads;
@@ -155,6 +156,27 @@ static PyThread_type_lock ff_held_lock(void) {
     return lock;
 }
 
+/* A thread has its signal mask from who starts it.  With the caller's it would take what the application
+   has blocked to wait for; so none but the signals of its own faults, which tools report. */
+#ifdef _WIN32
+typedef int ff_signals;
+static ff_signals ff_block_signals(void) { return 0; }
+static void ff_restore_signals(ff_signals before) { (void)before; }
+#else
+typedef sigset_t ff_signals;
+static ff_signals ff_block_signals(void) {
+    ff_signals blocked, before;
+    sigfillset(&blocked);
+    sigdelset(&blocked, SIGSEGV);
+    sigdelset(&blocked, SIGBUS);
+    sigdelset(&blocked, SIGFPE);
+    sigdelset(&blocked, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    return before;
+}
+static void ff_restore_signals(ff_signals before) { pthread_sigmask(SIG_SETMASK, &before, NULL); }
+#endif
+
 /* Starts helpers until there are as many threads as wanted; returns how many there are. */
 static int ff_start(int threads) {
     for (; ff_started < threads; ff_started++) {
@@ -163,7 +185,9 @@ static int ff_start(int threads) {
         if (!helper->done) helper->done = ff_held_lock();
         if (!helper->wake || !helper->done) break;
         helper->avoided = -1;
+        const ff_signals before = ff_block_signals();
         helper->thread = PyThread_start_new_thread(ff_help, helper);
+        ff_restore_signals(before);
         if (helper->thread == PYTHREAD_INVALID_THREAD_ID) break;
     }
     return threads < ff_started ? threads : ff_started;
@@ -205,13 +229,48 @@ static int threads_for(ptrdiff_t grains) {
     if (n > grains) n = (int)grains;
     if (n > 1) {
         const int limit = omp_get_max_threads();
-        if (limit < ff_openmp_threads && limit < n) n = limit;
+        if (limit != ff_openmp_threads && limit < n) n = limit;
     }
     return n > 1 ? n : 1;
 }
 
+/* What OpenMP has without a limit only a new thread can tell: a limit is of the thread that sets it, and
+   may stand when this module is loaded. */
+static void ff_note_openmp(void) { ff_openmp_threads = omp_get_max_threads(); }
+
+#if !FF_OPENMP
+static void ff_ask_new_thread(void) {}
+#elif defined(_WIN32)
+static DWORD WINAPI ff_new_thread(void *unused) {
+    (void)unused;
+    ff_note_openmp();
+    return 0;
+}
+
+static void ff_ask_new_thread(void) {
+    HANDLE thread = CreateThread(NULL, 0, ff_new_thread, NULL, 0, NULL);
+    if (!thread) return;
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
+}
+#else
+static void *ff_new_thread(void *unused) {
+    (void)unused;
+    ff_note_openmp();
+    return NULL;
+}
+
+static void ff_ask_new_thread(void) {
+    pthread_t thread;
+    const ff_signals before = ff_block_signals();
+    if (!pthread_create(&thread, NULL, ff_new_thread, NULL)) pthread_join(thread, NULL);
+    ff_restore_signals(before);
+}
+#endif
+
 static void prepare_threads(void) {
-    ff_openmp_threads = omp_get_max_threads();
+    ff_note_openmp();
+    ff_ask_new_thread();
 #ifndef _WIN32
     pthread_atfork(NULL, NULL, ff_forget_helpers);
 #endif

@@ -1,26 +1,24 @@
-"""Second derivatives of the cross-entropies, in operators that arrays of every library have."""
+"""Second derivatives of the cross-entropies, in operators that arrays of every library have.
+
+`xp` is the library: numpy, or one with its ``where`` and ``arange``.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-from .._arguments import Array, class_loss
-from .._numpy._losses import _coefficients, _factor
 
 
 def target_weights(
-    shape: tuple[int, ...],
-    dtype: npt.DTypeLike,
-    targets: npt.ArrayLike,
+    xp: Any,
+    zeros: Any,
+    targets: Any,
     axis: int = -1,
-    weight: npt.ArrayLike | None = None,
+    weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
-) -> tuple[Array, Array]:
+) -> tuple[Any, Any]:
     """The a of softmax_cross_entropy = Σ_c a_c (logsumexp(x) - x_c), and 1/Σ_c a_c.
 
     Of `cross_entropy` = -Σ_c a_c log p_c it is the a too. Where a sum is 0, no row's gradient needs
@@ -28,32 +26,39 @@ def target_weights(
 
     Parameters
     ----------
-    shape, dtype
-        Of the logits or probabilities.
+    xp : module
+    zeros : array
+        Of the shape of the logits or probabilities, and of the type to compute in.
     targets, axis, weight, ignore_index, label_smoothing, reduction
-        As `softmax_cross_entropy` takes them.
+        As `softmax_cross_entropy` takes them; it has accepted them.
     """
-    call = class_loss(
-        "logits",
-        np.empty(shape, dtype),
-        targets,
-        axis,
-        weight,
-        ignore_index,
-        label_smoothing,
-        reduction,
-    )
-    rows = np.moveaxis(call.scores, call.axis, -1)
-    a, counted = _coefficients(call, rows.shape)
-    factor: Any = _factor(call, counted.size, counted)
-    a = np.where(counted[..., None], a * factor, 0)
-    a = np.moveaxis(a, -1, call.axis).astype(dtype)
-    return a, inverse(a.sum(axis=axis, keepdims=True))
+    classes = zeros.shape[axis]
+    along = [classes if k == axis % zeros.ndim else 1 for k in range(zeros.ndim)]
+    weights: Any = 1 + zeros if weight is None else xp.asarray(weight).reshape(along) + zeros
+    targets = xp.asarray(targets)
+    counted: Any = None
+    if targets.ndim == zeros.ndim:
+        t = targets + zeros
+        rows = math.prod(zeros.shape) // max(classes, 1)
+        factor: Any = 1 / rows if rows else 0.0
+    else:
+        index = targets.reshape([1 if k == axis % zeros.ndim else n for k, n in enumerate(zeros.shape)])
+        t = xp.where(index == xp.arange(classes).reshape(along), 1 + zeros, zeros)
+        if ignore_index is not None:
+            counted = index != ignore_index
+            t = xp.where(counted, t, zeros)
+        factor = inverse(xp, (weights * t).sum())
+    a = weights * ((1 - label_smoothing) * t + label_smoothing / max(classes, 1))
+    if counted is not None:
+        a = xp.where(counted, a, zeros)
+    if reduction == "mean":
+        a = a * factor
+    return a, inverse(xp, a.sum(axis, keepdims=True))
 
 
-def inverse(x: Array) -> Array:
+def inverse(xp: Any, x: Any) -> Any:
     """1/x, and 0 where x is 0."""
-    return np.where(x == 0, 0, 1 / np.where(x == 0, 1, x)).astype(x.dtype)
+    return xp.where(x == 0, x, 1 / xp.where(x == 0, 1 + x, x))
 
 
 def softmax_curvature(grad: Any, v: Any, a: Any, inverse_total: Any, axis: int) -> Any:

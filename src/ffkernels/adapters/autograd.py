@@ -8,14 +8,22 @@ NotImplementedError.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import autograd.numpy as anp
-from autograd.extend import defjvp, defvjp, primitive
-from autograd.tracer import getval, isbox
+import numpy as np
 
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import autograd.numpy as anp
+except ModuleNotFoundError as error:
+    raise missing(error, "autograd") from None
+
+from autograd.extend import defjvp, defvjp, primitive
+from autograd.tracer import getval, isbox
+
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
 __all__ = [
@@ -29,6 +37,10 @@ __all__ = [
     "sum_squared_error",
     "tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 # Each activation's backward pass is a primitive too. All its Jacobians but that of log_softmax are
@@ -155,6 +167,11 @@ defjvp(
 )
 
 
+def _wide_zeros(grad: Any) -> Any:
+    """Half precision would lose count of the rows."""
+    return np.zeros(grad.shape, np.promote_types(grad.dtype, np.float32))
+
+
 def _axes(loss: Any, ndim: int, summed: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis % ndim for axis in summed) if loss.ndim else tuple(range(ndim))
 
@@ -172,7 +189,7 @@ def softmax_cross_entropy(
     weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Any:
     """Cross-entropy of the softmax of logits, as `ffkernels.softmax_cross_entropy`.
 
@@ -226,14 +243,19 @@ def softmax_cross_entropy(
     loss, grad = _losses.softmax_cross_entropy_with_grad(getval(logits), targets, **options)
 
     def curvature(grad: Any, v: Any) -> Any:
-        a, inverse_total = target_weights(grad.shape, grad.dtype, targets, **options)
-        return softmax_curvature(grad, v, a, inverse_total, axis)
+        a, inverse_total = target_weights(np, _wide_zeros(grad), targets, **options)
+        return softmax_curvature(grad, v, a, inverse_total, axis).astype(grad.dtype)
 
     return _loss(logits, None, _Computed(loss, grad, _axes(loss, grad.ndim, (axis,)), curvature))
 
 
 def cross_entropy(
-    p: Any, t: Any, axis: int = -1, eps: float = 0.0, reduction: str = "mean"
+    p: Any,
+    t: Any,
+    *,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Any:
     """Cross-entropy of probabilities, as `ffkernels.cross_entropy`.
 
@@ -270,19 +292,23 @@ def cross_entropy(
     """
     _refuse_traced("t", t)
     if not isbox(p):
-        return _losses.cross_entropy(p, t, axis, eps, reduction)
+        return _losses.cross_entropy(p, t, axis=axis, eps=eps, reduction=reduction)
     value = getval(p)
-    loss, grad = _losses.cross_entropy_with_grad(value, t, axis, eps, reduction)
+    loss, grad = _losses.cross_entropy_with_grad(
+        value, t, axis=axis, eps=eps, reduction=reduction
+    )
 
     def curvature(grad: Any, v: Any) -> Any:
-        a, _ = target_weights(grad.shape, grad.dtype, t, axis, reduction=reduction)
+        a, _ = target_weights(np, _wide_zeros(grad), t, axis, reduction=reduction)
         bent = value >= eps  # below it, the loss is as if constant
-        return logarithm_curvature(grad, v, inverse(a) * bent)
+        return logarithm_curvature(grad, v, inverse(np, a) * bent).astype(grad.dtype)
 
     return _loss(p, None, _Computed(loss, grad, _axes(loss, grad.ndim, (axis,)), curvature))
 
 
-def sum_squared_error(y: Any, t: Any, reduction: str = "mean") -> Any:
+def sum_squared_error(
+    y: Any, t: Any, *, reduction: Literal["mean", "sum", "none"] = "mean"
+) -> Any:
     """Half the sum of squared errors, ½ Σ (y - t)² a row, as `ffkernels.sum_squared_error`.
 
     Parameters
@@ -305,8 +331,8 @@ def sum_squared_error(y: Any, t: Any, reduction: str = "mean") -> Any:
     array([[1., 2.]])
     """
     if not (isbox(y) or isbox(t)):
-        return _losses.sum_squared_error(y, t, reduction)
-    loss, grad = _losses.sum_squared_error_with_grad(getval(y), getval(t), reduction)
+        return _losses.sum_squared_error(y, t, reduction=reduction)
+    loss, grad = _losses.sum_squared_error_with_grad(getval(y), getval(t), reduction=reduction)
     rows = len(grad) if grad.ndim > 1 else 1
     factor = 1 / rows if reduction == "mean" and rows else 1.0
     axes = _axes(loss, grad.ndim, tuple(range(1, grad.ndim)))

@@ -7,23 +7,31 @@ JAX's own, which XLA fuses with its neighbours. Derivatives are taken by the fir
 both of `sum_squared_error`, and may be differentiated in their turn; to all other arguments JAX sees
 none. A loss of float16 or bfloat16 comes in float32.
 
-Types and shapes are checked when a function is traced, and refused with what `ffkernels` raises. A
-class index out of range is found when the program runs: ``jax.errors.JaxRuntimeError``.
+Types, shapes and options are checked when a function is traced, and refused with what `ffkernels`
+raises. What hangs on values is found when the program runs, and is a ``jax.errors.JaxRuntimeError``: a
+class index out of range, a class weight that is negative or not finite.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.lax import stop_gradient
 
 from .. import _arguments
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import jax
+except ModuleNotFoundError as error:
+    raise missing(error, "jax") from None
+
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
 from . import _xla
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
@@ -38,6 +46,11 @@ __all__ = [
     "sum_squared_error",
     "tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # JAX's arrays and tracers; what they are is left to it.
 Array = Any
@@ -247,7 +260,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     return _log_softmax(x, _axis(axis, x.ndim))
 
 
-def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
+def logsumexp(x: Array, axis: int = -1, *, keepdims: bool = False) -> Array:
     """Logarithm of Σeˣ along an axis, as `ffkernels.logsumexp`.
 
     Parameters
@@ -329,11 +342,12 @@ def curvature(x: Any, *others: Any, out: Any, name: str, ndim: int, **options: A
     """The constants of the second derivative: for softmax a and 1/Σa, for probabilities 1/a."""
     eps = options.pop("eps", None)
     for y, t, weight, results in _each(x, others, out, ndim):
-        a, inverse_total = target_weights(y.shape, y.dtype, t, **weight, **options)
+        zeros = np.zeros(y.shape, np.promote_types(y.dtype, np.float32))
+        a, inverse_total = target_weights(np, zeros, t, **weight, **options)
         if eps is None:
             results[0][...], results[1][...] = a, inverse_total
         else:  # below it, the loss is as if constant
-            results[0][...] = inverse(a) * (y >= eps)
+            results[0][...] = inverse(np, a) * (y >= eps)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -395,7 +409,7 @@ def _class_loss(
     """A cross-entropy, with whatever can be told before the program runs refused now."""
     arrays = [stop_gradient(jnp.asarray(array)) for array in (targets, weight) if array is not None]
     axis = _axis(axis, x.ndim)
-    if x.size:
+    if x.shape[axis]:
         # Class 0 is in range, so that nothing but types, shapes and options can be refused.
         zeros: list[Any] = [np.broadcast_to(np.zeros((), a.dtype), a.shape) for a in (x, *arrays)]
         if weight is None:
@@ -419,7 +433,7 @@ def softmax_cross_entropy(
     weight: Array | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Array:
     """Cross-entropy of the softmax of logits, as `ffkernels.softmax_cross_entropy`.
 
@@ -466,7 +480,12 @@ def softmax_cross_entropy(
 
 
 def cross_entropy(
-    p: Array, t: Array, axis: int = -1, eps: float = 0.0, reduction: str = "mean"
+    p: Array,
+    t: Array,
+    *,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Array:
     """Cross-entropy of probabilities, as `ffkernels.cross_entropy`.
 
@@ -500,7 +519,9 @@ def cross_entropy(
     return _class_loss("cross_entropy", "p", x, t, None, axis, reduction, eps=_arguments.clip(eps))
 
 
-def sum_squared_error(y: Array, t: Array, reduction: str = "mean") -> Array:
+def sum_squared_error(
+    y: Array, t: Array, *, reduction: Literal["mean", "sum", "none"] = "mean"
+) -> Array:
     """Half the sum of squared errors, ½ Σ (y - t)² a row, as `ffkernels.sum_squared_error`.
 
     Parameters

@@ -21,11 +21,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import sklearn
 
 from .. import activations, backend, losses, optimizers
+from ._extras import missing
+
+try:
+    import sklearn
+except ModuleNotFoundError as error:
+    raise missing(error, "sklearn") from None
 
 __all__ = ["patch", "patched", "unpatch"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 #: Minor releases whose neural_network package this module was written and tested against.
 KNOWN = ("1.8", "1.9")
@@ -38,7 +48,7 @@ _FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 def patch() -> None:
     """Make scikit-learn's nets use ffkernels, in the whole process, until `unpatch`.
 
-    Patching twice is patching once.  A fit that runs in another thread goes on with the new functions
+    A second call changes nothing.  A fit that runs in another thread goes on with the new functions
     from its next layer.
 
     Warns

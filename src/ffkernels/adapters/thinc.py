@@ -11,14 +11,25 @@ import math
 from typing import Any
 
 import numpy as np
-from thinc.backends import NumpyOps
+
+from .. import activations
+from ._extras import missing
+
+try:
+    from thinc.backends import NumpyOps
+except ModuleNotFoundError as error:
+    raise missing(error, "thinc") from None
+
 from thinc.backends.ops import FloatsT
 from thinc.config import registry
 from thinc.types import Floats2d, Floats3d, FloatsXdT, Ints1d, Ints2d
 
-from .. import activations
-
 __all__ = ["FFKernelsOps"]
+
+
+def __dir__():
+    return __all__
+
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

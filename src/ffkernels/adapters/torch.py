@@ -1,25 +1,38 @@
 """The activations and losses as functions of PyTorch's CPU tensors, with their gradients.
 
 Names, arguments and meanings are those of `ffkernels`, less ``out``. Tensors are read, and results
-are handed back, without a copy. Gradients flow to the first argument, and to both of
-`sum_squared_error`; they may be differentiated in their turn. A loss of float16 comes in float32.
+are handed back, without a copy. Derivatives are taken by the first argument, and by both of
+`sum_squared_error`, backwards and forwards; they may be differentiated in their turn. A loss of float16
+or bfloat16 comes in float32.
 
-Each function raises TypeError for what is not a tensor of float16, float32 or float64, ValueError for
-one that is not on the CPU, and otherwise what its namesake in `ffkernels` does.
+The transforms of ``torch.func``, vmap among them, and `torch.compile` take them. Where a gradient is
+itself differentiated, batched or compiled, PyTorch's own operators compute it.
+
+Each function raises TypeError for what is not a tensor of float16, bfloat16, float32 or float64,
+ValueError for one that is not on the CPU, and otherwise what its namesake in `ffkernels` does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.autograd import Function
 
+from .. import _arguments
 from .. import activations as _activations
 from .. import losses as _losses
+from ._extras import missing
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise missing(error, "torch") from None
+
+from torch import Tensor
+from torch.autograd import Function, forward_ad
+
 from ._loss import inverse, logarithm_curvature, softmax_curvature, target_weights
 
 __all__ = [
@@ -34,90 +47,223 @@ __all__ = [
     "tanh",
 ]
 
-_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+def __dir__() -> list[str]:
+    return __all__
 
 
-def _array(tensor: Any, name: str) -> Any:
-    """A tensor's memory as an array."""
+_HALVES = (torch.float16, torch.bfloat16)
+_FLOATS = (*_HALVES, torch.float32, torch.float64)
+
+# Whether the graph of the backward pass under way is kept for another; where PyTorch does not say, it
+# may be.
+_graph_is_kept: Callable[[], bool] = getattr(
+    torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True
+)
+
+
+# ---- tensors and arrays ----------------------------------------------------------------------------
+
+
+def _checked(tensor: Any, name: str) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if tensor.dtype not in _FLOATS:
+        raise TypeError(
+            f"{name}: expected a tensor of float16, bfloat16, float32 or float64, got {tensor.dtype}"
+        )
+    _on_cpu(tensor, name)
+    return tensor
+
+
+def _on_cpu(tensor: Tensor, name: str) -> None:
     if tensor.device.type != "cpu":
         raise ValueError(f"{name}: expected a tensor on the CPU, got one on {tensor.device}")
-    return tensor.detach().numpy()
-
-
-def _floats(tensor: Any, name: str) -> Any:
-    if isinstance(tensor, Tensor) and tensor.dtype not in _FLOATS:
-        raise TypeError(
-            f"{name}: expected a tensor of float16, float32 or float64, got {tensor.dtype}"
-        )
-    return _array(tensor, name)
 
 
 def _constant(value: Any, name: str) -> Any:
     """A tensor or array that no gradient flows to."""
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise ValueError(f"{name}: expected a tensor that needs no gradient; detach() it")
+        _on_cpu(value, name)
+    elif value is not None and (
+        torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    ):
+        return torch.as_tensor(np.asarray(value))
+    return value
+
+
+def _array(value: Any) -> Any:
+    """A tensor's memory as an array; what is no tensor as it is.
+
+    RuntimeError for a tensor without memory, which stands for others under a transform.
+    """
     if not isinstance(value, Tensor):
         return value
-    if value.requires_grad:
-        raise ValueError(f"{name}: expected a tensor that needs no gradient; detach() it")
-    return _array(value, name)
+    if value.dtype == torch.bfloat16:
+        return value.view(torch.int16).numpy(force=True).view(_bfloat16())
+    return value.numpy(force=True)  # a view, but of a tensor whose sign or conjugation is put off
+
+
+def _bfloat16() -> Any:
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "bfloat16 needs ml_dtypes, which is not installed: pip install 'ffkernels[torch]'"
+        ) from None
+    return ml_dtypes.bfloat16
 
 
 def _tensor(result: Any) -> Tensor:
     """An array's memory as a tensor."""
-    return torch.from_numpy(np.asarray(result))
+    array = np.asarray(result)
+    if array.dtype.kind == "V":  # bfloat16
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
-def _dtype(tensor: Tensor) -> Any:
-    return _array(tensor, "grad").dtype
+def _arrays(*tensors: Tensor) -> list[Any] | None:
+    """Arrays for a kernel; None where PyTorch's own operators are needed for these.
+
+    That is where the result will be differentiated, or where tensors stand for a batch of others
+    (vmap, ``is_grads_batched``) or for what a compiler traces.
+    """
+    if torch.is_grad_enabled():
+        return None
+    try:
+        return [_array(tensor) for tensor in tensors]
+    except RuntimeError:
+        return None
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Half precision in float32, as the kernels compute with it."""
+    return tensor.float() if tensor.dtype in _HALVES else tensor
+
+
+# ---- how PyTorch calls them ------------------------------------------------------------------------
+
+
+class _Function(Function):
+    """One that its own `vmap` may call for a batch."""
+
+    call: ClassVar[_Differentiable]
+
+
+@torch._disable_dynamo  # torch.compiler.disable, but the compiler is imported by the first call
+def _apply_in_transform(function: type[Function], *arguments: Any) -> Any:
+    """What the compiler leaves to Python: operators written in Python drop the tangents of dual numbers,
+    and torch.func takes none of them."""
+    return function.apply(*arguments)
+
+
+class _Differentiable:
+    """A function of PyTorch's, with the operator that stands for it in compiled programs.
+
+    ``schema`` and ``fake`` are the operator's: its arguments, and the shapes and types of its results.
+    """
+
+    def __init__(self, schema: str, function: type[_Function], fake: Callable[..., Any]) -> None:
+        name = schema.partition("(")[0]
+
+        def forward(*arguments: Any) -> Any:
+            results = function.forward(*arguments)
+            if isinstance(results, Tensor):
+                return results.contiguous()
+            return tuple(result.contiguous() for result in results)
+
+        self.function = function
+        self.operator = torch.library.custom_op(
+            f"ffkernels::{name}", forward, mutates_args=(), schema=schema[len(name) :]
+        )
+        self.operator.register_fake(fake)
+        self.operator.register_autograd(
+            function.backward, setup_context=function.setup_context
+        )
+        function.call = self
+
+    def __call__(self, *arguments: Any) -> Any:
+        transformed = torch._C._are_functorch_transforms_active()
+        if torch.compiler.is_compiling():
+            if transformed or forward_ad._current_level >= 0:
+                return _apply_in_transform(self.function, *arguments)
+            return self.operator(*arguments)
+        if transformed:
+            return self.function.apply(*arguments)
+        # What `Function.apply` does there, less 13 of its 18 us: it inspects forward's signature at
+        # every call, for defaults that ours do not have.
+        return super(Function, self.function).apply(*arguments)  # type: ignore[misc]
+
+
+# ---- activations -----------------------------------------------------------------------------------
 
 
 def _activation(
-    function: Callable[..., Any],
-    backward: Callable[..., Any],
-    formula: Callable[..., Tensor],
-) -> Any:
-    """An activation whose backward needs no more than its result.
+    name: str, formula: Callable[..., Tensor], tangent: Callable[..., Tensor] | None = None
+) -> _Differentiable:
+    """An elementwise activation, or one along an axis, whose derivative needs but its result.
 
-    `formula` is `backward` in PyTorch's terms, for gradients that are differentiated again.
+    `formula` is its ``_backward`` in PyTorch's terms; `tangent` the derivative forwards, if another.
     """
+    function = getattr(_activations, name)
+    function_backward = getattr(_activations, f"{name}_backward")
 
-    class Activation(Function):
+    class Activation(_Function):
         @staticmethod
-        def forward(ctx: Any, x: Tensor, *axis: int) -> Tensor:
-            y = _tensor(function(_floats(x, "x"), *axis))
-            ctx.axis = axis
-            ctx.save_for_backward(y)
-            return y
+        def forward(x: Tensor, *axis: int) -> Tensor:
+            return _tensor(function(_array(x), *axis))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+            _, *ctx.axis = inputs
+            ctx.save_for_backward(output)
+            ctx.save_for_forward(output)
 
         @staticmethod
         def backward(ctx: Any, dy: Tensor) -> Any:
             (y,) = ctx.saved_tensors
-            if torch.is_grad_enabled():
-                dx = formula(dy, y, *ctx.axis)
+            arrays = _arrays(dy, y)
+            if arrays is None:
+                dx = formula(_wide(dy), _wide(y), *ctx.axis).to(dy.dtype)
             else:
-                dx = _tensor(backward(_array(dy, "dy"), _array(y, "y"), *ctx.axis))
+                dx = _tensor(function_backward(*arrays, *ctx.axis))
             return dx, *(None for _ in ctx.axis)
 
-    return Activation
+        @staticmethod
+        def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
+            (y,) = ctx.saved_tensors
+            return (tangent or formula)(_wide(dx), _wide(y), *ctx.axis).to(dx.dtype)
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, x: Tensor, *axis: int) -> tuple[Tensor, int]:
+            x = x.movedim(in_dims[0], 0)
+            return Activation.call(x, *(_behind(x, k) for k in axis)), 0
+
+    arguments = "Tensor x, int axis" if name in ("softmax", "log_softmax") else "Tensor x"
+    schema = f"{name}({arguments}) -> Tensor"
+    return _Differentiable(schema, Activation, lambda x, *axis: x.new_empty(x.shape))
 
 
-_Relu = _activation(
-    _activations.relu, _activations.relu_backward, lambda dy, y: torch.where(y > 0, dy, 0)
-)
-_Sigmoid = _activation(
-    _activations.sigmoid, _activations.sigmoid_backward, lambda dy, y: dy * y * (1 - y)
-)
-_Tanh = _activation(_activations.tanh, _activations.tanh_backward, lambda dy, y: dy * (1 - y * y))
-_Softmax = _activation(
-    _activations.softmax,
-    _activations.softmax_backward,
-    lambda dy, y, axis: y * (dy - (dy * y).sum(axis, keepdim=True)),
-)
-_LogSoftmax = _activation(
-    _activations.log_softmax,
-    _activations.log_softmax_backward,
-    lambda dy, y, axis: dy - y.exp() * dy.sum(axis, keepdim=True),
+def _behind(x: Tensor, axis: int) -> int:
+    """An axis of what the first dimension of x is a batch of, counted from the end."""
+    ndim = x.dim() - 1
+    return int(_arguments.normalise_axis(axis, ndim)) - ndim
+
+
+def _total(x: Tensor, axis: int) -> Tensor:
+    return x.sum(axis, keepdim=True)
+
+
+_relu = _activation("relu", lambda dy, y: torch.where(y > 0, dy, 0))
+_sigmoid = _activation("sigmoid", lambda dy, y: dy * (y * (1 - y)))
+_tanh = _activation("tanh", lambda dy, y: dy * ((1 - y) * (1 + y)))
+_softmax = _activation("softmax", lambda dy, y, axis: y * (dy - _total(dy * y, axis)))
+_log_softmax = _activation(
+    "log_softmax",
+    lambda dy, y, axis: dy - y.exp() * _total(dy, axis),
+    lambda dx, y, axis: dx - _total(dx * y.exp(), axis),
 )
 
 
@@ -139,7 +285,7 @@ def relu(x: Tensor) -> Tensor:
     >>> relu(torch.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return _Relu.apply(x)
+    return _relu(_checked(x, "x"))
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -160,7 +306,7 @@ def sigmoid(x: Tensor) -> Tensor:
     >>> sigmoid(torch.tensor([0.0]))
     tensor([0.5000])
     """
-    return _Sigmoid.apply(x)
+    return _sigmoid(_checked(x, "x"))
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -181,7 +327,7 @@ def tanh(x: Tensor) -> Tensor:
     >>> tanh(torch.tensor([0.0]))
     tensor([0.])
     """
-    return _Tanh.apply(x)
+    return _tanh(_checked(x, "x"))
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
@@ -204,7 +350,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> softmax(torch.zeros(2))
     tensor([0.5000, 0.5000])
     """
-    return _Softmax.apply(x, axis)
+    return _softmax(_checked(x, "x"), axis)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
@@ -227,23 +373,55 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> log_softmax(torch.zeros(2))
     tensor([-0.6931, -0.6931])
     """
-    return _LogSoftmax.apply(x, axis)
+    return _log_softmax(_checked(x, "x"), axis)
 
 
-class _LogSumExp(Function):
+class _LogSumExp(_Function):
+    """With its axis kept."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: int) -> Tensor:
-        ctx.axis = axis
+    def forward(x: Tensor, axis: int) -> Tensor:
+        return _tensor(_activations.logsumexp(_array(x), axis, keepdims=True))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        x, ctx.axis = inputs
         ctx.save_for_backward(x)
-        return _tensor(_activations.logsumexp(_floats(x, "x"), axis, True))
+        ctx.save_for_forward(x)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         (x,) = ctx.saved_tensors
-        return dy * softmax(x, ctx.axis), None
+        arrays = _arrays(dy, x)
+        if arrays is None:
+            return (_wide(dy) * _wide(x).softmax(ctx.axis)).to(x.dtype), None
+        slope = _activations.softmax(arrays[1], ctx.axis)
+        slope *= arrays[0]
+        return _tensor(slope), None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor, _: None) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return _total(_wide(dx) * _wide(x).softmax(ctx.axis), ctx.axis).to(x.dtype)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, axis: int) -> tuple[Tensor, int]:
+        x = x.movedim(in_dims[0], 0)
+        return _LogSumExp.call(x, _behind(x, axis)), 0
 
 
-def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
+def _without_axis(x: Tensor, axis: int) -> tuple[int, ...]:
+    return _arguments.without_axis(tuple(x.shape), _arguments.normalise_axis(axis, x.dim()))
+
+
+_logsumexp = _Differentiable(
+    "logsumexp(Tensor x, int axis) -> Tensor",
+    _LogSumExp,
+    lambda x, axis: x.new_empty(_without_axis(x, axis)).unsqueeze(axis),
+)
+
+
+def logsumexp(x: Tensor, axis: int = -1, *, keepdims: bool = False) -> Tensor:
     """Logarithm of Σeˣ along an axis, as `ffkernels.logsumexp`.
 
     Parameters
@@ -265,54 +443,299 @@ def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
     >>> logsumexp(torch.zeros(2))
     tensor(0.6931)
     """
-    y = _LogSumExp.apply(x, axis)
+    y = _logsumexp(_checked(x, "x"), axis)
     return y if keepdims else y.squeeze(axis)
 
 
-class _Loss(Function):
+# ---- losses ----------------------------------------------------------------------------------------
+
+
+class _Loss(_Function):
     """A loss of x, or of x - t, whose gradient is computed with it.
 
     The gradient is a second result, so that what is made of it can be differentiated in its turn
-    without keeping x: `curvature` gives the second derivative at x times a tensor from the gradient.
+    without keeping x.
     """
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        t: Tensor | None,
-        loss: Callable[[Any], Any],
-        loss_with_grad: Callable[[Any], Any],
-        spread: Callable[[Tensor], Tensor],
-        curvature: Callable[[Tensor, Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor | None]:
-        array = _floats(x, "x")
-        if not any(ctx.needs_input_grad[:2]):
-            return _tensor(loss(array)), None
+    kernel: ClassVar[Callable[..., Any]]
+    kernel_with_grad: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def forward(cls, *arguments: Any) -> tuple[Tensor, Tensor]:
+        value, grad = cls.kernel_with_grad(*(_array(argument) for argument in arguments))
+        return _tensor(value), _tensor(grad)
+
+    @classmethod
+    def setup_context(cls, ctx: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
         ctx.set_materialize_grads(False)
-        ctx.spread, ctx.curvature = spread, curvature
-        value, grad = (_tensor(result) for result in loss_with_grad(array))
-        ctx.save_for_backward(grad)
-        return value, grad
+        wanted = cls.kept(inputs)
+        ctx.where = [k for k in wanted if isinstance(inputs[k], Tensor)]
+        ctx.arguments = [None if isinstance(value, Tensor) else value for value in inputs]
+        tensors = [output[1], *[inputs[k] for k in ctx.where]]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @staticmethod
-    def backward(ctx: Any, dloss: Tensor | None, dgrad: Tensor | None) -> Any:
-        (grad,) = ctx.saved_tensors
-        dx = None
+    def kept(inputs: Any) -> tuple[int, ...]:
+        """Which arguments second derivatives need, where those are tensors."""
+        raise NotImplementedError
+
+    @staticmethod
+    def saved(ctx: Any) -> tuple[Tensor, list[Any]]:
+        """The gradient and the arguments, None for those that are not kept."""
+        grad, *tensors = ctx.saved_tensors
+        arguments = list(ctx.arguments)
+        for k, tensor in zip(ctx.where, tensors, strict=True):
+            arguments[k] = tensor
+        return grad, arguments
+
+    @staticmethod
+    def spread(dloss: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        """What comes from behind for each row, in the dimensions of the gradient."""
+        raise NotImplementedError
+
+    @staticmethod
+    def total(x: Tensor, arguments: list[Any]) -> Tensor:
+        """The sum along what the loss sums along."""
+        raise NotImplementedError
+
+    @staticmethod
+    def curvature(v: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        """The second derivative times v."""
+        raise NotImplementedError
+
+    @classmethod
+    def backward(cls, ctx: Any, dloss: Tensor | None, dgrad: Tensor | None) -> Any:
+        grad, arguments = cls.saved(ctx)
+        second = None if dgrad is None else cls.curvature(dgrad, grad, arguments)
+        dx = second
         if dloss is not None:
-            dx = grad.detach()
-            if torch.is_grad_enabled() or dloss.dim() or dloss.item() != 1:
-                dx = (grad * ctx.spread(dloss)).to(grad.dtype)
-        if dgrad is not None:
-            second = ctx.curvature(grad, dgrad)
-            dx = second if dx is None else dx + second
-        dt = -dx if ctx.needs_input_grad[1] and dx is not None else None
-        return dx, dt, None, None, None, None
+            factor = cls.spread(dloss, grad, arguments) if dloss.dim() else dloss
+            dx = _scaled(grad, factor)
+            if second is not None:
+                dx = dx + second
+        dt = -dx if dx is not None and ctx.needs_input_grad[1] else None
+        return dx, dt, *(None for _ in arguments[2:])
+
+    @classmethod
+    def jvp(cls, ctx: Any, dx: Tensor | None, dt: Tensor | None, *_: None) -> tuple[Tensor, Tensor]:
+        grad, arguments = cls.saved(ctx)
+        step: Any = dx
+        if dt is not None:
+            step = -dt if dx is None else dx - dt
+        value = cls.total(_wide(grad) * _wide(step), arguments)
+        return value, cls.curvature(step, grad, arguments)
 
 
-def _along(axis: int) -> Callable[[Tensor], Tensor]:
-    """What gives a gradient for each row the dimensions of the logits."""
-    return lambda dloss: dloss.unsqueeze(axis) if dloss.dim() else dloss
+def _is_followed(tensor: Tensor) -> bool:
+    """Whether a derivative may be taken by a tensor, backwards or forwards."""
+    if tensor.requires_grad and torch.is_grad_enabled():
+        return True
+    return forward_ad.unpack_dual(tensor).tangent is not None
+
+
+def _loss(differentiable: _Differentiable, x: tuple[Tensor, ...], *arguments: Any) -> Tensor:
+    """A loss, without its gradient where no derivative will be taken by x."""
+    if not (torch.compiler.is_compiling() or any(map(_is_followed, x))):
+        try:
+            arrays = [_array(argument) for argument in arguments]
+        except RuntimeError:  # a batch without a gradient
+            pass
+        else:
+            return _tensor(differentiable.function.kernel(*arrays))
+    return differentiable(*arguments)[0]
+
+
+def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
+    """The kept gradient times what comes from behind."""
+    if _arrays(factor) is None or _graph_is_kept():
+        return (grad * factor).to(grad.dtype)
+    # Nobody will ask for it again: it is handed out itself. A copy would take half as long as the
+    # loss and its gradient together (512 x 32000).
+    grad = grad.detach()
+    return grad if factor.dim() == 0 and factor.item() == 1 else grad.mul_(factor)
+
+
+def _batch(x: Tensor, axis: int | None, size: int) -> Tensor:
+    """A tensor with vmap's axis in front."""
+    return x.expand(size, *x.shape) if axis is None else x.movedim(axis, 0)
+
+
+class _ClassLoss(_Loss):
+    """A loss of x, t, axis, weight, ignore_index, one more number, reduction."""
+
+    @staticmethod
+    def kept(inputs: Any) -> tuple[int, ...]:
+        return 1, 3
+
+    @staticmethod
+    def spread(dloss: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        return dloss.unsqueeze(arguments[2])
+
+    @staticmethod
+    def total(x: Tensor, arguments: list[Any]) -> Tensor:
+        return x.sum(arguments[2]) if arguments[-1] == "none" else x.sum()
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: Any, x: Tensor, t: Tensor, *options: Any) -> Any:
+        """One call for the batch, less its reduction; one for each element with its own weights."""
+        size = info.batch_size
+        x, t = _batch(x, in_dims[0], size), _batch(t, in_dims[1], size)
+        axis, weight, ignore_index, number, reduction = options
+        axis = _behind(x, axis)
+        if in_dims[3] is not None:
+            weights = weight.movedim(in_dims[3], 0)
+            results = [
+                cls.call(x[i], t[i], axis, weights[i], ignore_index, number, reduction)
+                for i in range(size)
+            ]
+            return tuple(torch.stack(result) for result in zip(*results, strict=True)), (0, 0)
+        _arguments.reduction(reduction)
+        value, grad = cls.call(x, t, axis, weight, ignore_index, number, "none")
+        if reduction != "none":
+            losses = value
+            value = losses.sum(tuple(range(1, losses.dim()))) if losses.dim() > 1 else losses
+            if reduction == "mean":
+                factors = _factors(losses, t, weight, ignore_index)
+                value = value * factors
+                grad = (grad * factors.reshape(-1, *(1 for _ in grad.shape[1:]))).to(grad.dtype)
+        return (value, grad), (0, 0)
+
+
+def _factors(losses: Tensor, t: Tensor, weight: Tensor | None, ignore_index: int | None) -> Tensor:
+    """What the sum over the losses of each element of a batch is multiplied by for their mean."""
+    if t.shape != losses.shape:  # probabilities
+        return losses.new_full(losses.shape[:1], 1 / max(math.prod(losses.shape[1:]), 1))
+    counted = losses.new_ones(losses.shape)
+    known = t.long()
+    if ignore_index is not None:
+        counted = torch.where(known == ignore_index, 0, counted)
+        known = torch.where(known == ignore_index, 0, known)
+    if weight is not None:
+        counted = counted * weight.to(counted.dtype)[known]
+    return inverse(torch, counted.reshape(len(t), -1).sum(1))
+
+
+def _named(options: Any) -> dict[str, Any]:
+    names = ("axis", "weight", "ignore_index", "label_smoothing", "reduction")
+    return dict(zip(names, options, strict=True))
+
+
+class _SoftmaxCrossEntropy(_ClassLoss):
+    @staticmethod
+    def kernel(x: Any, t: Any, *options: Any) -> Any:
+        return _losses.softmax_cross_entropy(x, t, **_named(options))
+
+    @staticmethod
+    def kernel_with_grad(x: Any, t: Any, *options: Any) -> Any:
+        return _losses.softmax_cross_entropy_with_grad(x, t, **_named(options))
+
+    @staticmethod
+    def curvature(v: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        _, t, *options = arguments
+        grad, dtype = _wide(grad), grad.dtype
+        a, inverse_total = target_weights(torch, torch.zeros_like(grad), t, **_named(options))
+        return softmax_curvature(grad, _wide(v), a, inverse_total, options[0]).to(dtype)
+
+
+class _CrossEntropy(_ClassLoss):
+    """With ``eps`` for the one more number; weight and ignore_index are None."""
+
+    @staticmethod
+    def kernel(p: Any, t: Any, axis: int, _: None, __: None, eps: float, reduction: Any) -> Any:
+        return _losses.cross_entropy(p, t, axis=axis, eps=eps, reduction=reduction)
+
+    @staticmethod
+    def kernel_with_grad(
+        p: Any, t: Any, axis: int, _: None, __: None, eps: float, reduction: Any
+    ) -> Any:
+        return _losses.cross_entropy_with_grad(p, t, axis=axis, eps=eps, reduction=reduction)
+
+    @staticmethod
+    def kept(inputs: Any) -> tuple[int, ...]:
+        return (0, 1) if inputs[5] > 0 else (1,)  # where probabilities were clipped, only p tells
+
+    @staticmethod
+    def curvature(v: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        p, t, axis, _, _, eps, reduction = arguments
+        grad, dtype = _wide(grad), grad.dtype
+        a, _ = target_weights(torch, torch.zeros_like(grad), t, axis, reduction=reduction)
+        inverse_a = inverse(torch, a)
+        if p is not None:  # below eps, the loss is as if constant
+            inverse_a = torch.where(p >= eps, inverse_a, 0)
+        return logarithm_curvature(grad, _wide(v), inverse_a).to(dtype)
+
+
+class _SumSquaredError(_Loss):
+    @staticmethod
+    def kernel(y: Any, t: Any, reduction: Any) -> Any:
+        return _losses.sum_squared_error(y, t, reduction=reduction)
+
+    @staticmethod
+    def kernel_with_grad(y: Any, t: Any, reduction: Any) -> Any:
+        return _losses.sum_squared_error_with_grad(y, t, reduction=reduction)
+
+    @staticmethod
+    def kept(inputs: Any) -> tuple[int, ...]:
+        return ()
+
+    @staticmethod
+    def spread(dloss: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        return dloss.reshape(dloss.shape + (1,) * (grad.dim() - 1))
+
+    @staticmethod
+    def total(x: Tensor, arguments: list[Any]) -> Tensor:
+        by_row = arguments[-1] == "none" and x.dim() > 1
+        return x.sum(tuple(range(1, x.dim()))) if by_row else x.sum()
+
+    @staticmethod
+    def curvature(v: Tensor, grad: Tensor, arguments: list[Any]) -> Tensor:
+        rows = len(grad) if grad.dim() > 1 else 1
+        return v / rows if arguments[-1] == "mean" and rows else v
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: Any, y: Tensor, t: Tensor, reduction: str) -> Any:
+        size = info.batch_size
+        y, t = _batch(y, in_dims[0], size), _batch(t, in_dims[1], size)
+        shape = y.shape[1:]
+        if not shape:
+            raise ValueError("y: expected at least one dimension, got none")
+        if t.shape != y.shape:
+            raise ValueError(f"t: expected the shape of y, {tuple(shape)}, got {tuple(t.shape[1:])}")
+        _arguments.reduction(reduction)
+        rows = shape[0] if len(shape) > 1 else 1
+        flat = size * rows, math.prod(shape) // max(rows, 1)
+        value, grad = cls.call(y.reshape(flat), t.reshape(flat), "none")
+        value, grad = value.reshape(size, rows), grad.reshape(y.shape)
+        if reduction != "none" or len(shape) == 1:
+            value = value.sum(1)
+        if reduction == "mean" and rows > 1:
+            value, grad = value / rows, grad / rows
+        return (value, grad), (0, 0)
+
+
+def _fake_class_loss(x: Tensor, t: Tensor, axis: int, *options: Any) -> tuple[Tensor, Tensor]:
+    shape = _without_axis(x, axis) if options[-1] == "none" else ()
+    return _wide(x.new_empty(shape)), x.new_empty(x.shape)
+
+
+def _fake_squared_error(y: Tensor, t: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
+    grad = y.new_empty(y.shape, dtype=torch.promote_types(y.dtype, t.dtype))
+    shape = y.shape[:1] if reduction == "none" and y.dim() > 1 else ()
+    return _wide(grad.new_empty(shape)), grad
+
+
+_OPTIONS = "Tensor x, Tensor t, int axis, Tensor? weight, int? ignore_index, float number"
+_RESULTS = "str reduction) -> (Tensor, Tensor)"
+_softmax_cross_entropy = _Differentiable(
+    f"softmax_cross_entropy({_OPTIONS}, {_RESULTS}", _SoftmaxCrossEntropy, _fake_class_loss
+)
+_cross_entropy = _Differentiable(
+    f"cross_entropy({_OPTIONS}, {_RESULTS}", _CrossEntropy, _fake_class_loss
+)
+_sum_squared_error = _Differentiable(
+    f"sum_squared_error(Tensor y, Tensor t, {_RESULTS}", _SumSquaredError, _fake_squared_error
+)
 
 
 def softmax_cross_entropy(
@@ -323,7 +746,7 @@ def softmax_cross_entropy(
     weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
     """Cross-entropy of the softmax of logits, as `ffkernels.softmax_cross_entropy`.
 
@@ -359,31 +782,19 @@ def softmax_cross_entropy(
     >>> logits.grad
     tensor([[ 0.5000, -0.5000]])
     """
+    x = _checked(logits, "logits")
     targets, weight = _constant(targets, "targets"), _constant(weight, "weight")
-    options = {
-        "axis": axis,
-        "weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-        "reduction": reduction,
-    }
-
-    def curvature(grad: Tensor, v: Tensor) -> Tensor:
-        a, inverse_total = target_weights(grad.shape, _dtype(grad), targets, **options)
-        return softmax_curvature(grad, v, _tensor(a), _tensor(inverse_total), axis)
-
-    return _Loss.apply(
-        logits,
-        None,
-        lambda x: _losses.softmax_cross_entropy(x, targets, **options),
-        lambda x: _losses.softmax_cross_entropy_with_grad(x, targets, **options),
-        _along(axis),
-        curvature,
-    )[0]
+    options = (axis, weight, ignore_index, label_smoothing, reduction)
+    return _loss(_softmax_cross_entropy, (x,), x, targets, *options)
 
 
 def cross_entropy(
-    p: Tensor, t: Any, axis: int = -1, eps: float = 0.0, reduction: str = "mean"
+    p: Tensor,
+    t: Any,
+    *,
+    axis: int = -1,
+    eps: float = 0.0,
+    reduction: Literal["mean", "sum", "none"] = "mean",
 ) -> Tensor:
     """Cross-entropy of probabilities, as `ffkernels.cross_entropy`.
 
@@ -412,24 +823,13 @@ def cross_entropy(
     >>> cross_entropy(torch.tensor([[0.5, 0.5]]), torch.tensor([1]))
     tensor(0.6931)
     """
-    t = _constant(t, "t")
-
-    def curvature(grad: Tensor, v: Tensor) -> Tensor:
-        a, _ = target_weights(grad.shape, _dtype(grad), t, axis, reduction=reduction)
-        bent = _array(p, "p") >= eps  # below it, the loss is as if constant
-        return logarithm_curvature(grad, v, _tensor(inverse(a) * bent))
-
-    return _Loss.apply(
-        p,
-        None,
-        lambda x: _losses.cross_entropy(x, t, axis, eps, reduction),
-        lambda x: _losses.cross_entropy_with_grad(x, t, axis, eps, reduction),
-        _along(axis),
-        curvature,
-    )[0]
+    p, t = _checked(p, "p"), _constant(t, "t")
+    return _loss(_cross_entropy, (p,), p, t, axis, None, None, eps, reduction)
 
 
-def sum_squared_error(y: Tensor, t: Tensor, reduction: str = "mean") -> Tensor:
+def sum_squared_error(
+    y: Tensor, t: Tensor, *, reduction: Literal["mean", "sum", "none"] = "mean"
+) -> Tensor:
     """Half the sum of squared errors, ½ Σ (y - t)² a row, as `ffkernels.sum_squared_error`.
 
     Parameters
@@ -450,14 +850,5 @@ def sum_squared_error(y: Tensor, t: Tensor, reduction: str = "mean") -> Tensor:
     >>> sum_squared_error(torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2))
     tensor(2.5000)
     """
-    targets = _floats(t, "t")
-    rows = len(y) if isinstance(y, Tensor) and y.dim() > 1 else 1
-    factor = 1 / rows if reduction == "mean" and rows else 1.0
-    return _Loss.apply(
-        y,
-        t,
-        lambda x: _losses.sum_squared_error(x, targets, reduction),
-        lambda x: _losses.sum_squared_error_with_grad(x, targets, reduction),
-        lambda dloss: dloss.reshape(dloss.shape + (1,) * (y.dim() - 1)) if dloss.dim() else dloss,
-        lambda grad, v: v * factor,
-    )[0]
+    y, t = _checked(y, "y"), _checked(t, "t")
+    return _loss(_sum_squared_error, (y, t), y, t, reduction)

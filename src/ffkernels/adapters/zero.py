@@ -53,6 +53,11 @@ __all__ = [
     "use_book_values",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 #: Where the book computes another value: the name of each difference, and what the book does.
 DIFFERENCES = {
     "relu_grad_at_zero": "relu_grad is 1 at 0, not 0",
@@ -235,13 +240,23 @@ def relu_grad(x: npt.ArrayLike) -> Array:
     return _relu_grad(x)
 
 
+def _one_sample(y: Any, t: npt.ArrayLike) -> npt.ArrayLike:
+    """The target of one sample in the shapes that the losses know, where the book takes any shape."""
+    if np.ndim(y) != 1 or np.shape(t) == np.shape(y):
+        return t
+    size = np.size(t)
+    if size == np.size(y):
+        return np.reshape(t, np.shape(y))
+    return np.reshape(t, ()) if size == 1 else t
+
+
 def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     """Half the sum of squared errors, ½ Σ (y - t)², over the whole batch.
 
     Parameters
     ----------
     y, t : array_like
-        Outputs and targets, of one shape: nothing is broadcast.
+        Outputs and targets, of one shape, two numbers included: nothing is broadcast.
 
     Returns
     -------
@@ -259,6 +274,8 @@ def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     >>> float(sum_squared_error([1.0, 2.0], [0.0, 0.0]))
     2.5
     """
+    if np.ndim(y) == np.ndim(t) == 0:
+        y, t = np.reshape(y, 1), np.reshape(t, 1)
     return _sum_squared_error(y, t, reduction="sum")
 
 
@@ -271,7 +288,7 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
         Probabilities; one dimension is one sample.
     t : array_like
         One-hot rows or other probabilities of the shape of ``y``, or class indices, integers of shape
-        (N,); for one sample a single index.
+        (N,); for one sample a single index, also as [2], or probabilities as one row.
 
     Returns
     -------
@@ -292,8 +309,7 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     0.4904
     """
     y = real_array(y, "y")
-    if y.ndim == 1 and np.shape(t) == (1,) != y.shape:
-        t = np.reshape(t, ())  # the book takes [2] for 2
+    t = _one_sample(y, t)
     if "argmax_targets" in _book and np.shape(t) == y.shape:
         t = np.argmax(t, axis=-1)
     return cross_entropy(y + y.dtype.type(_LOG_OFFSET) if "log_offset" in _book else y, t)
@@ -330,7 +346,7 @@ def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     """
     if _book & {"log_offset", "argmax_targets"}:
         return cross_entropy_error(softmax(X), t)
-    return softmax_cross_entropy(X, t)
+    return softmax_cross_entropy(X, _one_sample(X, t))
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: Array) -> Array:
@@ -443,6 +459,8 @@ class Affine(_layers.Affine):
         TypeError, ValueError
             If dout is not real, or of another shape.
         """
+        rows = self._from_forward()
+        dout = _layers._upstream(dout, (len(rows), len(self.b)), self.W.dtype, np.empty)
         self.dW, self.db = np.empty_like(self.W), np.empty_like(self.b)
         return super().backward(dout)
 
@@ -480,6 +498,7 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):
         TypeError, ValueError
             If x or t has another type or shape.
         """
+        t = _one_sample(x, t)
         super().forward(x, t)
         if _book & {"log_offset", "argmax_targets"}:
             self.loss = cross_entropy_error(self._from_forward(), t)
@@ -547,6 +566,9 @@ class Dropout(_layers._Layer):
             raise ValueError(f"dropout_ratio: expected 0 to 1, got {ratio:g}")
         self.dropout_ratio = ratio
         self.mask: Array | None = None
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.dropout_ratio})"
 
     def forward(self, x: npt.ArrayLike, train_flg: bool = True) -> Array:
         """Return x, of which some numbers are 0, or in tests x·(1 - dropout_ratio).
@@ -677,6 +699,9 @@ class BatchNormalization(_layers._Layer):
         self.dgamma: Array | None = None
         self.dbeta: Array | None = None
 
+    def __repr__(self) -> str:
+        return f"BatchNormalization({len(self.gamma)} columns, {self.gamma.dtype})"
+
     @property
     def params(self) -> list[Array]:
         """The arrays gamma and beta, by reference."""
@@ -715,16 +740,19 @@ class BatchNormalization(_layers._Layer):
             xn = bias_identity(rows, -mean)
             var = np.einsum("ij,ij->j", xn, xn) / len(rows)
             kept, new = self.momentum, 1 - self.momentum
-            self.running_mean = kept * self.running_mean + new * mean
-            self.running_var = kept * self.running_var + new * var
+            averages = kept * self.running_mean + new * mean, kept * self.running_var + new * var
         else:
             xn = np.subtract(rows, self.running_mean, dtype=dtype)
             var = self.running_var
-        self._inverse_std = (1 / np.sqrt(var + _VARIANCE_OFFSET)).astype(dtype, copy=False)
-        xn *= self._inverse_std
-        self._saved, self._shape, self._trained = xn, batch.shape, bool(train_flg)
+            averages = self.running_mean, self.running_var
+        inverse_std = (1 / np.sqrt(var + _VARIANCE_OFFSET)).astype(dtype, copy=False)
+        xn *= inverse_std
         out = np.multiply(xn, self.gamma, dtype=dtype)
-        return bias_identity(out, self.beta.astype(dtype, copy=False), out).reshape(batch.shape)
+        out = bias_identity(out, self.beta.astype(dtype, copy=False), out).reshape(batch.shape)
+        self.running_mean, self.running_var = averages
+        self._inverse_std, self._saved = inverse_std, xn
+        self._shape, self._trained = batch.shape, bool(train_flg)
+        return out
 
     def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
         """Return the gradient at x, in its shape; set ``dgamma`` = Σ dout·xn and ``dbeta`` = Σ dout.

@@ -1,0 +1,176 @@
+"""What the build asks of a compiler, and what it does where the answer is no."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import setuptools
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ROOT / "src/ffkernels/_compiled"
+
+pytest.importorskip("Cython")
+if not (ROOT / "setup.py").exists():
+    pytest.skip("no sources to build", allow_module_level=True)
+
+
+
+def gcc():
+    """Where gcc is; on macOS something else has its name."""
+    path = shutil.which("gcc")
+    version = path and subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+    return path if version and "Free Software Foundation" in version else None
+
+
+GCC = gcc()
+needs_gcc = pytest.mark.skipif(not GCC or os.name != "posix", reason="no gcc")
+needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="for x86-64")
+
+
+def script(folder, text):
+    """A compiler of a few lines of shell."""
+    path = folder / "cc"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def configured(monkeypatch):
+    """The command that builds, once it has asked the compiler that CC names."""
+
+    def configure(cc, kind=None):
+        given = {}
+        monkeypatch.setattr(setuptools, "setup", given.update)
+        monkeypatch.setenv("CC", cc)
+        monkeypatch.chdir(ROOT)
+        specification = importlib.util.spec_from_file_location("ffkernels_setup", ROOT / "setup.py")
+        specification.loader.exec_module(importlib.util.module_from_spec(specification))
+        command = setuptools.Distribution(given).get_command_obj("build_ext")
+        command.ensure_finalized()
+
+        def build_extensions():
+            command.compiler.compiler_type = kind or command.compiler.compiler_type
+            command.configure()
+
+        monkeypatch.setattr(command, "build_extensions", build_extensions)
+        command.run()
+        return command
+
+    return configure
+
+
+def flags_of(command):
+    return {e.name.rpartition(".")[2]: e.extra_compile_args for e in command.extensions}
+
+
+@needs_gcc
+@pytest.mark.parametrize("wrapper", ["", "env "])
+def test_flags_are_found_behind_a_wrapper(configured, wrapper):
+    flags = flags_of(configured(wrapper + GCC))
+    for isa in flags.keys() - {"cpu"}:
+        assert {"-fopenmp", "-fopenmp-simd"} & {*flags[isa]}
+        assert "-fno-loop-unroll-and-jam" in flags[isa]
+
+
+@needs_gcc
+@needs_x86_64
+def test_instruction_sets_of_this_machine(configured):
+    flags = flags_of(configured(GCC))
+    assert [*flags] == ["cpu", "baseline", "avx2", "avx512"]
+    assert "-mavx512f" in flags["avx512"] and "-mavx512f" not in flags["avx2"] + flags["baseline"]
+
+
+@needs_gcc
+def test_instruction_sets_are_the_target_s(configured, tmp_path):
+    """A compiler on this machine for another, or for several at once."""
+    flags = flags_of(configured(script(tmp_path, f'exec {GCC} -U__x86_64__ "$@"')))
+    assert [*flags] == ["cpu", "baseline"]
+
+
+@needs_gcc
+def test_simd_without_openmp(configured, tmp_path):
+    """As Apple's clang has it."""
+    only_simd = f'for a; do [ "$a" = -fopenmp ] && exit 1; done; exec {GCC} "$@"'
+    command = configured(script(tmp_path, only_simd))
+    for extension in command.extensions:
+        assert ("-fopenmp-simd" in extension.extra_compile_args) == (not extension.name.endswith("cpu"))
+        assert "-fopenmp" not in extension.extra_compile_args + extension.extra_link_args
+
+
+@needs_gcc
+def test_flags_of_gcc_are_for_gcc(configured, tmp_path):
+    flags = flags_of(configured(script(tmp_path, f'exec {GCC} -D__clang__ "$@"')))
+    assert "-fno-loop-unroll-and-jam" not in flags["baseline"] and "-fno-math-errno" in flags["baseline"]
+
+
+@needs_gcc
+def test_flags_of_msvc_are_for_msvc(configured):
+    """Told by the compiler: on Windows there are others."""
+    for kind in ("unix", "mingw32", "msvc"):
+        flags = flags_of(configured(GCC, kind))
+        assert ("/O2" in flags["baseline"]) == (kind == "msvc") != ("-O3" in flags["baseline"])
+
+
+def build(folder, cc, required="0"):
+    command = [sys.executable, "setup.py", "build_ext", "--build-lib", folder / "lib"]
+    return subprocess.run(
+        [*command, "--build-temp", folder / "temp"],
+        env=os.environ | {"CC": cc, "FFKERNELS_REQUIRE_COMPILED": required},
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_nothing_is_built_without_omp_simd(tmp_path):
+    """Nor kernels that compute one element after the other; an error where kernels are required."""
+    if os.name != "posix":
+        pytest.skip("a compiler of a few lines of shell")
+    none = f'for a; do case "$a" in -fopenmp*) exit 1;; esac; done; exec {GCC or "false"} "$@"'
+    for cc in ("false", "no-such-compiler", script(tmp_path, none)):
+        run = build(tmp_path, cc)
+        assert run.returncode == 0 and "`omp simd`" in run.stdout + run.stderr
+        assert not [*tmp_path.glob("lib/**/*.so")]
+        run = build(tmp_path, cc, required="1")
+        assert run.returncode != 0 and "`omp simd`" in run.stdout + run.stderr
+
+
+def compiles(folder, compiler, header, *flags):
+    """Tries to compile a header beside declarations of Python's; returns what the compiler says."""
+    (folder / "Python.h").write_text(
+        "#include <stdlib.h>\n"
+        "typedef void *PyThread_type_lock;\n"
+        "#define WAIT_LOCK 1\n"
+        "#define PYTHREAD_INVALID_THREAD_ID ((unsigned long)-1)\n"
+        "unsigned long PyThread_start_new_thread(void (*)(void *), void *);\n"
+        "PyThread_type_lock PyThread_allocate_lock(void);\n"
+        "int PyThread_acquire_lock(PyThread_type_lock, int);\n"
+        "void PyThread_release_lock(PyThread_type_lock);\n"
+    )
+    source = folder / "header.c"
+    source.write_text(f'#include "{header}"\nint main(void) {{ return 0; }}\n')
+    strict = ("-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function")
+    places = (f"-I{folder}", f"-I{SOURCES}")
+    run = subprocess.run(
+        [compiler, *strict, *places, *flags, "-fsyntax-only", source], capture_output=True, text=True
+    )
+    return run.stderr
+
+
+@needs_gcc
+@needs_x86_64
+def test_arithmetic_wider_than_its_type_is_refused(tmp_path):
+    assert compiles(tmp_path, GCC, "simd.h") == ""
+    assert "FLT_EVAL_METHOD" in compiles(tmp_path, GCC, "simd.h", "-mfpmath=387")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "musl-gcc"])
+def test_threads_compile_with_every_library(tmp_path, compiler):
+    """Without a warning, which a later compiler may take for an error."""
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    assert compiles(tmp_path, compiler, "threads.h") == ""
