@@ -15,6 +15,15 @@ TWIN_BOUND = 5.0
 #: Three products and differences, each rounded, for gradients from what the forward pass saved.
 BACKWARD_BOUND = 2.5
 
+#: What the twin is held to along rows: it rounds x - max, so that e^(x - max) is off by as many ulp as
+#: half of the difference; where there is none to round, by a few.
+TWIN_ROWS = {
+    "normal": 24,
+    "slow ramp": 24,
+    "the same over normal logits": {"float32": 80, "float64": 640},
+}
+TWIN_LEVEL = 8
+
 DTYPES = ["float32", "float64"]
 WIDE = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant + 8
 
@@ -88,14 +97,16 @@ def test_the_reference_itself(name):
 def test_softmax_and_losses(backend, case, dtype):
     reference_for(dtype)
     where = backend.rpartition(":")[2]
+    bound = errors.BOUND[np.dtype(dtype)]
     if where == "numpy":
-        pytest.skip("the twin rounds x - max")
+        bound = TWIN_ROWS.get(case, TWIN_LEVEL)
+        bound = bound[dtype] if isinstance(bound, dict) else bound
     classes = (1, 2, 10, 33, 1000, 20_000)
     measured = errors.measure({where: errors.ours(where)}, classes, np.dtype(dtype), (case,))
     for (quantity, _, count), error in measured.items():
         # log-sum-exp near 0 is a difference: its last place is finer than that of its terms.
         if quantity != "logsumexp":
-            assert error[where] <= errors.BOUND[np.dtype(dtype)], (quantity, count)
+            assert error[where] <= bound, (quantity, count)
 
 
 def test_a_row_of_a_million(backend):

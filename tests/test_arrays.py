@@ -86,7 +86,7 @@ EXPORTERS = {
     "ctypes": (from_ctypes, None),
     "array": (from_array_module, lambda a: a.buffer_info()[0]),
     "torch": (from_torch, lambda a: a.data_ptr()),
-    "torch with gradient": (lambda x: from_torch(x).requires_grad_(), lambda a: a.data_ptr()),
+    "torch detached": (lambda x: from_torch(x).requires_grad_().detach(), lambda a: a.data_ptr()),
     "torch in DLPack": (lambda x: DLPack(from_torch(x)), None),
     "jax": (from_jax, lambda a: a.unsafe_buffer_pointer()),
     "pandas frame": (from_pandas, None),
@@ -218,6 +218,14 @@ def test_masks_and_matrices_are_refused(backend, name, make):
 def test_other_devices_are_refused(backend, name, kind):
     with pytest.raises(TypeError, match=f"^{name}: expected an array in main memory, got one on cuda:0"):
         CALLS[name](kind(R))
+
+
+@pytest.mark.parametrize("name", set(CALLS) - {"param", "out"})
+def test_a_gradient_is_not_cut_off_in_silence(backend, name):
+    value = from_torch(R[0] if name == "b" else R).requires_grad_()
+    words = "expected an array without a gradient to follow, got a Tensor with requires_grad=True"
+    with pytest.raises(TypeError, match=rf"^{name}: {words}.*ffkernels.adapters.torch.*{name}.detach"):
+        CALLS[name](value)
 
 
 def test_a_device_without_a_name():

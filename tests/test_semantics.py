@@ -162,9 +162,13 @@ def test_nothing_to_divide_by(backend):
 
 
 def test_nan_in_what_was_saved(backend):
-    """From the output that a backward pass was given NaN comes through as from dy."""
+    """From the output that a backward pass was given NaN comes through as from dy; identity's backward
+    pass has no use for it."""
     y = np.array([[0.1, 0.9, NAN]])
-    for name in ("relu", "sigmoid", "tanh", "identity"):
+    assert (ff.identity_grad(y) == 1).all()
+    assert (ff.identity_backward(np.ones((1, 3)), y) == 1).all()
+    assert (ff.identity_backward_bias(np.ones((1, 3)), y)[1] == 1).all()
+    for name in ("relu", "sigmoid", "tanh"):
         dx = getattr(ff, f"{name}_backward")(np.ones((1, 3)), y)
         assert np.isnan(dx).tolist() == [[False, False, True]]
         assert np.isnan(getattr(ff, f"{name}_backward_bias")(np.ones((1, 3)), y)[1][2])
@@ -349,6 +353,8 @@ REFUSED = [
     (ff.logsumexp, (R,), {"out": R[:, 0]}, ValueError, "out: expected memory apart from x, got"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1, 1, -1]}, ValueError, "at least 0"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1, 1, INF]}, ValueError, "finite numbers"),
+    (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"weight": [1, 1, 1, 1e39]}, ValueError, "in float32"),
+    (ff.softmax_cross_entropy, (R, R), {"weight": [1, 1, 1, 1e39]}, ValueError, "in float32"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"ignore_index": 1.5}, TypeError, "an integer or None"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"label_smoothing": [0]}, TypeError, "expected a number"),
     (ff.softmax_cross_entropy, (R, [0, 1, 2]), {"out": R[0]}, ValueError, r"out: expected shape \(\)"),

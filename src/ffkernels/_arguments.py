@@ -23,8 +23,56 @@ NONE, MEAN, SUM = range(3)
 # there or manage for both.
 _HOST_DEVICES = (1, 3, 11, 13)
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_INDEX = np.dtype(np.intp)
+
 # Bound on the exact overlap search, far above what layouts met in practice need.
 _OVERLAP_WORK = 10_000
+
+
+# ---- the common case -------------------------------------------------------------------------------
+#
+# Arrays of one float type, as they should be: told in a microsecond, where the rules below, which know
+# everything else and would come to the same, take ten.
+
+
+def _are_plain(*arrays: Any) -> bool:
+    """Arrays, no subclasses, of one shape and of one native and aligned type, float32 or float64."""
+    first = arrays[0]
+    if type(first) is not np.ndarray or first.dtype not in _FLOATS or not first.flags.aligned:
+        return False
+    for array in arrays[1:]:
+        if (
+            type(array) is not np.ndarray
+            or array.dtype != first.dtype
+            or array.shape != first.shape
+            or not array.flags.aligned
+        ):
+            return False
+    return True
+
+
+def _is_plain_output(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any) -> bool:
+    """An array to write to, each of the inputs, which are arrays, being itself or apart from it."""
+    if type(out) is not np.ndarray or out.dtype != dtype or out.shape != shape:
+        return False
+    flags = out.flags
+    if not (flags.carray or (flags.behaved and flags.f_contiguous)):
+        return False  # `carray` is C-ordered, and `behaved`: aligned and writeable
+    for array in inputs:  # noqa: SIM110  a loop takes half the time
+        if array is not out and np.may_share_memory(array, out):
+            return False
+    return True
+
+
+def _plain_output(out: Any, like: Array, *others: Array) -> Array | None:
+    """An array of the shape and type of a plain one, `out` if given; None where that needs a look."""
+    if out is None:
+        return np.empty_like(like)
+    return out if _is_plain_output(out, like.shape, like.dtype, like, *others) else None
+
+
+# ---- everything else -------------------------------------------------------------------------------
 
 
 def _is_half(dtype: np.dtype[Any]) -> bool:
@@ -37,7 +85,7 @@ def is_real(dtype: np.dtype[Any]) -> bool:
 
 def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type to compute in: half precision is computed and summed in float32."""
-    return np.dtype(np.float32) if _is_half(dtype) else dtype
+    return dtype if dtype in _FLOATS or not _is_half(dtype) else np.dtype(np.float32)
 
 
 def _is_on_host(value: Any) -> bool:
@@ -85,7 +133,11 @@ def _any_array(value: Any, name: str) -> Array:
             where = getattr(value, "device", value.__dlpack_device__())
             raise TypeError(f"{name}: expected an array in main memory, got one on {where}")
         if getattr(value, "requires_grad", False):
-            value = value.detach()  # PyTorch hands out no other; what we return has no graph anyway
+            raise TypeError(
+                f"{name}: expected an array without a gradient to follow, got a {type(value).__name__} "
+                "with requires_grad=True; ffkernels.adapters.torch has functions that autograd "
+                f"follows, {name}.detach() is the values alone"
+            )
     try:
         return np.from_dlpack(value) if _exports_only_dlpack(value) else np.asarray(value)
     except ValueError as error:
@@ -247,6 +299,8 @@ def _output(
 def deliver(work: Array, result: Array, out: Any) -> Any:
     """Casts what was computed into the result, where they are not the same array.  Returns what
     NumPy would: a scalar for no dimensions, unless it went to an `out`."""
+    if result is work and result.ndim:
+        return result
     if result is not work:
         with np.errstate(over="ignore"):  # beyond half precision's range is infinity
             result[...] = work.reshape(result.shape)
@@ -257,6 +311,8 @@ def elementwise(
     names: tuple[str, ...], values: tuple[Any, ...], out: Any
 ) -> tuple[tuple[Array, ...], Array, Array]:
     """Inputs of one shape and type, an array to compute into, the array to return."""
+    if _are_plain(*values) and (target := _plain_output(out, *values)) is not None:
+        return values, target, target
     arrays, work, dtype = _together(names, values)
     target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
     return tuple(arrays), target, result
@@ -266,6 +322,8 @@ def rows(
     names: tuple[str, ...], values: tuple[Any, ...], axis: Any, out: Any
 ) -> tuple[tuple[Array, ...], int, Array, Array]:
     """The same with an axis, from 0 up."""
+    if _are_plain(*values) and (target := _plain_output(out, *values)) is not None:
+        return values, normalise_axis(axis, values[0].ndim), target, target
     arrays, work, dtype = _together(names, values)
     axis = normalise_axis(axis, arrays[0].ndim)
     target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
@@ -274,6 +332,8 @@ def rows(
 
 def normalise_axis(axis: Any, ndim: int) -> int:
     """The axis from 0 up; AxisError where there is none such."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis if axis >= 0 else axis + ndim
     try:
         axis = operator.index(axis)
     except TypeError:
@@ -283,12 +343,17 @@ def normalise_axis(axis: Any, ndim: int) -> int:
 
 def without_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     """The shape of what is left when an axis is summed away."""
+    if axis == len(shape) - 1:
+        return shape[:axis]
     return shape[:axis] + shape[axis + 1 :]
 
 
 def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, Array, Array]:
     """Input, axis, an array of the reduced shape to compute into, the array to return."""
-    (array,), work, dtype = _together(("x",), (x,))
+    if _are_plain(x):
+        array, work, dtype = x, x.dtype, x.dtype
+    else:
+        (array,), work, dtype = _together(("x",), (x,))
     axis = normalise_axis(axis, array.ndim)
     reduced = without_axis(array.shape, axis)
     shape = (*array.shape[:axis], 1, *array.shape[axis + 1 :]) if keepdims else reduced
@@ -301,6 +366,16 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, A
 
 def bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
     """x, the bias along its last axis, an array to compute into, the array to return."""
+    if (
+        _are_plain(x)
+        and x.ndim
+        and _are_plain(b)
+        and b.dtype == x.dtype
+        and b.shape == x.shape[-1:]
+        and out is not b
+        and (target := _plain_output(out, x, b)) is not None
+    ):
+        return x, b, target, target
     array, addend = real_array(x, "x"), real_array(b, "b")
     if array.ndim == 0:
         raise ValueError("x: expected at least one dimension, got none")
@@ -320,6 +395,22 @@ def backward_bias(
     dy: Any, y: Any, out: Any, out_bias: Any
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """dy, y, then for dz and for the bias gradient what to compute into and what to return."""
+    if (
+        _are_plain(dy, y)
+        and dy.ndim
+        and (target := _plain_output(out, dy, y)) is not None
+        and (
+            out_bias is None
+            or (
+                out_bias is not dy  # of one dimension they have the same shape
+                and out_bias is not y
+                and out_bias is not out
+                and _is_plain_output(out_bias, dy.shape[-1:], dy.dtype, dy, y, target)
+            )
+        )
+    ):
+        sums = np.empty(dy.shape[-1:], dy.dtype) if out_bias is None else out_bias
+        return dy, y, target, target, sums, sums
     names = ("dy", "y")
     (grad, value), work, dtype = _together(names, (dy, y))
     if grad.ndim == 0:
@@ -336,8 +427,8 @@ def backward_bias(
 
 def reduction(name: Any) -> int:
     """NONE, MEAN or SUM."""
-    if name == "mean":
-        return MEAN
+    if type(name) is str and name in REDUCTIONS:
+        return REDUCTIONS.index(name)
     if isinstance(name, str) and name in REDUCTIONS:
         return REDUCTIONS.index(name)
     raise ValueError(f'reduction: expected "mean", "sum" or "none", got {name!r}')
@@ -368,11 +459,14 @@ def class_loss(
     reduction_name: Any,
 ) -> Loss:
     """Checks the arguments that all cross-entropies share; class indices are in range after it."""
-    scores = real_array(scores, name)
+    if _are_plain(scores):
+        work = dtype = scores.dtype
+    else:
+        scores = real_array(scores, name)
+        dtype = scores.dtype
+        work = _work_dtype(dtype)
     code = reduction(reduction_name)
     axis = normalise_axis(axis, scores.ndim)
-    dtype = scores.dtype
-    work = _work_dtype(dtype)
     classes = scores.shape[axis]
     if weight is not None:
         weight = real_array(weight, "weight")
@@ -382,9 +476,10 @@ def class_loss(
                 f"weight: expected one number a class, shape ({classes},), got {weight.shape}"
                 f"{rows if weight.shape == without_axis(scores.shape, axis) else ''}"
             )
+        with np.errstate(over="ignore"):  # beyond the range of the type to compute in: refused next
+            weight = np.ascontiguousarray(weight, work)
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
-            raise ValueError("weight: expected finite numbers of at least 0, got others")
-        weight = np.ascontiguousarray(weight, work)
+            raise ValueError(f"weight: expected finite numbers of at least 0 in {work}, got others")
     label_smoothing = real_number(label_smoothing, "label_smoothing")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected 0 to 1, got {label_smoothing}")
@@ -408,7 +503,7 @@ def class_loss(
     if ignore_index is not None and abs(ignore_index) > np.iinfo(np.intp).max:
         ignore_index = None  # no target can be it
     return Loss(
-        _as(scores, work),
+        scores if dtype == work else _as(scores, work),
         axis,
         indices,
         probabilities,
@@ -425,6 +520,10 @@ def _class_targets(
 ) -> tuple[Array | None, Array | None]:
     """Class indices or probabilities: told by dimension and type, since with one class or one
     sample sizes say nothing."""
+    if type(targets) is np.ndarray and targets.dtype == _INDEX and targets.ndim == len(shape) - 1:
+        flags = targets.flags
+        if flags.c_contiguous and flags.aligned and targets.shape == without_axis(shape, axis):
+            return targets, None
     array = _any_array(targets, "targets")
     reduced = without_axis(shape, axis)
     if array.shape == shape:
@@ -445,7 +544,7 @@ def _class_targets(
 
 def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None:
     """IndexError for the first class index out of range."""
-    if not indices.size or (indices.min() >= 0 and indices.max() < classes):
+    if not indices.size or indices.view(np.uintp).max() < classes:  # as unsigned, -1 is the largest
         return
     bad = (indices < 0) | (indices >= classes)
     if ignore_index is not None:
@@ -477,6 +576,18 @@ def gradient_output(
     out: Any, scores: Array, dtype: np.dtype[Any], inputs: dict[str, Any]
 ) -> tuple[Array, Array]:
     """What to compute a gradient into, what to return; it may overwrite what it derives from."""
+    if dtype == scores.dtype:
+        if out is None:
+            target = np.empty_like(scores)
+            return target, target
+        for value in inputs.values():
+            if value is None or value is out or type(value) is float:
+                continue
+            if type(value) is not np.ndarray or np.may_share_memory(value, out):
+                break
+        else:
+            if _is_plain_output(out, scores.shape, dtype):
+                return out, out
     first, *others = inputs
     target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})
     for name in others:
@@ -489,6 +600,8 @@ def gradient_output(
 
 def loss_gradient(dloss: Any, shape: tuple[int, ...], code: int) -> float | Array:
     """The factor that comes from behind: a number, or with no reduction one for each row."""
+    if type(dloss) is float:
+        return dloss
     array = real_array(dloss, "dloss").astype(np.float64)
     if array.ndim == 0:
         return float(array)
@@ -510,7 +623,10 @@ class SquaredError(NamedTuple):
 
 def squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
     """Checks y and t; one dimension is one row."""
-    (outputs, targets), _, dtype = _together(("y", "t"), (y, t))
+    if _are_plain(y, t):
+        outputs, targets, dtype = y, t, y.dtype
+    else:
+        (outputs, targets), _, dtype = _together(("y", "t"), (y, t))
     code = reduction(reduction_name)
     if outputs.ndim == 0:
         raise ValueError("y: expected at least one dimension, got none")
@@ -528,8 +644,22 @@ def clip(eps: Any) -> float:
     return eps
 
 
+def _are_plain_parameters(values: tuple[Any, ...]) -> bool:
+    if not _are_plain(*values):
+        return False
+    for i, value in enumerate(values):
+        if i != 1 and not value.flags.carray:
+            return False
+        for k in range(i):
+            if np.may_share_memory(value, values[k]):
+                return False
+    return True
+
+
 def parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
     """A parameter, its gradient and its optimiser state: all but the gradient updated in place."""
+    if _are_plain_parameters(values):
+        return list(values)
     param, grad, *state = values
     everything = dict(zip(names, values, strict=True))
     for name, value in everything.items():

@@ -8,11 +8,13 @@ Results have the dtype of the input: float16, bfloat16 (both computed in float32
 Integers and bools count as float64, and of several inputs the widest decides.  float128 and complex
 numbers are refused.  Any strides will do.  ``axis`` and ``out`` may be passed by position, other options
 by name alone.  ``out`` receives the result; it must have its shape and dtype and may be exactly one of
-the inputs, but not overlap one otherwise.  NaN gives NaN.
+the inputs, but not overlap one otherwise.  NaN gives NaN, but for identity's
+derivative, which is 1 whatever x is.
 
 Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
-DLPack are read where they lie in main memory; the result is a NumPy array, which carries no gradient
-of PyTorch's.  Masked arrays and ``np.matrix`` are refused.
+DLPack are read where they lie in main memory; the result is a NumPy array.  Masked arrays and
+``np.matrix`` are refused, and PyTorch's tensors with ``requires_grad=True``, since the result would not
+belong to their graph: `ffkernels.adapters.torch` has functions that do.
 
 All raise TypeError for what is not an array of real numbers, and for an ``out`` of another type;
 ValueError for shapes that do not agree and for an ``out`` of another shape, read-only or

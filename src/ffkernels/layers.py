@@ -25,7 +25,10 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from . import _numpy
+from . import backend as _backend
 from ._arguments import Array, _any_array, _work_dtype, real_array
+from ._numpy import _nets
 from .activations import (
     bias_identity,
     bias_relu,
@@ -681,7 +684,9 @@ class IdentityWithLoss(_Loss):
         return dx
 
 
-_FUSED = {
+_Fused = dict[str, tuple[Callable[..., Any], Callable[..., Any]]]
+
+_FUSED: _Fused = {
     "relu": (bias_relu, relu_backward_bias),
     "sigmoid": (bias_sigmoid, sigmoid_backward_bias),
     "tanh": (bias_tanh, tanh_backward_bias),
@@ -824,8 +829,9 @@ class FeedForward:
         self.grads = {name: np.zeros_like(param) for name, param in self.params.items()}
 
         depth = len(self.sizes) - 1
-        kernels = [_FUSED[activation]] * (depth - 1) + [_FUSED["identity"]]
-        self._layers = [(f"W{k}", f"b{k}", *pair) for k, pair in enumerate(kernels, start=1)]
+        names = [activation] * (depth - 1) + ["identity"]
+        self._layers = [(f"W{k}", f"b{k}", name) for k, name in enumerate(names, start=1)]
+        self._own = (*self.params.values(), *self.grads.values())
         self._buffers = [_Buffer() for _ in range(depth)]
         self._scratch, self._inputs, self._t = _Buffer(), _Buffer(), _Buffer()
         self._resize(0)
@@ -849,10 +855,15 @@ class FeedForward:
         scratch = self._scratch((rows * max(hidden, default=0),), self.dtype)
         self._douts = [None, *(scratch[: rows * size].reshape(rows, size) for size in hidden)]
 
-    def _forward(self, x: Array, outputs: Iterable[Array]) -> None:
-        for (W, b, bias_activation, _), z in zip(self._layers, outputs, strict=True):
+    def _own_kernels(self) -> bool:
+        """Whether the twin runs, on the arrays that the net began with: it need not check them then."""
+        arrays = (*self.params.values(), *self.grads.values())
+        return _backend.active is _numpy and all(map(operator.is_, arrays, self._own))
+
+    def _forward(self, x: Array, outputs: Iterable[Array], fused: _Fused) -> None:
+        for (W, b, name), z in zip(self._layers, outputs, strict=True):
             np.matmul(x, self.params[W], out=z)
-            x = bias_activation(z, self.params[b], z)
+            x = fused[name][0](z, self.params[b], z)
 
     def _step(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
         """Return the loss, with its gradients in `grads`."""
@@ -860,13 +871,19 @@ class FeedForward:
         if len(batch) != self._rows:
             self._resize(len(batch))
         inputs = [_rows(batch, self.sizes[0], self.dtype, self._inputs), *self._outputs[:-1]]
-        self._forward(inputs[0], self._outputs)
+        own = self._own_kernels()
+        fused = _nets.FUSED if own else _FUSED
+        self._forward(inputs[0], self._outputs, fused)
         y = self._outputs[-1]
-        loss, dout = self._loss_with_grad(y, _targets(t, y, self._t, self._is_regression), out=y)
+        t = _targets(t, y, self._t, self._is_regression)
+        result = None
+        if own and self.loss_name == "softmax_cross_entropy":
+            result = _nets.softmax_cross_entropy_with_grad(y, t, y)
+        loss, dout = result or self._loss_with_grad(y, t, out=y)
         layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
-        for (W, b, _, backward_bias), before, after, below in reversed(layers):
+        for (W, b, name), before, after, below in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
-            dz, _ = backward_bias(dout, after, after, self.grads[b])
+            dz, _ = fused[name][1](dout, after, after, self.grads[b])
             np.matmul(before.T, dz, out=self.grads[W])
             if below is not None:
                 dout = np.matmul(dz, self.params[W].T, out=below)
@@ -882,7 +899,7 @@ class FeedForward:
         for start in range(0, len(batch), _CHUNK):
             part = slice(start, start + _CHUNK)
             chunk = _rows(batch[part], self.sizes[0], self.dtype, converted)
-            self._forward(chunk, [*(z[: len(chunk)] for z in hidden), scores[part]])
+            self._forward(chunk, [*(z[: len(chunk)] for z in hidden), scores[part]], _FUSED)
         return scores
 
     def predict(self, x: npt.ArrayLike) -> Array:

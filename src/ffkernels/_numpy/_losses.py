@@ -1,4 +1,9 @@
-"""Losses, with and without their gradients."""
+"""Losses, with and without their gradients.
+
+A class index stays an index: of the classes a row does not have, a loss needs a sum, and its gradient
+there is a multiple of the probability. Only probabilities as targets and label smoothing have a
+coefficient for every class.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import numpy as np
 
 from .. import _arguments
 from .._arguments import MEAN, NONE
-from ._activations import shifted_exp
+from ._activations import Rows, add_last, others, quiet, sums_of_squares
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -25,59 +30,231 @@ __all__ = [
 ]
 
 
-def _reduced(losses: Array, factor: float, code: int, dtype: Any, out: Array | None) -> Any:
+def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], out: Array | None) -> Any:
     """The rows' losses, or their sum in float64 times `factor`, in the compute type."""
-    value = losses.astype(dtype) if code == NONE else dtype.type(losses.sum() * factor)
+    value: Any
+    if code == NONE:
+        value = losses.reshape(shape)
+    else:
+        total = np.add.reduce(losses.astype(np.float64), None)
+        value = losses.dtype.type(float(total) * factor)
     if out is None:
-        return value if np.ndim(value) else dtype.type(value)
+        return value if np.ndim(value) else losses.dtype.type(value)
     out[...] = value
     return out
 
 
-# ---- cross-entropy from logits -------------------------------------------------------------------
+# ---- cross-entropy from logits: one class a row, none ignored, none weighted -----------------------
+#
+# What nearly every call is, without the steps that the rest needs; at 64x10 half of the time.
 
 
-def _coefficients(call: _arguments.Loss, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Weighted, smoothed targets for rows along the last axis, and which rows count."""
-    classes = shape[-1]
-    counted = np.ones(shape[:-1], bool)
-    if call.probabilities is not None:
-        t = np.moveaxis(call.probabilities, call.axis, -1)
-    else:
-        indices = np.asarray(call.indices)
+def _is_common(call: _arguments.Loss, result: Array) -> bool:
+    """Class indices alone, and an array to write to that lies row after row."""
+    return (
+        call.indices is not None
+        and call.weight is None
+        and call.ignore_index is None
+        and call.label_smoothing == 0
+        and call.axis == result.ndim - 1
+        and result.size > 0
+        and result.flags.c_contiguous
+    )
+
+
+@quiet
+def common_loss(
+    x: Array, t: Array, factor: float, code: int, grad: Array | None, out: Array | None
+) -> Any:
+    """sum of (max - x_t + log(sum of e^(x - max))); in `grad`, if there, (p - one_hot(t)) factor.
+
+    As in `Rows.exp`, all of the sum but its leading term goes into log1p; as in `_gradient`, where the
+    target leads, p - 1 is minus the sum of the other classes.
+    """
+    shape, classes = x.shape[:-1], x.shape[-1]
+    x, t = np.ascontiguousarray(x).reshape(-1, classes), t.reshape(-1)
+    e = np.empty_like(x) if grad is None else grad.reshape(-1, classes)
+    flat = e.reshape(-1)
+    rows = np.arange(0, flat.size, classes)
+    leaders, targets = rows + x.argmax(-1), rows + t
+    m = x.reshape(-1)[leaders]
+    np.subtract(x, m[:, None], out=e)
+    gap = flat[targets]
+    np.exp(e, out=e)
+    flat[leaders] = m - m  # 0; NaN without a finite maximum
+    rest = np.add.reduce(e, -1)
+    losses = np.log1p(rest)
+    losses -= gap
+    if grad is not None:
+        flat[leaders] = 1
+        scale = factor / (rest + 1)
+        np.multiply(e, scale[:, None], out=e)
+        at = flat[targets]
+        at -= factor
+        scale *= rest
+        np.negative(scale, out=at, where=leaders == targets)
+        flat[targets] = at
+    return _reduced(losses, factor, code, shape, out)
+
+
+# ---- cross-entropy from logits: every case ---------------------------------------------------------
+
+
+class _Targets:
+    """The coefficients of the classes in each row.
+
+    Every class has what `base` says, one number a class or one a row and class; the class at `at` has
+    `point` more, a number or one a row. With class indices alone `base` is None, with probabilities
+    `at` is. The rows in `ignored` do not count; the sum over rows is multiplied by `factor`.
+    """
+
+    def __init__(self, call: _arguments.Loss, rows: Rows) -> None:
+        self.base: Array | None = None
+        self.classes: Any = None
+        self.at: Any = None
+        self.point: Any = 0.0
+        self.ignored: Array | None = None
+        self.factor = 1.0
+        weight, smoothing = call.weight, call.label_smoothing
+        self.weighted = weight is not None or smoothing > 0 or call.indices is None
+        if call.probabilities is not None:
+            view = rows.view(call.probabilities)
+            self.base = view * (1 - smoothing)
+            self.base += smoothing / rows.classes
+            if weight is not None:
+                self.base *= weight
+            if call.reduction == MEAN:
+                self.factor = rows.classes / call.scores.size
+            return
+        self.classes = rows.vector(call.indices)
         if call.ignore_index is not None:
-            counted = np.not_equal(indices, call.ignore_index)
-        t = np.zeros(shape, call.scores.dtype)
-        known = np.where(counted, indices, 0)
-        if classes:
-            np.put_along_axis(t, known[..., None], 1, -1)
-    weight: Any = 1 if call.weight is None else call.weight
-    a = weight * ((1 - call.label_smoothing) * t + call.label_smoothing / max(classes, 1))
-    return a.astype(call.scores.dtype, copy=False), counted
+            ignored = self.classes == call.ignore_index
+            if ignored.any():
+                self.ignored = ignored
+                self.classes = np.where(ignored, 0, self.classes)
+        self.at = rows.at(self.classes)
+        self.point = 1 - smoothing
+        if smoothing:
+            self.base = np.full(rows.classes, smoothing / rows.classes, call.scores.dtype)
+        if weight is not None:
+            self.point = weight[self.classes] * self.point
+            if self.base is not None:
+                self.base *= weight
+        if call.reduction == MEAN:
+            self.factor = self._one_over_counted(weight)
+
+    def _one_over_counted(self, weight: Array | None) -> float:
+        """1 over the number of the rows that count, or over the weights of their classes."""
+        total = float(self.classes.size)
+        if weight is not None:
+            weights = weight[self.classes]
+            if self.ignored is not None:
+                weights[self.ignored] = 0
+            total = float(np.add.reduce(weights, None, np.float64))
+        elif self.ignored is not None:
+            total -= np.count_nonzero(self.ignored)
+        return 1 / total if total else 0.0
+
+    def total(self) -> Any:
+        """The sum of each row's coefficients."""
+        return self.point if self.base is None else add_last(self.base) + self.point
+
+    def gap(self, rows: Rows, d: Array) -> Array:
+        """The sum of a (max - x) in each row; a coefficient of 0 silences an infinite term."""
+        gap: Any = 0
+        if self.at is not None:
+            gap = -rows.get(d, self.at)
+            if self.weighted:
+                gap = np.where(np.equal(self.point, 0), 0, gap * self.point)
+        if self.base is not None:
+            terms = self.base * d
+            np.copyto(terms, 0, where=self.base == 0)
+            gap = gap - add_last(terms)
+        return gap
+
+    def others(self, chosen: Array, classes: Array) -> Array:
+        """The sum of the coefficients of all classes but one, in the chosen rows."""
+        assert self.base is not None
+        if self.base.ndim == 1:
+            rest: Any = self.base.sum(dtype=np.float64) - self.base[classes[chosen]]
+        else:
+            rest = others(self.base[chosen], classes[chosen])
+        if self.at is None:
+            return rest
+        return rest + np.where(self.classes == classes, 0, self.point)[chosen]
 
 
-def _factor(call: _arguments.Loss, rows: int, counted: Array) -> float:
-    """What the sum over rows is multiplied by: 1, or 1 over the rows or the weights that count."""
-    if call.reduction != MEAN:
-        return 1.0
-    if call.indices is None:
-        total = float(rows)
-    elif call.weight is None:
-        total = float(np.count_nonzero(counted))
+def _losses(targets: _Targets, gap: Array, rest: Array) -> Array:
+    """sum of a (max - x) + sum of a log(sum of e^(x - max)), 0 for rows that do not count."""
+    losses = np.log1p(rest)
+    if targets.weighted:
+        losses *= targets.total()
+    losses += gap
+    if targets.ignored is not None:
+        losses[targets.ignored] = 0
+    return losses
+
+
+def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any) -> None:
+    """p (sum of a) - a, times the factor, with p = e / (1 + rest), in place of e.
+
+    Where the leading class has all of a, or p near 1, the difference cancels. There it is taken the
+    other way round: what the other classes have of a, less what they have of p.
+    """
+    factor = targets.factor
+    if targets.base is None:
+        leads = rows.get(e, targets.at) == 1
+        scale = targets.point * factor / (1 + rest)
+        np.multiply(e, scale[..., None], out=e)
+        at = rows.get(e, targets.at) - targets.point * factor
+        np.negative(scale * rest, out=at, where=leads)
+        rows.put(e, targets.at, at)
     else:
-        total = float(call.weight[call.indices[counted]].sum(dtype=np.float64))
-    return 1 / total if total else 0.0
+        total = targets.total()
+        classes, sure = rows.leading(e, leaders), rest < 1
+        exact = targets.others(sure, classes) - (total * rest / (1 + rest))[sure]
+        np.multiply(e, (total * factor / (1 + rest))[..., None], out=e)
+        np.subtract(e, targets.base * factor, out=e)
+        if targets.at is not None:
+            rows.put(e, targets.at, rows.get(e, targets.at) - targets.point * factor)
+        leading = rows.at(classes)
+        at = rows.get(e, leading)
+        at[sure] = exact * factor
+        rows.put(e, leading, at)
+    if targets.ignored is not None:
+        e[targets.ignored] = 0
 
 
-def _without(a: Array, position: Array) -> Array:
-    """Sums along the last axis that leave out one position of each row."""
-    rest = a.astype(np.float64)
-    np.put_along_axis(rest, position, 0, -1)
-    return rest.sum(axis=-1, keepdims=True)
+def _from_logits(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    """The loss; in `grad`, if there, its gradient."""
+    x = call.scores
+    if grad is None and call.axis == x.ndim - 1:
+        x = np.ascontiguousarray(x)
+    if not _is_common(call, x if grad is None else grad):
+        return _any_loss(call, grad, out)
+    assert call.indices is not None
+    factor = x.shape[-1] / x.size if call.reduction == MEAN else 1.0
+    return common_loss(x, call.indices, factor, call.reduction, grad, out)
 
 
-def _softmax_cross_entropy(
-    with_grad: bool,
+@quiet
+def _any_loss(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    work = np.empty_like(call.scores) if grad is None else grad
+    shape = _arguments.without_axis(work.shape, call.axis)
+    if not work.size:
+        return _reduced(np.zeros(shape, work.dtype), 1.0, call.reduction, shape, out)
+    rows = Rows(call.axis, call.scores, work)
+    x, e = rows.views
+    targets = _Targets(call, rows)
+    m, leaders = rows.shift(x, e)
+    gap = targets.gap(rows, e)
+    rest = rows.exp(e, e, m, leaders)
+    if grad is not None:
+        _gradient(rows, targets, e, rest, leaders)
+    return _reduced(_losses(targets, gap, rest), targets.factor, call.reduction, shape, out)
+
+
+def softmax_cross_entropy(
     logits: Any,
     targets: Any,
     axis: Any,
@@ -90,42 +267,101 @@ def _softmax_cross_entropy(
     call = _arguments.class_loss(
         "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
     )
-    x = np.moveaxis(call.scores, call.axis, -1)
+    x = call.scores
+    if out is not None:
+        inputs = {"logits": logits, "targets": targets, "weight": weight}
+        shape = _arguments.without_axis(x.shape, call.axis)
+        out = _arguments.loss_output(out, shape, call.reduction, x.dtype, inputs)
+    return _from_logits(call, None, out)
+
+
+def softmax_cross_entropy_with_grad(
+    logits: Any,
+    targets: Any,
+    axis: Any,
+    weight: Any,
+    ignore_index: Any,
+    label_smoothing: Any,
+    reduction: Any,
+    out: Any,
+) -> Any:
+    call = _arguments.class_loss(
+        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
+    )
     inputs = {"logits": logits, "targets": targets, "weight": weight}
-    if with_grad:
-        work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-        out = None
+    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
+    loss = _from_logits(call, work, None)
+    return loss, _arguments.deliver(work, result, out)
+
+
+@quiet
+def _common_backward(call: _arguments.Loss, behind: Any, work: Array) -> None:
+    """(p - one_hot(t)) factor; where p_t > 1/2, minus the sum of the other classes for p_t - 1."""
+    assert call.indices is not None
+    classes = work.shape[-1]
+    p, t = np.ascontiguousarray(call.scores).reshape(-1, classes), call.indices.reshape(-1)
+    dx = work.reshape(-1, classes)
+    targets = np.arange(0, p.size, classes)
+    targets += t
+    factor = behind / len(t) if call.reduction == MEAN else behind
+    at = p.reshape(-1)[targets]
+    (sure,) = (at > 0.5).nonzero()
+    at -= 1
+    if sure.size:
+        at[sure] = -others(p[sure], t[sure])
+    if isinstance(factor, np.ndarray):
+        factor = factor.reshape(-1).astype(p.dtype)
+        at *= factor
+        np.multiply(p, factor[:, None], out=dx)
     else:
-        out = _arguments.loss_output(out, x.shape[:-1], call.reduction, x.dtype, inputs)
-    with np.errstate(all="ignore"):
-        a, counted = _coefficients(call, x.shape)
-        factor = _factor(call, counted.size, counted)
-        m, e, rest = shifted_exp(x)
-        total = a.sum(axis=-1, keepdims=True, dtype=np.float64)
-        gap = np.where(a == 0, 0, a * (m - x)).sum(axis=-1, dtype=np.float64)
-        spread = total * np.log1p(rest)
-        losses = gap + np.where((total == 0) & ~np.isnan(rest), 0, spread)[..., 0]
-        losses = np.where(counted, losses, 0)
-        if not with_grad:
-            return _reduced(losses, factor, call.reduction, x.dtype, out)
-        dx = e * (total / (1 + rest)) - a
-        # At a leader without rivals, p - t as the difference of what the others hold.
-        if x.shape[-1]:
-            leader = (x == m).argmax(axis=-1)[..., None]
-            exact = _without(a, leader) - total * rest / (1 + rest)
-            value = np.where(rest < 1, exact, np.take_along_axis(dx, leader, -1))
-            np.put_along_axis(dx, leader, value, -1)
-        dx = np.where(counted[..., None], dx * factor, 0)
-        work[...] = np.moveaxis(dx, -1, call.axis)
-    return _reduced(losses, factor, call.reduction, x.dtype, None), _arguments.deliver(work, result, out)
+        at *= factor
+        np.multiply(p, factor, out=dx)
+    dx.reshape(-1)[targets] = at
 
 
-def softmax_cross_entropy(*arguments: Any) -> Any:
-    return _softmax_cross_entropy(False, *arguments)
+@quiet
+def _any_backward(call: _arguments.Loss, behind: float | Array, work: Array) -> None:
+    """(p (sum of a) - a) times the factors, in `work`.
 
-
-def softmax_cross_entropy_with_grad(*arguments: Any) -> Any:
-    return _softmax_cross_entropy(True, *arguments)
+    Where p is near 1 and a has most there, the difference cancels: with more than a half it is taken
+    the other way round, as in `_gradient`.
+    """
+    if not work.size:
+        return
+    rows = Rows(call.axis, call.scores, work)
+    p, dx = rows.views
+    targets = _Targets(call, rows)
+    factor: Any = targets.factor * behind
+    if isinstance(behind, np.ndarray):
+        factor = rows.vector(factor).astype(p.dtype)
+    if targets.base is None:
+        scale = np.broadcast_to(np.asarray(targets.point * factor, p.dtype), targets.classes.shape)
+        at = rows.get(p, targets.at)
+        sure = at > 0.5
+        at = (at - 1) * scale
+        if sure.any():
+            at[sure] = -scale[sure] * others(p[sure], targets.classes[sure])
+        np.multiply(p, scale[..., None], out=dx)
+        rows.put(dx, targets.at, at)
+    else:
+        total = targets.total()
+        classes = p.argmax(-1)
+        if np.isnan(rows.get(p, rows.at(classes))).any():
+            classes = np.where(np.isnan(p), -np.inf, p).argmax(-1)
+        leading = rows.at(classes)
+        sure = rows.get(p, leading) > 0.5
+        total_sure = np.broadcast_to(total, sure.shape)[sure]
+        exact = targets.others(sure, classes) - total_sure * others(p[sure], classes[sure])
+        np.multiply(p, np.asarray(total)[..., None], out=dx)
+        np.subtract(dx, targets.base, out=dx)
+        if targets.at is not None:
+            rows.put(dx, targets.at, rows.get(dx, targets.at) - targets.point)
+        at = rows.get(dx, leading)
+        at[sure] = exact
+        rows.put(dx, leading, at)
+        np.multiply(dx, np.asarray(factor, p.dtype)[..., None], out=dx)
+    if targets.ignored is not None:
+        dx[targets.ignored] = 0
 
 
 def softmax_cross_entropy_backward(
@@ -142,120 +378,156 @@ def softmax_cross_entropy_backward(
     call = _arguments.class_loss(
         "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction
     )
-    p = np.moveaxis(call.scores, call.axis, -1)
-    behind = _arguments.loss_gradient(dloss, p.shape[:-1], call.reduction)
+    shape = _arguments.without_axis(call.scores.shape, call.axis)
+    behind = _arguments.loss_gradient(dloss, shape, call.reduction)
     inputs = {"probs": probs, "targets": targets, "weight": weight, "dloss": dloss}
     work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-    with np.errstate(all="ignore"):
-        a, counted = _coefficients(call, p.shape)
-        factor = np.asarray(_factor(call, counted.size, counted) * behind)[..., None]
-        total = a.sum(axis=-1, keepdims=True, dtype=np.float64)
-        dx = p * total - a
-        if p.shape[-1]:
-            # Where p - t may cancel: at the target, or with more than one at the leader.
-            if call.indices is not None and not call.label_smoothing:
-                leader = np.where(counted, call.indices, 0)[..., None]
-            else:
-                leader = np.where(np.isnan(p), -np.inf, p).argmax(axis=-1)[..., None]
-            exact = _without(a, leader) - total * _without(p, leader)
-            value = np.where(
-                np.take_along_axis(p, leader, -1) > 0.5, exact, np.take_along_axis(dx, leader, -1)
-            )
-            np.put_along_axis(dx, leader, value, -1)
-        work[...] = np.moveaxis(np.where(counted[..., None], dx * factor, 0), -1, call.axis)
+    common = _is_common(call, work)
+    (_common_backward if common else _any_backward)(call, behind, work)
     return _arguments.deliver(work, result, out)
 
 
 # ---- cross-entropy from probabilities --------------------------------------------------------------
 
 
-def _cross_entropy_call(
-    p: Any, t: Any, axis: Any, eps: Any, reduction: Any
-) -> tuple[_arguments.Loss, Array, Array, Array, float]:
-    """The call, clipped probabilities, coefficients, which terms are 0 and what to multiply by."""
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
-    q = np.moveaxis(call.scores, call.axis, -1)
-    a, counted = _coefficients(call, q.shape)
-    q = np.where(q < eps, q.dtype.type(eps), q)
-    # Class indices say nothing of the other classes; a probability of 0 does not silence a NaN.
-    absent = (a == 0) & (~np.isnan(q) if call.indices is None else True)
-    return call, q, a, absent, _factor(call, counted.size, counted)
+@quiet
+def _cross_entropy(
+    call: _arguments.Loss,
+    eps: float,
+    behind: float | Array,
+    work: Array | None,
+    with_loss: bool,
+    out: Array | None,
+) -> Any:
+    """The loss, -sum of t log q with q = max(p, eps), if wanted; in `work`, if there, its gradient
+    -t/q times the factor of the mean and what comes from behind.
 
-
-def _cross_entropy_losses(q: Array, a: Array, absent: Array) -> Array:
-    return -np.where(absent, 0, a * np.log(q.astype(np.float64))).sum(axis=-1)
-
-
-def _cross_entropy_grad(q: Array, a: Array, absent: Array, factor: Any) -> Array:
-    return np.where(absent, 0, -factor * (a / q))
+    Class indices say nothing of the other classes; a probability of 0 silences an infinite term but
+    not a NaN.
+    """
+    scores = call.scores
+    shape = _arguments.without_axis(scores.shape, call.axis)
+    if not scores.size:
+        return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
+    rows = Rows(call.axis, scores, scores if work is None else work)
+    p, dp = rows.views
+    factor = rows.classes / scores.size if call.reduction == MEAN else 1.0
+    scale: Any = -factor * behind
+    if isinstance(behind, np.ndarray):
+        scale = rows.vector(scale).astype(p.dtype)
+    losses = None
+    if call.indices is not None:
+        at = rows.at(rows.vector(call.indices))
+        q = np.maximum(rows.get(p, at), eps)
+        if work is not None:
+            dp.fill(0)
+            rows.put(dp, at, scale / q)
+        if with_loss:
+            losses = -np.log(q)
+    else:
+        assert call.probabilities is not None
+        t = rows.view(call.probabilities)
+        q = np.maximum(p, eps)
+        absent = (t == 0) & ~np.isnan(q)
+        if with_loss:
+            terms = t * np.log(q)
+            np.copyto(terms, 0, where=absent)
+            losses = -add_last(terms)
+        if work is not None:
+            np.divide(t, q, out=q)
+            np.multiply(q, np.asarray(scale, q.dtype)[..., None], out=q)
+            np.copyto(q, 0, where=absent)
+            np.copyto(dp, q)
+    return None if losses is None else _reduced(losses, factor, call.reduction, shape, out)
 
 
 def cross_entropy(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
-    with np.errstate(all="ignore"):
-        call, q, a, absent, factor = _cross_entropy_call(p, t, axis, eps, reduction)
+    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    eps = _arguments.clip(eps)
+    if out is not None:
+        shape = _arguments.without_axis(call.scores.shape, call.axis)
         inputs = {"p": p, "t": t}
-        out = _arguments.loss_output(out, q.shape[:-1], call.reduction, q.dtype, inputs)
-        return _reduced(_cross_entropy_losses(q, a, absent), factor, call.reduction, q.dtype, out)
+        out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, inputs)
+    return _cross_entropy(call, eps, 1.0, None, with_loss=True, out=out)
 
 
 def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
-    with np.errstate(all="ignore"):
-        call, q, a, absent, factor = _cross_entropy_call(p, t, axis, eps, reduction)
-        work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
-        loss = _reduced(_cross_entropy_losses(q, a, absent), factor, call.reduction, q.dtype, None)
-        work[...] = np.moveaxis(_cross_entropy_grad(q, a, absent, factor), -1, call.axis)
+    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    eps = _arguments.clip(eps)
+    work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
+    loss = _cross_entropy(call, eps, 1.0, work, with_loss=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
 
 def cross_entropy_backward(
     p: Any, t: Any, dloss: Any, axis: Any, eps: Any, reduction: Any, out: Any
 ) -> Any:
-    with np.errstate(all="ignore"):
-        call, q, a, absent, factor = _cross_entropy_call(p, t, axis, eps, reduction)
-        behind = _arguments.loss_gradient(dloss, q.shape[:-1], call.reduction)
-        inputs = {"p": p, "t": t, "dloss": dloss}
-        work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
-        scale = np.asarray(factor * behind)[..., None]
-        work[...] = np.moveaxis(_cross_entropy_grad(q, a, absent, scale), -1, call.axis)
+    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    eps = _arguments.clip(eps)
+    shape = _arguments.without_axis(call.scores.shape, call.axis)
+    behind = _arguments.loss_gradient(dloss, shape, call.reduction)
+    inputs = {"p": p, "t": t, "dloss": dloss}
+    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
+    _cross_entropy(call, eps, behind, work, with_loss=False, out=None)
     return _arguments.deliver(work, result, out)
 
 
 # ---- squared error -----------------------------------------------------------------------------------
 
+def _sums(difference: Array, rows: int) -> Array:
+    sums = sums_of_squares(difference, rows)
+    if np.isinf(sums).any():  # perhaps only in float32
+        sums = np.square(difference.reshape(rows, -1), dtype=np.float64).sum(-1)
+    return sums
 
-def _rows_factor(code: int, rows: int) -> float:
-    return 1 / rows if code == MEAN and rows else 1.0
+
+def _rows_of(call: _arguments.SquaredError) -> int:
+    return call.loss_shape[0] if call.loss_shape else 1
 
 
-def _squared_error(y: Any, t: Any, reduction: Any, out: Any, with_grad: bool) -> Any:
-    call = _arguments.squared_error(y, t, reduction)
-    dtype = call.y.dtype
-    inputs = {"y": y, "t": t}
-    if with_grad:
-        work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
-        out = None
+def _scale(call: _arguments.SquaredError) -> float:
+    """1 over the rows for their mean, else 1."""
+    return 1 / (_rows_of(call) or 1) if call.reduction == MEAN else 1.0
+
+
+@quiet
+def _squared_error(call: _arguments.SquaredError, difference: Array, out: Array | None) -> Any:
+    """Half the sum of the squares of y - t, which is left in `difference`."""
+    np.subtract(call.y, call.t, out=difference)
+    dtype = difference.dtype
+    value: Any
+    if call.reduction == NONE:
+        losses = 0.5 * _sums(difference, _rows_of(call))
+        value = losses.astype(dtype, copy=False).reshape(call.loss_shape)
     else:
-        out = _arguments.loss_output(out, call.loss_shape, call.reduction, dtype, inputs)
-    rows = call.loss_shape[0] if call.loss_shape else 1
-    factor = _rows_factor(call.reduction, rows)
-    with np.errstate(all="ignore"):
-        difference = call.y - call.t
-        features = tuple(range(len(call.loss_shape), call.y.ndim))
-        losses = 0.5 * (difference.astype(np.float64) ** 2).sum(axis=features)
-        loss = _reduced(losses, factor, call.reduction, dtype, out)
-        if not with_grad:
-            return loss
-        work[...] = difference * factor
-    return loss, _arguments.deliver(work, result, out)
+        total = float(_sums(difference, 1)[0])
+        value = dtype.type(0.5 * total * _scale(call))
+    if out is None:
+        return value if np.ndim(value) else dtype.type(value)
+    out[...] = value
+    return out
 
 
 def sum_squared_error(y: Any, t: Any, reduction: Any, out: Any) -> Any:
-    return _squared_error(y, t, reduction, out, with_grad=False)
+    call = _arguments.squared_error(y, t, reduction)
+    if out is not None:
+        inputs = {"y": y, "t": t}
+        out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, inputs)
+    return _squared_error(call, np.empty(call.y.shape, call.y.dtype), out)
 
 
 def sum_squared_error_with_grad(y: Any, t: Any, reduction: Any, out: Any) -> Any:
-    return _squared_error(y, t, reduction, out, with_grad=True)
+    call = _arguments.squared_error(y, t, reduction)
+    work, result = _arguments.gradient_output(out, call.y, call.dtype, {"y": y, "t": t})
+    difference = work if work.flags.c_contiguous else np.empty(work.shape, work.dtype)
+    loss = _squared_error(call, difference, None)
+    _times(difference, _scale(call), work)
+    return loss, _arguments.deliver(work, result, out)
+
+
+@quiet
+def _times(difference: Array, scale: Any, work: Array) -> None:
+    np.multiply(difference, scale, out=work)
 
 
 def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: Any) -> Any:
@@ -263,9 +535,14 @@ def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: 
     behind = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
     inputs = {"y": y, "t": t, "dloss": dloss}
     work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
-    rows = call.loss_shape[0] if call.loss_shape else 1
-    scale = np.asarray(_rows_factor(call.reduction, rows) * behind)
-    with np.errstate(all="ignore"):
-        difference = call.y - call.t
-        work[...] = difference * scale.reshape(scale.shape + (1,) * (difference.ndim - scale.ndim))
+    scale: Any = _scale(call) * behind
+    if isinstance(scale, np.ndarray):
+        scale = scale.astype(work.dtype).reshape(scale.shape + (1,) * (work.ndim - scale.ndim))
+    _difference(call, work)
+    _times(work, scale, work)
     return _arguments.deliver(work, result, out)
+
+
+@quiet
+def _difference(call: _arguments.SquaredError, difference: Array) -> None:
+    np.subtract(call.y, call.t, out=difference)
