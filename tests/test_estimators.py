@@ -1,6 +1,8 @@
 """The estimators by scikit-learn's own checks, and what they are made of."""
 
 import doctest
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -11,6 +13,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 from ffkernels import estimators  # noqa: E402
 from ffkernels.estimators import FeedForwardClassifier, FeedForwardRegressor  # noqa: E402
+
+
+def test_without_scikit_learn_the_extra_is_named():
+    code = "import sys; sys.modules['sklearn'] = None\nimport ffkernels.estimators"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "ffkernels.estimators needs sklearn, which is not installed" in run.stderr.splitlines()[-1]
+    assert run.stderr.endswith("pip install 'ffkernels[sklearn]'\n")
 
 
 def test_examples():

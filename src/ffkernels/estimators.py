@@ -10,18 +10,23 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._arguments import Array
 from ._training import LEARNING_RATES, MOMENTUM, Best, epoch
+from .adapters._extras import missing
 from .inputs import InputLayer
 from .layers import FeedForward
 from .optimizers import SGD, Adam
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.model_selection import train_test_split
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import check_random_state, compute_class_weight
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise missing(error, "sklearn", "ffkernels.estimators") from None
 
 __all__ = ["FeedForwardClassifier", "FeedForwardRegressor"]
 
