@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -103,6 +105,18 @@ def test_saved_models_come_back(model, regression, tmp_path):
         assert again.columns == one.columns
         np.testing.assert_array_equal(again.predict(table), one.predict(table))
         np.testing.assert_array_equal(again.outputs(table), one.outputs(table))
+
+
+def test_a_saved_model_needs_numpy_alone(model, tmp_path):
+    model.save(tmp_path / "net.npz")
+    code = (
+        "import sys\nfor name in ('pandas', 'sklearn', 'matplotlib', 'pyarrow'): sys.modules[name] = None\n"
+        "from ffkernels.tables import TableNet\n"
+        "print(*TableNet.load(sys.argv[1]).predict([[1.5, 'red', 1067], [None, 'blue', None]]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "net.npz")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == model.predict([[1.5, "red", 1067], [None, "blue", None]]).tolist()
 
 
 def test_a_net_of_raw_columns_is_not_taken_for_one_of_its_inputs(model, tmp_path):
@@ -233,9 +247,7 @@ def test_foreign_tables_give_words(regression, tmp_path, change):
     arrays, table = table_of(tmp_path / "net.npz")
     arrays[f"extras/{TABLE}"] = np.array(json.dumps(change(table)))
     np.savez(tmp_path / "net.npz", **arrays)
-    with pytest.raises(
-        ValueError, match="path: expected a file that train --save or"
-    ):
+    with pytest.raises(ValueError, match="path: expected a file that train --save or"):
         TableNet.load(tmp_path / "net.npz")
 
 

@@ -79,6 +79,7 @@ def test_digits_are_learnt(run, tmp_path):
         "textbook NumPy",
     ):
         assert words in out
+    assert "--keep" not in out  # goes with --csv
     pictures(tmp_path / "ffkernels-run", "curves.png", "confusion.png", "mistakes.png")
 
 
@@ -386,6 +387,7 @@ def test_what_is_left_out_has_its_true_reason_and_can_be_overruled(run):
         ("--drop a --drop b", "no column is left to learn from"),
         ("--class-weight some", "invalid choice: 'some'"),
         ("--threads 0", "expected a number from 1 up, got 0"),
+        ("--threads 99999", "--threads: expected an integer from 1 to 1024"),
         ("--hidden 8,0", "expected a number from 1 up, got 0"),
         ("--save .", "Is a directory"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -50,12 +49,15 @@ def run(options: argparse.Namespace) -> None:
         raise CommandError("--target, --task, --keep and --drop go with --csv")
     _prepare_paths(options.output, options.save)
     if options.threads:
-        set_num_threads(options.threads)
+        try:
+            set_num_threads(options.threads)
+        except ValueError as error:
+            raise CommandError(str(error).replace("n:", "--threads:", 1)) from None
     table, target = _read(options)
     if options.class_weight and target.classes is None:
         raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
     split = _split(target, options.test_size, options.seed)
-    columns = _choose_inputs(table, target, split.training, options.keep)
+    columns = _choose_inputs(options, table, target, split.training)
     model = _untrained(options, columns, table, target, split.training)
     training, validation, test = (
         Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part])) for part in split
@@ -207,7 +209,7 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
 
 
 def _choose_inputs(
-    table: pd.DataFrame, target: Target, training: Positions, keep: Collection[str]
+    options: argparse.Namespace, table: pd.DataFrame, target: Target, training: Positions
 ) -> list[Column]:
     """Return the columns that a net can learn from, of all that the table has."""
     suspects: list[str] = []
@@ -216,7 +218,7 @@ def _choose_inputs(
     # All rows, in their order: identifiers show in it.
     for finding in inspect(table, target.values) if len(table.columns) else ():
         name, reason = finding.name, finding.reason
-        if name in keep:
+        if name in options.keep:
             continue
         if reason == "nominal codes":
             nominal.append(name)
@@ -228,7 +230,9 @@ def _choose_inputs(
         else:
             # An error, or the very thing to learn from: the user knows.
             remarks.append(f"mind {finding}")
-    columns, more = tables.choose_columns(table.iloc[training].drop(columns=suspects), nominal, keep)
+    columns, more = tables.choose_columns(
+        table.iloc[training].drop(columns=suspects), nominal, options.keep
+    )
     remarks += more
     if not columns:
         raise CommandError(
@@ -237,7 +241,7 @@ def _choose_inputs(
         )
     if len(remarks) > _MOST_REMARKS:
         remarks[_MOST_REMARKS:] = [f"and {len(remarks) - _MOST_REMARKS} more remarks of the kind"]
-    if remarks:
+    if remarks and options.csv:
         remarks.append("(--keep COLUMN takes one as it is, --drop COLUMN leaves one out)")
     count = sum(len(column.inputs) for column in columns)
     _say("Inputs", f"{count}, from {len(columns)} of {table.shape[1]} columns", *remarks)
