@@ -173,8 +173,9 @@ def test_dates_are_seconds_in_every_unit_and_nat_is_missing():
 def test_complex_numbers_are_refused(x):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(TypeError, match=r"x.*: expected real numbers, got .*complex"):
-            InputLayer().fit(x)
+        for function in (InputLayer().fit, inspect):
+            with pytest.raises(TypeError, match=r"x.*: expected real numbers, got .*complex"):
+                function(x)
 
 
 def test_state_keeps_what_the_layer_was_told():

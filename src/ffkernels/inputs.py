@@ -591,7 +591,7 @@ def _inspected(x: Any) -> tuple[list[_Inspected], list[str] | None]:
         try:
             numbers = _joined([_numbers(column, _at("x", name))])
         except TypeError:
-            if column.values.dtype.kind == "c":
+            if any(isinstance(item, complex) for item in column.values.tolist()):
                 raise
             texts, codes = _codes(column.values)
             columns.append(_Inspected(codes, 0.0, texts))
