@@ -34,7 +34,8 @@ def jax_pair(x, t):
     from ffkernels.adapters.jax import softmax_cross_entropy
 
     def from_logits(x, t):
-        return -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], 1).mean()
+        # The fastest of the forms that were tried: see `ffkernels._cli.peers.jax`.
+        return (jax.nn.logsumexp(x, 1) - jnp.take_along_axis(x, t[:, None], 1)[:, 0]).mean()
 
     def copied(x, t):
         return ffkernels.softmax_cross_entropy_with_grad(np.asarray(x), np.asarray(t))

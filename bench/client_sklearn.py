@@ -33,6 +33,11 @@ def nets():
 
     return {
         "digits, relu 100": digits(epochs=30),
+        "digits, relu 32, batches of 32": digits(sizes=(32,), batch_size=32),
+        "digits, relu 256-256": digits(sizes=(256, 256)),
+        "digits, relu 100, float32": digits(dtype=np.float32, epochs=30),
+        "digits, relu 32, batches of 32, float32": digits("relu", (32,), np.float32, batch_size=32),
+        "digits, relu 256-256, float32": digits("relu", (256, 256), np.float32),
         "digits, tanh 512-512": digits("tanh", WIDE),
         "digits, logistic 512-512": digits("logistic", WIDE),
         "digits, relu 512-512": digits("relu", WIDE),
@@ -43,6 +48,7 @@ def nets():
         "digits, identity 100, SGD": digits("identity", solver="sgd", epochs=30),
         "digits, relu 100, batches of 16": digits(batch_size=16, epochs=3),
         "digits, relu 100, weighted": digits(epochs=30, weighted=True),
+        "digits, relu 100, early stopping": digits(epochs=30, early_stopping=True),
         "diabetes, relu 100": regression(),
         "diabetes, tanh 256, float32": regression("tanh", (256,), np.float32),
         "diabetes, relu 100, float32 and float64": regression("relu", (100,), np.float32, np.float64),

@@ -6,17 +6,22 @@ with another: ``pytest bench/ --benchmark-autosave``, then the same with ``--ben
 """
 
 import os
+import tempfile
 
 import pytest
 
 import ffkernels
 from ffkernels._cli import cases, peers
 
-FOUND = peers.installed(list(peers.PEERS))
+WANTED = peers.default(quick=True)
+FOUND = [name for name in WANTED if name not in peers.lacking(WANTED)]
 
 
 def pytest_configure():
-    os.environ.update(peers.environment(ffkernels.get_num_threads()))
+    environment = peers.environment(
+        ffkernels.get_num_threads(), ffkernels.get_backend(), tempfile.gettempdir()
+    )
+    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")
@@ -52,5 +57,5 @@ def selected(steps):
     return [
         pytest.param(case, id=case.name.replace(" ", "-"))
         for case in cases.cases(None, quick=True, threads=1)
-        if (case.group == "steps") == steps
+        if case.trains == steps
     ]

@@ -192,14 +192,23 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "bench",
-        help="time every function beside NumPy, PyTorch, JAX and SciPy",
-        description="""Time every function and a training step in alternating rounds with NumPy,
-        PyTorch, JAX and SciPy, as far as they are installed, and with the roofline: a copy or a sum
-        of arrays of the same bytes. Close other programs first.""",
+        help="time every function beside NumPy, PyTorch, JAX, Numba and others",
+        description="""Time every function, training steps and epochs in alternating rounds with other
+        libraries, as far as they are installed, each in its fastest form, and with the roofline: a
+        copy or a sum of arrays of the same bytes. Prints how many times as long they take.
+        FFKERNELS_ISA chooses the instruction set; avx2 keeps the others to it too. Close other
+        programs first.""",
     )
     command.set_defaults(run=_bench, extra="bench")
     add = command.add_argument
-    add("--peers", type=_names, metavar="NAMES", help="out of numpy,torch,jax,scipy (default: all)")
+    add(
+        "--peers",
+        type=_names,
+        metavar="NAMES",
+        help="out of textbook (NumPy as books print it), numpy (its best plain form), torch, "
+        "torch-compile, jax, scipy, numba, tensorflow, sklearn (default: all)",
+    )
+    add("--backend", choices=["compiled", "numpy"], help="of ours (default: what would run)")
     add(
         "--threads",
         type=_counts,
@@ -217,7 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="cases whose name has this in it; * and ? stand for anything: sigmoid*100000",
     )
-    add("--quick", action="store_true", help="fewer sizes and rounds")
+    add(
+        "--quick",
+        action="store_true",
+        help="fewer sizes and rounds, no epochs, and no torch-compile unless it is named",
+    )
+    add("--goals", action="store_true", help="also show what the project holds itself to")
     return parser
 
 

@@ -13,9 +13,11 @@ They need more than NumPy: the extra ``train``.
 ``bench`` runs through these:
 
 - `cases`: what is measured, drawn from the table of operations, and what nothing can be faster than;
-- `peers`: how NumPy, PyTorch, JAX and SciPy spell each operation;
+- `peers`: how each library spells each operation, in which form it is fastest, a module a library;
+  NumPy's are `textbook`, as books print them, and `plain`, its best;
 - `rounds`: contenders in turns, and the clock;
-- `report`, `markdown` and `chart`: what was wanted and what came, as tables and as a picture.
+- `report`, `markdown` and `chart`: what came, as tables and as a picture;
+- `goals`: what the project holds itself to.
 
 They need the extra ``bench``, and measure those peers that are installed.
 """

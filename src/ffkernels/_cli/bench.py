@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 import ffkernels
 
-from . import CommandError, cases, peers, report
+from . import CommandError, cases, goals, peers, report
 from .rounds import DEFAULT, QUICK, measure, medians
 
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    wanted = list(peers.PEERS) if options.peers is None else options.peers
+    wanted = options.peers or peers.default(options.quick)
     unknown = [name for name in wanted if name not in peers.PEERS]
     if unknown:
         raise CommandError(f"--peers: expected names out of {', '.join(peers.PEERS)}, got {unknown[0]}")
@@ -33,28 +33,44 @@ def run(options: argparse.Namespace) -> None:
             options.save.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CommandError(f"{options.save}: {error.strerror or error}") from None
-    found = peers.installed(wanted)
-    missing = [name for name in wanted if name not in found]
-    for name in missing:
-        print(f"{name} is not installed: left out", file=sys.stderr)
+    lacking = peers.lacking(wanted)
+    for name, why in lacking.items():
+        print(f"{peers.PEERS[name].title} {why}: left out", file=sys.stderr)
+    found = [name for name in wanted if name not in lacking]
+    backend = options.backend or ffkernels.get_backend()
+    try:
+        with ffkernels.use_backend(backend):
+            machine = _machine()
+    except ImportError as error:
+        raise CommandError(f"--backend: {error}") from None
     threads = options.threads or sorted({1, ffkernels.get_num_threads()})
     measured: dict[str, Any] = {
-        "machine": _machine(),
-        "peers": found,
-        "not installed": missing,
+        "machine": machine,
+        "peers": {name: peers.PEERS[name].version() for name in found},
+        "lacking": lacking,
         "threads": threads,
         "results": [],
         "memory of a training step": {},
     }
-    for count in threads:
-        part = _in_a_process_of_its_own(options, list(found), count)
-        measured["results"] += part["results"]
-        measured["memory of a training step"] |= part["memory of a training step"]
-    measured["wanted"] = report.judge(measured)
-    print(report.markdown(measured))
+    with tempfile.TemporaryDirectory() as folder:
+        for count in threads:
+            part = _in_a_process_of_its_own(options, found, backend, count, Path(folder))
+            measured["results"] += part["results"]
+            measured["memory of a training step"] |= part["memory of a training step"]
+    _add_gain(measured["results"])
+    measured["wanted"] = goals.judge(measured)
+    print(report.text(measured, everything=options.only is not None, goals=options.goals))
     if options.save:
-        for path in report.save(measured, options.save):
+        for path in report.save(measured, options.save, goals=options.goals):
             print(path)
+
+
+def _add_gain(results: list[dict[str, Any]]) -> None:
+    """Add how many times as long as each result ours on one thread took, by the figures themselves."""
+    alone = {result["case"]: result["us a call"] for result in results if result["threads"] == 1}
+    for result in results:
+        one = alone.get(result["case"]) if result["threads"] > 1 else None
+        result["gain over one thread"] = one and one / result["us a call"]
 
 
 def _machine() -> dict[str, Any]:
@@ -76,16 +92,18 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _in_a_process_of_its_own(options: argparse.Namespace, names: list[str], threads: int) -> Any:
+def _in_a_process_of_its_own(
+    options: argparse.Namespace, names: list[str], backend: str, threads: int, folder: Path
+) -> Any:
     """Measure with so many threads; some peers learn their number only when they start."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "results.json")
-        asked = {"only": options.only, "quick": options.quick, "peers": names, "threads": threads}
-        command = [sys.executable, "-m", __name__, json.dumps(asked), str(path)]
-        code = subprocess.run(command, env=peers.environment(threads), check=False).returncode
-        if code:
-            raise CommandError(f"the measurement with {threads} thread(s) ended with code {code}")
-        return json.loads(path.read_text())
+    path = folder / "results.json"
+    asked = {"only": options.only, "quick": options.quick, "names": names, "threads": threads}
+    command = [sys.executable, "-m", __name__, json.dumps(asked), str(path)]
+    environment = peers.environment(threads, backend, str(folder))
+    code = subprocess.run(command, env=environment, check=False).returncode
+    if code:
+        raise CommandError(f"the measurement with {threads} thread(s) ended with code {code}")
+    return json.loads(path.read_text())
 
 
 def _measure(only: str | None, quick: bool, names: list[str], threads: int) -> dict[str, Any]:
@@ -107,15 +125,12 @@ def _measure(only: str | None, quick: bool, names: list[str], threads: int) -> d
 def _result(
     case: cases.Case, loaded: dict[str, peers.Peer], threads: int, quick: bool
 ) -> dict[str, Any]:
-    before = {cases.OURS: lambda: ffkernels.set_num_threads(threads)}
-    before[cases.ONE_THREAD] = lambda: ffkernels.set_num_threads(1)
     with case.limits(threads):
         turns = measure(
             case.contenders(loaded, threads),
             QUICK if quick else DEFAULT,
             threads=threads,
-            pause=case.pause if threads > 1 else 0.0,
-            before=before,
+            pause=case.pause,
         )
     seconds = medians(turns)
     rooflines = [seconds.pop(name) for name in list(seconds) if name.startswith(cases.ROOFLINE)]
@@ -123,6 +138,7 @@ def _result(
     return {
         "case": case.name,
         "operation": case.operation,
+        "size": case.size,
         "group": case.group,
         "shape": case.shape,
         "dtype": case.dtype,
@@ -138,9 +154,5 @@ def _result(
 
 
 if __name__ == "__main__":
-    arguments = json.loads(sys.argv[1])
-    Path(sys.argv[2]).write_text(
-        json.dumps(
-            _measure(arguments["only"], arguments["quick"], arguments["peers"], arguments["threads"])
-        )
-    )
+    asked = json.loads(sys.argv[1])
+    Path(sys.argv[2]).write_text(json.dumps(_measure(**asked)))

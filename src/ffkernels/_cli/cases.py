@@ -1,4 +1,4 @@
-"""What is measured: the operations of the table, and a training step, as contenders by name."""
+"""What is measured: the operations of the table, training steps, epochs, as contenders by name."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ import ffkernels
 
 from .._operations import OPERATIONS, UPDATE_NUMBERS, Operation
 from ..layers import FeedForward
-from ..optimizers import SGD
+from ..optimizers import SGD, Adam
 from .peers import LEARNING_RATE, Peer
-from .rounds import Call
+from .peers.base import in_batches
+from .rounds import PAUSE, Call
 
 Array = npt.NDArray[Any]
 Contenders = dict[str, Call]
 
-#: Ourselves, on one thread where others may use more, and what nothing can be faster than.
-OURS, ONE_THREAD, ROOFLINE = "ffkernels", "ffkernels, 1 thread", "roofline"
+#: Ourselves, and what nothing can be faster than.
+OURS, ROOFLINE = "ffkernels", "roofline"
 #: The same function along the last axis of a C-ordered array with rows of the same number and length.
 CONTIGUOUS = "contiguous"
 
@@ -40,10 +41,12 @@ _CROSS_ENTROPY_SHAPES = (
     (64, 10), (1000, 2), (1000, 32), (512, 1000), (64, 50257), (512, 32000),
 )  # fmt: skip
 _BATCHES = (16, 100, 1024)
+_EPOCH_BATCHES = (16, 100, 512)
+_EPOCH_ROWS = 20000
 NET = (784, 256, 256, 10)
 
 # What the quick run leaves out takes the most time and tells the least about the rest.
-_QUICK_SIZES = (10, 1000, 10**5)
+_QUICK_SIZES = (1000, 10**5)
 _QUICK_SHAPES = ((64, 10), (512, 1000))
 _QUICK_BATCHES = (100,)
 
@@ -66,7 +69,7 @@ class Case:
     """Something to measure; `contenders` makes its arrays and the calls on them."""
 
     operation: str
-    group: str  # "functions", "cross-entropy", "layouts" or "steps"
+    group: str  # "functions", "cross-entropy", "layouts", "steps" or "epochs"
     shape: tuple[int, ...]
     dtype: str
     contenders: Callable[[dict[str, Peer], int], Contenders] = field(compare=False, repr=False)
@@ -74,26 +77,36 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The operation, its shape and layout, and its dtype where that is not float32."""
-        parts = [self.operation, "x".join(map(str, self.shape)), self.layout]
+        """The operation and its size."""
+        return f"{self.operation} {self.size}"
+
+    @property
+    def size(self) -> str:
+        """The shape and layout, and the dtype where that is not float32."""
+        parts = ["x".join(map(str, self.shape)), self.layout]
         if self.dtype != "float32":
             parts.append(self.dtype)
         return " ".join(filter(None, parts))
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains a net, and so needs BLAS."""
+        return self.group in ("steps", "epochs")
+
+    @property
     def elements(self) -> int:
-        """Of one array; for a step, of the batch of inputs."""
+        """Of one array; for a step or an epoch, of the inputs."""
         return math.prod(self.shape)
 
     @property
     def pause(self) -> float:
-        """Seconds after which a contender's idle threads sleep, for a step those of BLAS."""
-        return 0.03 if self.group == "steps" else 0.003
+        """Seconds after which a contender's idle threads sleep, those of BLAS later than others."""
+        return 3 * PAUSE if self.trains else PAUSE
 
     def limits(self, threads: int) -> AbstractContextManager[Any]:
         """Return the context to measure in."""
         blas = threadpool_limits(threads, user_api="blas")
-        return blas if self.group == "steps" else nullcontext()
+        return blas if self.trains else nullcontext()
 
 
 def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
@@ -113,7 +126,7 @@ def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
 def _worth_threads(case: Case) -> bool:
     if case.group == "functions" and case.dtype == "float64":
         return False
-    return case.group == "steps" or case.elements >= _THREADS_FROM
+    return case.trains or case.elements >= _THREADS_FROM
 
 
 def _all() -> Iterator[Case]:
@@ -128,6 +141,9 @@ def _all() -> Iterator[Case]:
             yield _layout(name, *layout)
     for batch in _BATCHES:
         yield _step(batch)
+    for batch in _EPOCH_BATCHES:
+        for optimizer in _OPTIMIZERS:
+            yield epoch(_EPOCH_ROWS, batch, optimizer)
 
 
 def _quick() -> Iterator[Case]:
@@ -187,7 +203,7 @@ def _function(
     def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
         arguments = _draw(operation.draw, shape, dtype)
         ours, out = our_call(operation, arguments)
-        calls = _of_ours(ours, threads)
+        calls: dict[str, Call | None] = {OURS: ours}
         for name, peer in peers.items():
             calls[name] = peer.call(operation.name, arguments, out)
         streams = _streams(operation, arguments, out)
@@ -221,7 +237,7 @@ def _layout(operation: str, shape: tuple[int, ...], axis: int, order: str) -> Ca
         x = np.asarray(c_ordered, order=order)  # type: ignore[call-overload]
         length = shape[axis]
         rows = np.ascontiguousarray(np.moveaxis(x, axis, -1)).reshape(-1, length)
-        calls = _of_ours(Call(function, (x, axis), {"out": np.empty_like(x)}), threads)
+        calls: dict[str, Call | None] = {OURS: Call(function, (x, axis), {"out": np.empty_like(x)})}
         calls[CONTIGUOUS] = Call(function, (rows, -1), {"out": np.empty_like(rows)})
         for name, peer in peers.items():
             calls[name] = peer.call(operation, (x,), np.empty_like(x), axis)
@@ -235,7 +251,7 @@ def _layout(operation: str, shape: tuple[int, ...], axis: int, order: str) -> Ca
 def _step(batch: int) -> Case:
     def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
         net, x, t = step_arguments(batch)
-        calls = _of_ours(Call(net.train_step, (x, t, SGD(LEARNING_RATE))), threads)
+        calls: dict[str, Call | None] = {OURS: Call(net.train_step, (x, t, SGD(LEARNING_RATE)))}
         for name, peer in peers.items():
             calls[name] = peer.step(net.params, x, t)
         calls[ROOFLINE] = Call(matrix_products(net, x))
@@ -244,11 +260,35 @@ def _step(batch: int) -> Case:
     return Case("train_step", "steps", (batch, NET[0]), "float32", contenders)
 
 
-def step_arguments(batch: int) -> tuple[FeedForward, Array, Array]:
-    """Return a net and a batch for it."""
+def epoch(rows: int, batch: int, optimizer: str) -> Case:
+    """Return the case of an epoch, in batches of the rows' order, none of them shuffled."""
+
+    def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
+        net, x, t = step_arguments(rows)
+        rule = _OPTIMIZERS[optimizer](LEARNING_RATE)
+
+        def ours(batches: list[tuple[Array, Array]]) -> Any:
+            for x, t in batches:
+                loss = net.train_step(x, t, rule)
+            return loss
+
+        calls: dict[str, Call | None] = {OURS: Call(ours, (in_batches(x, t, batch),))}
+        for name, peer in peers.items():
+            calls[name] = peer.epoch(net.params, x, t, batch, optimizer)
+        return _there(calls)
+
+    layout = f"batch {batch} {optimizer}"
+    return Case("epoch", "epochs", (rows, NET[0]), "float32", contenders, layout)
+
+
+_OPTIMIZERS: dict[str, Callable[[float], SGD | Adam]] = {"sgd": SGD, "adam": Adam}
+
+
+def step_arguments(rows: int) -> tuple[FeedForward, Array, Array]:
+    """Return a net and rows for it."""
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((batch, NET[0])).astype(np.float32)
-    return FeedForward(NET, seed=0), x, rng.integers(0, NET[-1], batch)
+    x = rng.standard_normal((rows, NET[0])).astype(np.float32)
+    return FeedForward(NET, seed=0), x, rng.integers(0, NET[-1], rows)
 
 
 def matrix_products(net: FeedForward, x: Array) -> Callable[[], None]:
@@ -285,13 +325,6 @@ def step_memory(batch: int) -> int:
     finally:
         tracemalloc.stop()
     return peak - before
-
-
-def _of_ours(call: Call, threads: int) -> dict[str, Call | None]:
-    calls: dict[str, Call | None] = {OURS: call}
-    if threads > 1:
-        calls[ONE_THREAD] = call
-    return calls
 
 
 def _there(calls: dict[str, Call | None]) -> Contenders:

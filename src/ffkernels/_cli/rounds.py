@@ -30,7 +30,11 @@ class Effort(NamedTuple):
 
 
 DEFAULT = Effort(rounds=15, least=3, seconds=1.0)
-QUICK = Effort(rounds=5, least=3, seconds=0.1)
+QUICK = Effort(rounds=3, least=3, seconds=0.0)
+
+# Idle threads keep the processors busy for a while, in case there is more to do: seen on two cores,
+# PyTorch's and JAX's made what came after them take up to six times as long. This lets them fall asleep.
+PAUSE = 0.01
 
 
 def measure(
@@ -38,14 +42,16 @@ def measure(
     effort: Effort,
     *,
     threads: int = 1,
-    pause: float = 0.0,
+    pause: float = PAUSE,
     before: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, list[float]]:
     """Return the seconds of a call in each round.
 
-    One turn repeats a call until it has taken a millisecond; a round gives every contender one.
-    Garbage is not collected meanwhile. One thread is timed by the processor time of the process,
-    so that what else the machine does counts for little; several by the clock on the wall.
+    One turn repeats a call until it has taken a millisecond; a round gives every contender one, after
+    a pause in which the threads of the one before fall asleep, and an untimed call, which wakes the
+    contender's own. Garbage is not collected meanwhile. One thread is timed by the processor time of
+    the process, so that what else the machine does counts for little; several by the clock on the
+    wall.
 
     Parameters
     ----------
@@ -55,16 +61,16 @@ def measure(
     threads : int
         How many the contenders may use.
     pause : float
-        Seconds to wait before a turn. Idle threads of the contender before keep the processors
-        busy for a while, in case there is more to do for them; this lets them fall asleep.
+        Seconds.
     before : mapping of callable, optional
         What to do before the turn of a contender, untimed.
     """
-    timers = {
-        name: _timer(call, threads, pause, (before or {}).get(name))
+    before = before or {}
+    timers = {name: _timer(call, threads, pause, before.get(name)) for name, call in calls.items()}
+    repeats = {
+        name: _repeats(_timer(call, threads, 0.0, before.get(name)), effort.turn)
         for name, call in calls.items()
     }
-    repeats = {name: _repeats(timer, effort.turn) for name, timer in timers.items()}
     turns: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + effort.seconds
     for done in range(effort.rounds):
@@ -90,9 +96,8 @@ def _timer(
     def setup() -> None:
         if before:
             before()
-        if pause:
-            time.sleep(pause)
-            call()  # wakes the contender's own threads
+        time.sleep(pause)
+        call()
 
     return timeit.Timer(
         f"f({', '.join(passed)})",
@@ -103,8 +108,7 @@ def _timer(
 
 
 def _repeats(timer: timeit.Timer, turn: float) -> int:
-    """Return how many calls last one turn; the first, which may compile something, is for nothing."""
-    timer.timeit(1)
+    """Return how many calls last one turn."""
     repeat = 1
     while (seconds := timer.timeit(repeat)) < turn:
         repeat = max(2 * repeat, min(100 * repeat, round(1.2 * repeat * turn / max(seconds, 1e-7))))

@@ -1,29 +1,31 @@
 """scikit-learn's MLPClassifier and MLPRegressor on these kernels.
 
-`patch` puts ffkernels into the tables from which scikit-learn's nets draw their activations,
-derivatives and losses, and under their optimisers; `unpatch` takes it out again; `patched` is a context.
-Estimators, their parameters and what they validate, warn of and store stay scikit-learn's.
+`patch` replaces what scikit-learn's epoch loop calls for each batch (in `_sklearn_fit`), and the entries
+of the tables from which its nets draw their activations, derivatives and losses; `unpatch` takes it out
+again; `patched` is a context.  `_replacements` lists it all.  The loop itself, the estimators, their
+parameters and what they validate, warn of and store stay scikit-learn's.
 
 Each replacement covers plain arrays of float32 or float64, all of one type, in the compiled backend,
 and hands anything else to the function it replaces.  Only scikit-learn's own functions are replaced:
-an entry that someone else has put into a table stays.
+what someone else has put in their place stays.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import warnings
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import activations, backend, losses, optimizers
+from .. import activations, losses
+from . import _sklearn_fit as _fit
 from ._extras import missing
+from ._sklearn_fit import covered
 
 try:
     import sklearn
@@ -42,14 +44,12 @@ KNOWN = ("1.8", "1.9")
 
 Array = npt.NDArray[Any]
 
-_FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-
 
 def patch() -> None:
     """Make scikit-learn's nets use ffkernels, in the whole process, until `unpatch`.
 
     A second call changes nothing.  A fit that runs in another thread goes on with the new functions
-    from its next layer.
+    from its next batch.
 
     Warns
     -----
@@ -111,9 +111,9 @@ def patched() -> Iterator[None]:
 
 
 class _Replacement(NamedTuple):
-    """A name in one of scikit-learn's tables or modules, what it stands for and what it shall."""
+    """An entry of one of scikit-learn's tables, modules or classes, and what takes its place."""
 
-    namespace: MutableMapping[str, Any]
+    holder: Any
     name: str
     theirs: Any
     ours: Any
@@ -122,48 +122,79 @@ class _Replacement(NamedTuple):
 def _replacements() -> list[_Replacement]:
     # Imported here, since an unknown release may have moved them.
     from sklearn.neural_network import _base, _multilayer_perceptron
+    from sklearn.neural_network._base import ACTIVATIONS, DERIVATIVES, LOSS_FUNCTIONS
 
-    # The nets look these up at every pass, the optimisers at every fit.  What is not named has nothing
-    # to gain (identity does nothing) or no kernel (exp, the Poisson loss).
-    table: list[tuple[MutableMapping[str, Any], str, Callable[..., Any], Callable[..., Any]]] = [
-        (_base.ACTIVATIONS, "relu", _activation, activations.relu),
-        (_base.ACTIVATIONS, "logistic", _activation, activations.sigmoid),
-        (_base.ACTIVATIONS, "tanh", _activation, activations.tanh),
-        (_base.ACTIVATIONS, "softmax", _activation, activations.softmax),
-        (_base.DERIVATIVES, "relu", _derivative, activations.relu_backward),
-        (_base.DERIVATIVES, "logistic", _derivative, activations.sigmoid_backward),
-        (_base.DERIVATIVES, "tanh", _derivative, activations.tanh_backward),
-        (_base.LOSS_FUNCTIONS, "squared_error", _loss_of_numbers, _squared_error),
-        (_base.LOSS_FUNCTIONS, "log_loss", _loss_of_classes, _log_loss),
-        (_base.LOSS_FUNCTIONS, "binary_log_loss", _loss_of_classes, _binary_log_loss),
-        # The names under which the nets find them; the classes themselves stay as they are.
-        (vars(_multilayer_perceptron), "AdamOptimizer", _optimizer, _adam),
-        (vars(_multilayer_perceptron), "SGDOptimizer", _optimizer, _sgd),
-    ]
-    return [
-        _Replacement(namespace, name, namespace[name], adapt(namespace[name], kernel))
-        for namespace, name, adapt, kernel in table
-        if str(getattr(namespace[name], "__module__", "")).startswith("sklearn.neural_network.")
-    ]
-
-
-def _covered(*arrays: Any) -> bool:
-    """Plain arrays of one type that the kernels compute in.  With mixed types, which come of float32
-    inputs and a float64 target, converting costs more than the kernels gain; and without compiled
-    kernels scikit-learn's own formulas are the faster ones."""
-    return backend.get_backend() == "compiled" and all(
-        type(array) is np.ndarray
-        and array.dtype in _FLOATS
-        and array.dtype == arrays[0].dtype
-        and array.flags.aligned
-        for array in arrays
+    # The nets look these up at every pass.  What is not named has no kernel: exp, the Poisson loss.
+    entries = _made(
+        (ACTIVATIONS, "identity", _unchanged),  # it does nothing, but a layer of it has kernels
+        (ACTIVATIONS, "relu", _activation, activations.relu),
+        (ACTIVATIONS, "logistic", _activation, activations.sigmoid),
+        (ACTIVATIONS, "tanh", _activation, activations.tanh),
+        (ACTIVATIONS, "softmax", _activation, activations.softmax),
+        (DERIVATIVES, "identity", _unchanged),
+        (DERIVATIVES, "relu", _derivative, activations.relu_backward),
+        (DERIVATIVES, "logistic", _derivative, activations.sigmoid_backward),
+        (DERIVATIVES, "tanh", _derivative, activations.tanh_backward),
+        (LOSS_FUNCTIONS, "squared_error", _loss_of_numbers, _squared_error),
+        (LOSS_FUNCTIONS, "log_loss", _loss_of_classes, _log_loss),
+        (LOSS_FUNCTIONS, "binary_log_loss", _loss_of_classes, _binary_log_loss),
     )
+    ours = frozenset((entry.name, entry.ours) for entry in entries)
+    net_class = _multilayer_perceptron.BaseMultilayerPerceptron
+    validate_data = _multilayer_perceptron.validate_data
+    return entries + _made(
+        # Called once an epoch: for its order, its batches, and the score of early stopping, which shares
+        # its forward pass with predictions.
+        (_multilayer_perceptron, "shuffle", _fit.shuffle_indices),
+        (_multilayer_perceptron, "gen_batches", _fit.unchecked),
+        (net_class, "_forward_pass_fast", _fit.forward_pass_fast, validate_data, _base, ours),
+        (_multilayer_perceptron, "accuracy_score", _fit.agreement),
+        # For each batch.
+        (_multilayer_perceptron, "_safe_indexing", _fit.take_rows),
+        (net_class, "_backprop", _fit.backprop, net_class, _base, ours),
+        # The names under which the nets find them; the classes themselves stay as they are.
+        (_multilayer_perceptron, "AdamOptimizer", _fit.in_place, _fit.adam_step),
+        (_multilayer_perceptron, "SGDOptimizer", _fit.in_place, _fit.sgd_step),
+    )
+
+
+def _made(*rows: Any) -> list[_Replacement]:
+    """Of each row a holder, a name, and the function that makes ours, with its arguments after theirs.
+    What someone else has put there stays, and is left out."""
+    return [
+        _Replacement(holder, name, theirs, make(theirs, *arguments))
+        for holder, name, make, *arguments in rows
+        if _is_theirs(theirs := _get(holder, name))
+    ]
+
+
+def _is_theirs(entry: Any) -> bool:
+    """Written in scikit-learn.  A wrapper of one of its functions may bear its name and module, but not
+    its globals."""
+    if isinstance(entry, type):
+        return entry.__module__.startswith("sklearn.")
+    return str(getattr(entry, "__globals__", {}).get("__name__", "")).startswith("sklearn.")
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder[name] if isinstance(holder, dict) else vars(holder)[name]
+
+
+def _set(holder: Any, name: str, value: Any) -> None:
+    if isinstance(holder, dict):
+        holder[name] = value
+    else:
+        setattr(holder, name, value)
+
+
+def _unchanged(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    return theirs
 
 
 def _activation(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(theirs)
     def activation(X: Any) -> None:
-        if _covered(X):
+        if covered(X):
             kernel(X, out=X)
         else:
             theirs(X)
@@ -174,7 +205,7 @@ def _activation(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> Calla
 def _derivative(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(theirs)
     def derivative(Z: Any, delta: Any) -> None:
-        if _covered(Z, delta):
+        if covered(Z, delta):
             kernel(delta, Z, out=delta)
         else:
             theirs(Z, delta)
@@ -183,7 +214,7 @@ def _derivative(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> Calla
 
 
 def _loss_of_numbers(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
-    return _loss(theirs, kernel, lambda y_true, y_pred: _covered(y_pred, y_true))
+    return _loss(theirs, kernel, lambda y_true, y_pred: covered(y_pred, y_true))
 
 
 def _loss_of_classes(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,7 +222,7 @@ def _loss_of_classes(theirs: Callable[..., Any], kernel: Callable[..., Any]) -> 
         theirs,
         kernel,
         lambda y_true, y_prob: (
-            _covered(y_prob) and type(y_true) is np.ndarray and y_true.dtype == np.bool_
+            covered(y_prob) and type(y_true) is np.ndarray and y_true.dtype == np.bool_
         ),
     )
 
@@ -244,56 +275,6 @@ def _log_sum(share: Array, p: Array) -> Any:
     return np.float64(losses.cross_entropy(p.reshape(-1), share.reshape(-1), eps=eps))
 
 
-def _optimizer(theirs: Any, step: Callable[..., None]) -> Any:
-    """Updates each parameter in place, where theirs makes a temporary array for every operator."""
-
-    @functools.wraps(theirs, updated=())
-    class Optimizer(theirs):  # type: ignore[misc]
-        def update_params(self, params: list[Any], grads: list[Any]) -> None:
-            step(self, params, grads, super().update_params)
-
-        def __reduce__(self) -> tuple[Any, ...]:
-            # Pickled and copied as theirs, so that estimators can be loaded without ffkernels.
-            return theirs, ([],), vars(self)
-
-    return Optimizer
-
-
-def _adam(optimizer: Any, params: list[Any], grads: list[Any], theirs: Callable[..., None]) -> None:
-    state = list(zip(params, grads, optimizer.ms, optimizer.vs, strict=True))
-    if not all(_covered(param, m, v) for param, _, m, v in state):
-        theirs(params, grads)
-        return
-    beta1, beta2 = optimizer.beta_1, optimizer.beta_2
-    optimizer.t += 1
-    unbias = math.sqrt(1 - beta2**optimizer.t)
-    lr = optimizer.learning_rate_init
-    optimizer.learning_rate = lr * unbias / (1 - beta1**optimizer.t)
-    # scikit-learn adds epsilon to the root of v before taking the bias out of it.
-    eps = optimizer.epsilon / unbias
-    for param, grad, m, v in state:
-        grad = grad.astype(param.dtype, copy=False)
-        optimizers.adam_update(param, grad, m, v, optimizer.t, lr, beta1, beta2, eps)
-
-
-def _sgd(optimizer: Any, params: list[Any], grads: list[Any], theirs: Callable[..., None]) -> None:
-    state = list(zip(params, grads, optimizer.velocities, strict=True))
-    if not all(_covered(param, velocity) for param, _, velocity in state):
-        theirs(params, grads)
-        return
-    lr, momentum = optimizer.learning_rate, optimizer.momentum
-    for param, grad, velocity in state:
-        grad = grad.astype(param.dtype, copy=False)
-        # With the learning rate in the velocity, which sgd_update knows as a step of plain descent.
-        velocity *= momentum
-        optimizers.sgd_update(velocity, grad, lr)
-        if optimizer.nesterov:
-            optimizers.sgd_update(param, velocity, -momentum)
-            optimizers.sgd_update(param, grad, lr)
-        else:
-            optimizers.sgd_update(param, velocity, -1.0)
-
-
 # ---- on and off ------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
@@ -326,12 +307,12 @@ def _install() -> None:
         )
         return
     _installed.extend(_replacements())
-    for namespace, name, _, ours in _installed:
-        namespace[name] = ours
+    for holder, name, _, ours in _installed:
+        _set(holder, name, ours)
 
 
 def _restore() -> None:
     while _installed:
-        namespace, name, theirs, ours = _installed.pop()
-        if namespace[name] is ours:  # else someone has replaced ours since
-            namespace[name] = theirs
+        holder, name, theirs, ours = _installed.pop()
+        if _get(holder, name) is ours:  # else someone has replaced ours since
+            _set(holder, name, theirs)
