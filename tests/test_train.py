@@ -334,7 +334,8 @@ def test_dates_are_numbers(run, form):
     rows[3] = ("", rows[3][1])
     code, out, _ = train(run, "when,y\n" + lines(rows), "--target y --save net.npz --epochs 60")
     assert code == 0 and float(result(out).split()[2].rstrip("%,")) > 85
-    assert run("predict net.npz --csv t.csv")[0] == 0
+    code, out, _ = run("predict net.npz --csv t.csv --id when")
+    assert code == 0 and out.splitlines()[1].startswith(f"{days[0]:%Y-%m-%d},")
     from ffkernels.tables import TableNet
 
     model, early = TableNet.load("net.npz"), np.datetime64("2024-02-01")

@@ -26,8 +26,9 @@ def __dir__() -> list[str]:
 
 
 def label(value: Any) -> str:
-    """A value of a column as text: whole numbers without a decimal point."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """A value of a column as text: whole numbers without a decimal point, days without a clock."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value).removesuffix(" 00:00:00")
 
 
 class Column(NamedTuple):

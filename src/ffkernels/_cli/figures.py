@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import confusion_matrix
 
+from ..tables import label
 from . import style
 from .style import BLUE, GREY, ORANGE
 from .training import History
@@ -170,7 +171,7 @@ _SHOWN = 7
 
 
 def _cell(name: str, value: Any) -> str:
-    shown = f"{value:.4g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
+    shown = f"{value:.4g}" if isinstance(value, float) else label(value)
     shown = "missing" if pd.isna(value) else shown
     return f"{cut(name, 24)} = {cut(shown, 24)}"
 
