@@ -11,7 +11,7 @@ import pytest
 import ffkernels
 from ffkernels import activations, losses
 
-MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers"]
+MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers", "tables"]
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results; so has that for C.
 GUIDES = ["README", "docs/functions", "docs/your-own-net"]

@@ -1,14 +1,16 @@
-"""The command line: ``python -m ffkernels info``, ``train``, ``predict``, ``bench``."""
+"""The command line: ``ffkernels``, or ``python -m ffkernels``: info, train, predict, bench."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import show_config
+from . import __version__, show_config
 from ._cli import CommandError
 
 # What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
@@ -69,9 +71,15 @@ def _counts(text: str) -> list[int]:
     return sorted({_count(part) for part in text.split(",")})
 
 
+def _layers(text: str) -> list[int]:
+    return [_count(part) for part in text.split(",")]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m ffkernels")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    called = Path(sys.argv[0]).stem == "ffkernels"
+    parser = argparse.ArgumentParser("ffkernels" if called else "python -m ffkernels")
+    parser.add_argument("--version", action="version", version=f"ffkernels {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     command = commands.add_parser("info", help="show what runs here, and why")
     command.set_defaults(run=_info)
@@ -81,8 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         help="train a net on handwritten digits, or on a table of your own",
         description="""Train a net on scikit-learn's handwritten digits, or with --csv and --target
         on a table of your own; test it on rows held out, and draw what it learnt. Missing values
-        may be empty, NA, nan, ? and the like. Text with few different values becomes inputs of 0
-        and 1, other text is left out.""",
+        may be empty, NA, nan, ? and the like. Numbers may have thousands separators, percent and
+        currency signs; dates such as 2024-01-31 become seconds since 1970. Text with few different
+        values becomes inputs of 0 and 1. What should not be an input is left out with its reason:
+        other text, identifiers, constants, copies of the target.""",
     )
     command.set_defaults(run=_train, extra="train")
     add = command.add_argument
@@ -94,12 +104,26 @@ def _parser() -> argparse.ArgumentParser:
         help="default: classification of text and of up to 20 different whole numbers",
     )
     add(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="take a column that would be left out, as it is; can be given again",
+    )
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave a column out; can be given again",
+    )
+    add(
         "--hidden",
-        type=_count,
+        type=_layers,
         nargs="*",
-        default=[256],
+        default=[[256]],
         metavar="N",
-        help="neurons of each hidden layer, none for a linear net (default: 256)",
+        help="neurons of each hidden layer, 64,32 or 64 32; none for a linear net (default: 256)",
     )
     add(
         "--activation",
@@ -122,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RATE",
         help="learning rate (default: 0.001 for adam; 0.01 for sgd, which has momentum 0.9)",
     )
+    add(
+        "--class-weight",
+        choices=["balanced"],
+        help="rare classes weigh as much as common ones: rows / (classes x rows of the class)",
+    )
+    add("--threads", type=_count, metavar="N", help="at most, BLAS's too (default: all processors)")
     add("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
     add(
         "--test-size",
@@ -143,11 +173,22 @@ def _parser() -> argparse.ArgumentParser:
         "predict",
         help="apply a net that train --save wrote to a table",
         description="""Print a prediction for each row of a table as CSV, for classes with their
-        probability. The table needs the columns of the training; others are ignored.""",
+        probability. The table needs the columns of the training; others are ignored. In Python,
+        ffkernels.tables.TableNet.load does the same.""",
     )
     command.set_defaults(run=_predict, extra="train")
     command.add_argument("model", type=Path, metavar="MODEL", help="from train --save")
-    command.add_argument("--csv", type=Path, metavar="FILE", required=True)
+    add = command.add_argument
+    add("--csv", type=Path, metavar="FILE", required=True)
+    add("--probabilities", action="store_true", help="of all classes, in columns P(class)")
+    add(
+        "--id",
+        nargs="?",
+        const=True,
+        metavar="COLUMN",
+        help="begin each line with this column; without a name with the number of the row, counted "
+        "from 0 below the names as pandas does",
+    )
 
     command = commands.add_parser(
         "bench",
@@ -198,8 +239,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 2 for what the user can put right."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
+    if hasattr(options, "hidden"):
+        options.hidden = list(itertools.chain(*options.hidden))
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` has; nor may Python's last flush say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except CommandError as error:
         message = str(error)
     except ModuleNotFoundError as error:

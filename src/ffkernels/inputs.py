@@ -2,13 +2,20 @@
 
 `InputLayer` fills or drops what is missing, joins arrays column by column and scales the columns, all
 fitted on training data alone.  `inspect` reports columns that should not be inputs.
+
+Both take arrays of rows and columns, several of them side by side in a list, and tables of named
+columns: data frames of pandas and polars, tables of Arrow, structured arrays, dictionaries.  NaN, None,
+NaT and pandas' NA are missing.  Dates count in seconds since 1970, spans of time in seconds.  Whole
+numbers of 64 bits keep all their digits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,49 +32,236 @@ def __dir__() -> list[str]:
 MISSING = ("zero", "mean", "median", "drop")
 SCALES = ("standard", "minmax", None)
 
-#: A spread below this share of the column's largest value is rounding, not variation.
-_ROUNDING = 1e-12
+#: A range of so many units in the last place is rounding, not variation; at most the second, by which
+#: half precision, whose last place is a tenth of a percent, varies where it varies at all.
+_ROUNDING, _MOST_ROUNDING = 8, 1e-6
 #: Numbers that are transformed at a time.
 _BLOCK = 2**14
 
 
-def _table(x: Any, name: str = "x") -> Array:
-    """One array of rows and columns, from one or from a list of several side by side."""
-    if isinstance(x, (list, tuple)) and x and all(getattr(part, "ndim", 0) for part in x):
-        parts = [_table(part, f"{name}[{i}]") for i, part in enumerate(x)]
-        for i, part in enumerate(parts):
-            if len(part) != len(parts[0]):
-                raise ValueError(
-                    f"{name}[{i}]: expected {len(parts[0])} rows like {name}[0], got {len(part)}"
-                )
-        return np.concatenate(parts, axis=1)
-    of_pandas = hasattr(x, "to_numpy") and hasattr(x, "isna")  # whose NA NumPy cannot read
-    array = x if of_pandas else _any_array(x, name)
+class _Numbers(NamedTuple):
+    """Real numbers as floats: columns of a table, or one column."""
+
+    values: Array  # float32 or float64, NaN where missing; the caller's own memory where it can be
+    low: Array | None  # what float64 cannot hold of them: the numbers are values + low
+    rounding: Array  # of each column: the share of its largest value that is rounding
+
+    def columns(self) -> Iterator[tuple[Array, Array, float]]:
+        """Yield values, low and rounding of one after the other, in float64."""
+        for k in range(self.values.shape[1]):
+            values = self.values[:, k].astype(np.float64)
+            low = np.zeros(len(values)) if self.low is None else self.low[:, k]
+            yield values, low, float(self.rounding[k])
+
+
+class _Column(NamedTuple):
+    """A column of any type; what is missing of whole numbers stands beside them."""
+
+    values: Array
+    gaps: Array | None = None
+
+
+def _is_missing(item: Any) -> bool:
+    if isinstance(item, (float, np.generic)) or type(item).__name__ == "Decimal":
+        return bool(item != item)
+    return item is None or type(item).__name__ in ("NAType", "NaTType")
+
+
+def _numbers(column: _Column, name: str) -> _Numbers:
+    """Values of any type as floats."""
+    array, gaps = column
+    kind, low = array.dtype.kind, None
+    if kind == "O":
+        items = [None if _is_missing(item) else item for item in array.ravel()]
+        if all(isinstance(item, (datetime.date, type(None))) for item in items) and any(items):
+            return _numbers(_Column(np.array(items, "M8[us]").reshape(array.shape)), name)
+        filled = np.array([np.nan if item is None else item for item in items], object)
+        array = filled.reshape(array.shape)
     try:
-        if of_pandas:
-            array = x.to_numpy(np.float64, na_value=np.nan)
-        elif array.dtype not in (np.float32, np.float64):
-            array = array.astype(np.float64)
+        if kind == "c":
+            raise TypeError(f"dtype {array.dtype}, complex numbers")
+        if kind in "Mm":
+            whole = array.astype(f"{kind}8[s]")
+            low = np.nan_to_num((array - whole) / np.timedelta64(1, "s"))
+            values, gaps = whole.astype(np.int64).astype(np.float64), np.isnat(array)
+        elif kind in "iu" and array.dtype.itemsize == 8:
+            half = array.dtype.type(32)
+            upper = (array >> half << half).astype(np.float64)
+            lower = (array & array.dtype.type(0xFFFFFFFF)).astype(np.float64)
+            values = upper + lower
+            low = lower - (values - upper)
+        elif array.dtype in (np.float32, np.float64):
+            values = array
+        else:
+            with np.errstate(over="ignore"):  # beyond float64's range is infinity, which is refused
+                # By way of Python's own strings, whose messages are plainer.
+                values = (array.astype(object) if kind in "SU" else array).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected real numbers, got {error}") from None
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2:
-        raise ValueError(f"{name}: expected one or two dimensions, got {array.ndim}")
-    infinite = np.isinf(array)
+    if gaps is not None and gaps.any():
+        values = np.where(gaps, np.nan, values)
+        low = None if low is None else np.where(gaps, 0.0, low)
+    if low is not None and not low.any():
+        low = None
+    return _Numbers(values, low, np.array(_rounding(array.dtype)))
+
+
+def _rounding(dtype: np.dtype[Any]) -> float:
+    """The share of a column's largest value that is rounding, where it came in this type."""
+    if dtype.kind in "iubMm":
+        return 0.0
+    precision = np.finfo(dtype if dtype.kind == "f" else np.float64).eps
+    return min(_ROUNDING * float(precision), _MOST_ROUNDING)
+
+
+def _named(x: Any) -> tuple[list[str], list[Any]] | None:
+    """The names and columns of a table that has names; None for what has none."""
+    if isinstance(x, np.ndarray):
+        if x.dtype.names is None:
+            return None
+        columns = [(name, x[name]) for name in x.dtype.names]
+    elif isinstance(x, Mapping):
+        columns = list(x.items())
+    elif hasattr(x, "column_names") and hasattr(x, "column"):  # Arrow
+        columns = [(name, x.column(k)) for k, name in enumerate(x.column_names)]
+    elif hasattr(x, "columns") and hasattr(x, "iloc"):  # pandas
+        columns = [(name, x.iloc[:, k]) for k, name in enumerate(x.columns)]
+    elif hasattr(x, "columns") and hasattr(x, "get_columns"):  # polars
+        columns = list(zip(x.columns, x.get_columns(), strict=True))
+    else:
+        return None
+    return [str(name) for name, _ in columns], [column for _, column in columns]
+
+
+def _column(column: Any, name: str) -> _Column:
+    """One column of a table, of whatever library."""
+    gaps = None
+    if hasattr(column, "to_numpy") and hasattr(column, "isna"):  # pandas
+        kind = getattr(column.dtype, "kind", "O")
+        gaps = column.isna().to_numpy()
+        if kind in "Mm":  # of a time zone: its moments
+            arrow = getattr(column.dtype, "pyarrow_dtype", None)
+            if arrow is not None and not hasattr(arrow, "unit"):  # days
+                return _Column(column.to_numpy(object))
+            unit = column.dt.unit if arrow is None else arrow.unit
+            return _Column(np.asarray(column.to_numpy(f"{kind}8[{unit}]")))
+        if kind in "iub" and gaps.any():
+            whole = {"i": np.int64, "u": np.uint64, "b": np.float64}[kind]
+            return _Column(column.fillna(False if kind == "b" else 0).to_numpy(whole), gaps)
+        array = column.to_numpy(np.float64, na_value=np.nan) if kind == "f" else column.to_numpy()
+    else:
+        array = _any_array(column, name)
+        if array.dtype.kind == "f" and hasattr(column, "fill_null"):  # Arrow, polars
+            array, gaps = np.asarray(column.fill_null(0)), np.asarray(column.is_null())
+    array = np.atleast_1d(array)
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected one dimension, got {array.ndim}")
+    return _Column(array, gaps if array.dtype.kind in "iuf" else None)
+
+
+def _columns_of(x: Any, name: str) -> tuple[list[str], list[_Column]] | None:
+    """The names and columns of a table, all of one length; None for what has no names."""
+    named = _named(x)
+    if named is None:
+        return None
+    names, columns = named
+    if not names:
+        raise ValueError(f"{name}: expected at least one column, got none")
+    read = [_column(column, _at(name, n)) for n, column in zip(names, columns, strict=True)]
+    for n, column in zip(names, read, strict=True):
+        if len(column.values) != len(read[0].values):
+            raise ValueError(
+                f"{_at(name, n)}: expected {len(read[0].values)} rows like column "
+                f"{names[0]!r}, got {len(column.values)}"
+            )
+    return names, read
+
+
+def _at(name: str, column: str) -> str:
+    return f"{name}, column {column!r}"
+
+
+def _joined(parts: Sequence[_Numbers]) -> _Numbers:
+    """Tables side by side; columns of one dimension are tables of one column."""
+    matrices = [
+        _Numbers(
+            values := part.values[:, None] if part.values.ndim == 1 else part.values,
+            None if part.low is None else part.low.reshape(values.shape),
+            np.broadcast_to(part.rounding, values.shape[1]),
+        )
+        for part in parts
+    ]
+    if len(matrices) == 1:
+        return matrices[0]
+    low = None
+    if any(part.low is not None for part in matrices):
+        lows = [np.zeros(part.values.shape) if part.low is None else part.low for part in matrices]
+        low = np.concatenate(lows, axis=1)
+    return _Numbers(
+        np.concatenate([part.values for part in matrices], axis=1),
+        low,
+        np.concatenate([part.rounding for part in matrices]),
+    )
+
+
+def _table(x: Any, name: str = "x") -> tuple[_Numbers, list[str] | None]:
+    """Rows and columns with the columns' names, from a table or from several side by side."""
+    if isinstance(x, (list, tuple)) and x and all(_is_table(part) for part in x):
+        parts = [_table(part, f"{name}[{i}]")[0] for i, part in enumerate(x)]
+        for i, part in enumerate(parts):
+            if len(part.values) != len(parts[0].values):
+                raise ValueError(
+                    f"{name}[{i}]: expected {len(parts[0].values)} rows like {name}[0], "
+                    f"got {len(part.values)}"
+                )
+        return _joined(parts), None
+    named = _columns_of(x, name)
+    if named is None:
+        of_pandas = hasattr(x, "to_numpy") and hasattr(x, "isna")
+        table = _numbers(_column(x, name) if of_pandas else _Column(_any_array(x, name)), name)
+        if table.values.ndim not in (1, 2):
+            raise ValueError(f"{name}: expected one or two dimensions, got {table.values.ndim}")
+        table, names = _joined([table]), None
+    else:
+        names, columns = named
+        numbers = [_numbers(column, _at(name, n)) for n, column in zip(names, columns, strict=True)]
+        table = _joined(numbers)
+    if not table.values.shape[1]:
+        raise ValueError(f"{name}: expected at least one column, got none")
+    _refuse_infinite(table.values, name, names)
+    return table, names
+
+
+def _refuse_infinite(values: Array, name: str, names: Sequence[str] | None) -> None:
+    infinite = np.isinf(values)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
         raise ValueError(
-            f"{name}: expected finite numbers or NaN, got {array[row, column]} "
-            f"in row {row}, column {column}"
+            f"{name}: expected finite numbers or NaN, got {values[row, column]} "
+            f"in row {row}, column {column if names is None else repr(names[column])}"
         )
-    return array
 
 
-def _names(x: Any) -> list[str] | None:
-    """The names of a data frame's columns."""
-    columns = getattr(x, "columns", None)
-    return None if columns is None else [str(name) for name in columns]
+def _is_table(part: Any) -> bool:
+    return bool(getattr(part, "ndim", 0)) or (not isinstance(part, Mapping) and _named(part) is not None)
+
+
+def _difference(a: Array, a_low: Array, b: Array, b_low: Array) -> Array:
+    """(a + a_low) - (b + b_low), exact to the last digits of the result where a and b are close."""
+    return (a - b) + (a_low - b_low)
+
+
+def _mean(values: Array, low: Array) -> tuple[Array, Array]:
+    """The mean as two numbers, the second what float64 cannot hold of their sum.
+
+    Of the differences from the first value, so that what all values share cannot cost digits.
+    """
+    distances = _difference(values, low, values[0], low[0])
+    step = distances.mean()
+    step += (distances - step).mean() + low[0]
+    mean = values[0] + step
+    rest = mean - values[0]
+    return mean, (values[0] - (mean - rest)) + (step - rest)
 
 
 class InputLayer:
@@ -81,7 +275,8 @@ class InputLayer:
     max_missing : float in [0, 1]
         Columns of which a larger share is missing in the training data are left out.
     scale : {"standard", "minmax", None}
-        Mean 0 and standard deviation 1, or [0, 1], on the training data.  Constant columns become 0.
+        Mean 0 and standard deviation 1, or [0, 1], on the training data.  Columns that are constant
+        there, but for rounding, become 0 whatever comes later.
     dtype : dtype
         Of the result.
 
@@ -89,11 +284,19 @@ class InputLayer:
     ----------
     columns_ : ndarray of int
         The columns kept.
-    fill_, offset_, scale_ : ndarray
-        Of each kept column: (x - offset_) / scale_ once NaN is replaced by fill_.
+    fill_, offset_, remainder_, scale_ : ndarray
+        Of each kept column: (x - offset_ - remainder_) / scale_ once NaN is replaced by fill_.
+        remainder_ is what float64 cannot hold of the offset, scale_ infinite for a constant column.
     n_features_in_ : int
     feature_names_in_ : list of str or None
-        The names of a data frame's columns; another frame must have the same in the same order.
+        The names of a table's columns; another table must have the same in the same order.
+
+    Raises
+    ------
+    TypeError
+        If columns hold what is no real number: text, complex numbers.
+    ValueError
+        For infinite numbers, a table of other columns than the first, and options there are not.
 
     Examples
     --------
@@ -118,6 +321,25 @@ class InputLayer:
 
     def fit(self, x: Any, y: Any = None) -> InputLayer:
         """Learn columns, fillings and scales from training data; ``y`` is ignored."""
+        self._check()
+        table, self.feature_names_in_ = _table(x)
+        if not len(table.values):
+            raise ValueError("x: expected at least one row, got none")
+        self.n_features_in_ = table.values.shape[1]
+        gone = np.isnan(table.values)
+        self.columns_ = np.flatnonzero(gone.mean(axis=0) <= self.max_missing)
+        dropped = gone[:, self.columns_].any(axis=1) & (self.missing == "drop")
+        count = len(self.columns_)
+        self.fill_, self.offset_, self.remainder_ = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.scale_ = np.ones(count)
+        chosen = {int(k): i for i, k in enumerate(self.columns_)}
+        for k, (values, low, rounding) in enumerate(table.columns()):
+            if k in chosen:
+                self._fit_column(chosen[k], values[~dropped], low[~dropped], rounding)
+        return self
+
+    def _check(self) -> None:
+        """Refuse options that there are not."""
         if self.missing not in MISSING:
             raise ValueError(f"missing: expected one of {MISSING}, got {self.missing!r}")
         if self.scale not in SCALES:
@@ -127,42 +349,41 @@ class InputLayer:
         dtype = np.dtype(self.dtype)
         if not is_real(dtype):
             raise ValueError(f"dtype: expected float16, bfloat16, float32 or float64, got {dtype}")
-        table = _table(x)
-        if not len(table):
-            raise ValueError("x: expected at least one row, got none")
-        self.n_features_in_ = table.shape[1]
-        self.feature_names_in_ = _names(x)
-        gone = np.isnan(table)
-        self.columns_ = np.flatnonzero(gone.mean(axis=0) <= self.max_missing)
-        if self.missing == "drop":
-            table = table[~gone[:, self.columns_].any(axis=1)]
-        count = len(self.columns_)
-        self.fill_, self.offset_, self.scale_ = np.zeros(count), np.zeros(count), np.ones(count)
-        for i, column in enumerate(self.columns_):
-            self._fit_column(i, table[:, column].astype(np.float64))
-        return self
 
-    def _fit_column(self, i: int, values: Array) -> None:
+    def _fit_column(self, i: int, values: Array, low: Array, rounding: float) -> None:
         """Learn from the values of the i-th column kept."""
         gone = np.isnan(values)
-        known = values[~gone]
-        if self.missing in ("mean", "median") and len(known):
-            self.fill_[i] = np.mean(known) if self.missing == "mean" else np.median(known)
-        values[gone] = self.fill_[i]
+        # Powers of two lead to numbers around 1, whose sums and squares neither over- nor underflow.
+        power = int(np.frexp(np.abs(values[~gone]).max(initial=0))[1])
+        values, low = np.ldexp(values, -power), np.ldexp(low, -power)
+        filling: Any = 0.0
+        if self.missing == "mean" and not gone.all():
+            filling, _ = _mean(values[~gone], low[~gone])
+        elif self.missing == "median" and not gone.all():
+            filling = np.median(values[~gone])
+        values[gone], self.fill_[i] = filling, np.ldexp(filling, power)
         if self.scale is None or not len(values):
             return
+        distances = _difference(values, low, values[0], low[0])
+        least, most = distances.argmin(), distances.argmax()
+        spread = _difference(values[most], low[most], values[least], low[least])
         with np.errstate(over="ignore"):
-            if self.scale == "standard":
-                self.offset_[i], spread = values.mean(), values.std()
-            else:
-                self.offset_[i], spread = values.min(), np.ptp(values)
-        if not np.isfinite(spread):
-            raise ValueError(
-                f"x: expected a spread within the range of float64, got beyond it in column "
-                f"{self.columns_[i]}"
-            )
-        if spread > _ROUNDING * np.abs(values).max():
-            self.scale_[i] = spread
+            if not np.isfinite(np.ldexp(spread, power)):
+                raise ValueError(
+                    f"x: expected a spread within the range of float64, got beyond it in column "
+                    f"{self.columns_[i]}"
+                )
+        constant = spread <= rounding * np.abs(values).max()
+        if self.scale == "standard":
+            middle, rest = _mean(values, low)
+            deviations = _difference(values, low, middle, rest)
+            spread = np.sqrt(np.mean(deviations**2))
+        else:
+            middle, rest = values[least], low[least]
+        self.offset_[i] = np.ldexp(middle, power)
+        self.scale_[i] = np.inf if constant else np.ldexp(spread, power)
+        if abs(rest) > np.finfo(np.float64).eps * spread:  # else no digit of the result depends on it
+            self.remainder_[i] = np.ldexp(rest, power)
 
     def transform(self, x: Any, y: Any = None) -> Any:
         """Apply what was learnt.
@@ -175,10 +396,9 @@ class InputLayer:
         """
         if not hasattr(self, "columns_"):
             raise RuntimeError("InputLayer: expected fit before transform")
-        table = _table(x)
+        (table, low, _), names = _table(x)
         if table.shape[1] != self.n_features_in_:
             raise ValueError(f"x: expected {self.n_features_in_} columns, got {table.shape[1]}")
-        names = _names(x)
         if None not in (names, self.feature_names_in_) and names != self.feature_names_in_:
             raise ValueError(f"x: expected columns {self.feature_names_in_}, got {names}")
         targets = None if y is None else _any_array(y, "y")
@@ -186,23 +406,29 @@ class InputLayer:
             raise ValueError(f"y: expected {len(table)} rows like x, got {len(targets)}")
         if self.missing == "drop":
             kept = ~np.isnan(table[:, self.columns_]).any(axis=1)
-            table = table[kept]
+            table, low = table[kept], None if low is None else low[kept]
             targets = None if targets is None else targets[kept]
         result = np.empty((len(table), len(self.columns_)), self.dtype)
         # Few enough rows at a time that they stay in the cache from the first step to the last.
-        rows = max(1, _BLOCK // max(1, self.n_features_in_))
+        rows, remainders = max(1, _BLOCK // max(1, self.n_features_in_)), self.remainder_.any()
         for start in range(0, len(table), rows):
-            block = table[start : start + rows].take(self.columns_, axis=1).astype(np.float64)
+            part = slice(start, start + rows)
+            block = table[part].take(self.columns_, axis=1).astype(np.float64)
             np.copyto(block, self.fill_, where=np.isnan(block))
             block -= self.offset_
+            if low is not None:
+                block += low[part].take(self.columns_, axis=1) - self.remainder_
+            elif remainders:
+                block -= self.remainder_
             block /= self.scale_
-            result[start : start + rows] = block
+            result[part] = block
         return result if y is None else (result, targets)
 
     def state(self) -> dict[str, Any]:
         """What the layer was told and has learnt, in plain numbers, strings and lists."""
         return {
             "missing": self.missing,
+            "max_missing": self.max_missing,
             "scale": self.scale,
             "dtype": np.dtype(self.dtype).name,
             "n_features_in": self.n_features_in_,
@@ -210,19 +436,27 @@ class InputLayer:
             "columns": self.columns_.tolist(),
             "fill": self.fill_.tolist(),
             "offset": self.offset_.tolist(),
-            "divisor": self.scale_.tolist(),
+            "remainder": self.remainder_.tolist(),
+            "divisor": [None if np.isinf(scale) else scale for scale in self.scale_.tolist()],
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> InputLayer:
         """The fitted layer that `state` described."""
-        layer = cls(state["missing"], scale=state["scale"], dtype=state["dtype"])
+        layer = cls(state["missing"], state["max_missing"], state["scale"], state["dtype"])
+        layer._check()
         layer.n_features_in_ = state["n_features_in"]
         layer.feature_names_in_ = state["feature_names_in"]
         layer.columns_ = np.array(state["columns"], np.intp)
         layer.fill_ = np.array(state["fill"], np.float64)
         layer.offset_ = np.array(state["offset"], np.float64)
-        layer.scale_ = np.array(state["divisor"], np.float64)
+        layer.remainder_ = np.array(state["remainder"], np.float64)
+        layer.scale_ = np.array([np.inf if d is None else d for d in state["divisor"]], np.float64)
+        learnt = (layer.columns_, layer.fill_, layer.offset_, layer.remainder_, layer.scale_)
+        if any(array.shape != (len(layer.columns_),) for array in learnt):
+            raise ValueError(f"state: expected numbers for each of {len(layer.columns_)} columns")
+        if not set(state["columns"]) <= set(range(layer.n_features_in_)):
+            raise ValueError(f"state: expected columns below {layer.n_features_in_}")
         return layer
 
     def fit_transform(self, x: Any, y: Any = None) -> Any:
@@ -232,15 +466,16 @@ class InputLayer:
 
 @dataclass(frozen=True)
 class Finding:
-    """A column that should not be an input: which, why, and the figure that says so."""
+    """A column that should not be an input: which, why, the figure that says so and its meaning."""
 
     column: int
     name: str
     reason: str
     figure: float
+    meaning: str
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason} ({self.figure:.3g})"
+        return f"{self.name}: {self.reason} ({self.meaning})"
 
 
 def _ranks(values: Array) -> Array:
@@ -274,80 +509,215 @@ TARGET_COPY = 0.999  # of the rank correlation, or of the variance between a tar
 OUTLIER_DISTANCE = 50.0  # robust standard deviations: far beyond any heavy tail met in practice
 LEAST_ROWS = 20  # below, uniqueness and correlation say nothing
 
+# What names tell where the numbers alone would not.
+_IDENTIFIER = r"(?:^|[^a-zA-Z])(?i:id|ids|uuid|guid|key|index|serial|nr)(?:[^a-zA-Z]|$)|[a-z](?:Id|ID)$"
+_POSTAL = r"(?:^|[^a-z])(?:zip|plz|zip.?code|postal.?code|postcode|postal)(?:[^a-z]|$)"
+
 
 def inspect(x: Any, y: Any = None, names: Sequence[str] | None = None) -> list[Finding]:
     """Report columns that should not be inputs, each with its reason and figure.
 
-    Looked for are columns mostly missing (share), constant, a copy or transform of the target (rank
-    correlation, which any monotone transform keeps; or, for a target of few different values, the share
-    of the variance between them, which any recoding keeps), identifier-like (whole numbers, all
-    different, that step through the rows, fill a range in any order, or jump about without continuity),
-    and gross outliers (distance from the median in robust standard deviations, 1.4826 times the median
-    absolute deviation of the values that differ from it).
+    Looked for are, each with its figure:
+
+    - columns mostly missing: the share of the rows;
+    - constant ones, but for rounding: the value;
+    - a copy or transform of the target: the rank correlation, which any monotone transform keeps; or,
+      for a target of few different values, the share of the variance between them, which any recoding
+      keeps;
+    - identifier-like ones, how many different values: text of which none comes twice; whole numbers of
+      which none comes twice, and that step through the rows, fill a range in any order, repeat more
+      seldom than chance would have it, spread evenly over a wide range or over rows in their order, or
+      are called an id;
+    - nominal codes, how many different values: whole numbers that come again and again, along which the
+      target jumps about in no order, or that are called a postal code;
+    - gross outliers: the distance from the median in robust standard deviations, 1.4826 times the median
+      absolute deviation of the values that differ from it.
 
     Parameters
     ----------
-    x : array_like, shape (rows, columns), or list of arrays
+    x : array_like, shape (rows, columns), list of arrays, or table of named columns
+        Columns of a table with names may hold text.
     y : array_like, shape (rows,), optional
-        The target.
+        The target. Rows without one do not count where columns are compared with it.
     names : sequence of str, optional
-        Of the columns; a data frame has its own.
+        Of the columns; a table has its own.
 
     Returns
     -------
     list of Finding
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `InputLayer` does, and for names or targets of another number.
 
     Examples
     --------
     >>> import numpy as np
     >>> from ffkernels.inputs import inspect
     >>> [str(f) for f in inspect(np.ones((30, 1)), names=["unit"])]
-    ['unit: constant (1)']
+    ['unit: constant (every value is 1)']
+    >>> [str(f) for f in inspect({"sample": np.arange(30)})]
+    ['sample: identifier-like (30 different values in 30 rows)']
     """
-    table = _table(x)
-    columns = table.shape[1]
-    if names is None:
-        names = _names(x) or [f"column {i}" for i in range(columns)]
-    if len(names) != columns:
-        raise ValueError(f"names: expected {columns} names, got {len(names)}")
-    target = None if y is None else _any_array(y, "y")
-    if target is not None and target.shape != (len(table),):
-        raise ValueError(f"y: expected shape ({len(table)},), got {target.shape}")
-    if target is not None and target.dtype.kind not in "iufb":
-        target = np.unique(target, return_inverse=True)[1]
+    columns, own = _inspected(x)
+    names = own or [f"column {i}" for i in range(len(columns))] if names is None else names
+    if len(names) != len(columns):
+        raise ValueError(f"names: expected {len(columns)} names, got {len(names)}")
+    target = None if y is None else _target(y, len(columns[0].values) if columns else 0)
     findings = []
-    for i, (name, column) in enumerate(zip(names, table.T, strict=True)):
-        reason = _reason(column, target)
-        if reason is not None:
-            findings.append(Finding(i, name, *reason))
+    for i, (name, column) in enumerate(zip(names, columns, strict=True)):
+        found = _reason(column, target, name)
+        if found is not None:
+            findings.append(Finding(i, name, *found))
     return findings
 
 
-def _reason(column: Array, target: Array | None) -> tuple[str, float] | None:
-    """Why a column should not be an input, and the figure; None for an ordinary one."""
-    known = ~np.isnan(column)
-    share = 1 - known.mean() if len(column) else 1.0
-    values = column[known]
+class _Inspected(NamedTuple):
+    """A column to be judged: numbers, or the places of texts in the alphabet."""
+
+    values: Array  # float64, NaN where missing
+    rounding: float
+    texts: list[str] | None = None
+
+
+def _inspected(x: Any) -> tuple[list[_Inspected], list[str] | None]:
+    named = _columns_of(x, "x")
+    if named is None:
+        table, names = _table(x)
+        return [_shifted(*column) for column in table.columns()], names
+    columns = []
+    for name, column in zip(*named, strict=True):
+        try:
+            numbers = _joined([_numbers(column, _at("x", name))])
+        except TypeError:
+            if any(isinstance(item, complex) for item in column.values.tolist()):
+                raise
+            texts, codes = _codes(column.values)
+            columns.append(_Inspected(codes, 0.0, texts))
+        else:
+            _refuse_infinite(numbers.values, "x", [name])
+            columns += [_shifted(*column) for column in numbers.columns()]
+    return columns, named[0]
+
+
+def _shifted(values: Array, low: Array, rounding: float) -> _Inspected:
+    """Numbers with all their digits: from the first of them where float64 could not tell them apart."""
+    if low.any():
+        first = np.flatnonzero(~np.isnan(values))[0]
+        values = _difference(values, low, values[first], low[first])
+    return _Inspected(values, rounding)
+
+
+def _codes(values: Array) -> tuple[list[str], Array]:
+    """Texts in their order, and the place of each value among them; NaN if missing."""
+    items = [None if _is_missing(item) else str(item) for item in values.tolist()]
+    texts = sorted({item for item in items if item is not None})
+    places = {text: float(k) for k, text in enumerate(texts)}
+    return texts, np.array([np.nan if item is None else places[item] for item in items])
+
+
+def _target(y: Any, rows: int) -> Array:
+    """The target as float64, NaN where it is missing; text as its place in the alphabet."""
+    column = _column(y, "y")
+    if len(column.values) != rows:
+        raise ValueError(f"y: expected shape ({rows},), got ({len(column.values)},)")
+    try:
+        return _numbers(column, "y").values.astype(np.float64)
+    except TypeError:
+        return _codes(column.values)[1]
+
+
+def _reason(column: _Inspected, target: Array | None, name: str) -> tuple[str, float, str] | None:
+    """Why a column should not be an input, the figure and its meaning; None for an ordinary one."""
+    known = ~np.isnan(column.values)
+    values, rows = column.values[known], len(column.values)
+    share = 1 - known.mean() if rows else 1.0
     if share > MOSTLY_MISSING:
-        return "mostly missing", float(share)
-    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
-        return "constant", float(values[0])
+        return "mostly missing", float(share), f"{share:.0%} of the rows"
+    if np.ptp(values) <= column.rounding * np.abs(values).max():
+        value = float(values[0])
+        shown = f"{value:.6g}" if column.texts is None else repr(column.texts[0])
+        return "constant", value, f"every value is {shown}"
     if len(values) < LEAST_ROWS:
         return None
+    different = len(np.unique(values))
+    figure = f"{different} different values in {len(values)} rows"
     if target is not None:
-        known_target = np.asarray(target, np.float64)[known]
-        strength = abs(_correlation(_ranks(values), _ranks(known_target)))
-        strength = max(strength, _between_classes(values, known_target))
+        both = known & ~np.isnan(target)
+        strength, kind = _copies(column.values[both], target[both])
         if strength >= TARGET_COPY:
-            return "a copy or transform of the target", strength
-    if np.all(values == np.round(values)) and len(np.unique(values)) == len(values):
-        steps = np.diff(values)
-        span = np.ptp(values) / len(values)
-        if np.all(steps == steps[0]) or span < 2 or span > 100:
-            return "identifier-like: whole numbers, every one different", 1.0
+            return "a copy or transform of the target", strength, f"{kind} {strength:.4g}"
+    if column.texts is not None:
+        return ("identifier-like", different, figure) if different == len(values) else None
+    whole = bool(np.all(values == np.round(values)))
+    if whole and different == len(values) and _identifies(values, name):
+        return "identifier-like", different, figure
+    if whole and different < len(values) and different > 1:
+        if re.search(_POSTAL, name.lower()):
+            return "nominal codes", different, f"{figure}, by their name"
+        if target is not None and _jumps(column.values[both], target[both]):
+            return "nominal codes", different, f"{figure}, the target in no order along them"
     middle = np.median(values)
     deviations = np.abs(values - middle)
     distance = float(deviations.max() / (1.4826 * np.median(deviations[deviations > 0])))
     if distance > OUTLIER_DISTANCE:
-        return "gross outliers", distance
+        return "gross outliers", distance, f"{distance:.3g} robust standard deviations from the median"
     return None
+
+
+def _copies(values: Array, target: Array) -> tuple[float, str]:
+    """How much of a target a column gives away, and by what measure."""
+    if len(values) < LEAST_ROWS:
+        return 0.0, ""
+    by_rank = abs(_correlation(_ranks(values), _ranks(target)))
+    by_class = _between_classes(values, target)
+    return max((by_rank, "rank correlation"), (by_class, "share of the variance between its classes"))
+
+
+def _identifies(values: Array, name: str) -> bool:
+    """Whether whole numbers, all different, are such as are given and not such as are measured."""
+    count, steps = len(values), np.diff(values)
+    span = np.ptp(values) / count
+    if np.all(steps == steps[0]) or span < 2 or re.search(_IDENTIFIER, name):
+        return True
+    # So many drawn at random would have at least so many pairs of equal ones.
+    if count / (2 * span) > 10:
+        return True
+    # Even over the range: as close to a straight line as random draws from it are (Kolmogorov).
+    places = (np.sort(values) - values.min()) / np.ptp(values)
+    even = np.abs(places - np.arange(count) / (count - 1)).max() * np.sqrt(count) < 1.7
+    even = even and places.std() > 0.26  # 0.29 if even; 0.22 of 60 normal ones, which pass the first
+    ordered = bool(np.all(steps > 0) or np.all(steps < 0))
+    return bool(even and (ordered or span > 100))
+
+
+#: Of nominal codes: how many at least, rows of each, how much more the target's means differ than by
+#: chance, and how far neighbours differ, of which independent ones have 2 and a parabola over 6 has 1.1.
+_LEAST_CODES, _CODE_ROWS, _CODE_STRENGTH, _DISORDER = 6, 8, 5.0, 1.3
+_MOST_CLASSES = 20
+
+
+def _jumps(values: Array, target: Array) -> bool:
+    """Whether a target depends on whole numbers, but not on their order.
+
+    Its means of equal numbers differ by more than chance, and of neighbours as much as of any two: the
+    von Neumann ratio of the means, less what noise adds to it.
+    """
+    codes, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(codes) < _LEAST_CODES or len(values) < _CODE_ROWS * len(codes):
+        return False
+    classes = np.unique(target)
+    if len(classes) <= _MOST_CLASSES and np.all(classes == np.round(classes)):
+        parts = (target[:, None] == classes).astype(np.float64)
+    else:
+        parts = target[:, None] / (target.std() or 1.0)
+    means = np.stack([np.bincount(inverse, part) / counts for part in parts.T], axis=1)
+    noise = ((parts - means[inverse]) ** 2).sum(axis=0) / (len(values) - len(codes))
+    between = (counts[:, None] * (means - parts.mean(axis=0)) ** 2).sum() / (len(codes) - 1)
+    if between < _CODE_STRENGTH * noise.sum():
+        return False
+    noisy = noise.sum() / counts
+    around = ((means - means.mean(axis=0)) ** 2).sum() - noisy.sum()
+    neighbours = (np.diff(means, axis=0) ** 2).sum() - (noisy[1:] + noisy[:-1]).sum()
+    return bool(neighbours > _DISORDER * around > 0)

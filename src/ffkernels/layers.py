@@ -724,6 +724,10 @@ def _refuse_optimizer(optimizer: Any) -> None:
     )
 
 
+#: Under this name among the extras, `ffkernels.tables` keeps the columns and scales of a net's table.
+TABLE = "ffkernels.tables"
+
+
 class FeedForward:
     """A fully connected net, from its inputs to its loss and back.
 
@@ -1033,16 +1037,38 @@ class FeedForward:
         OSError
             If the file cannot be read.
         ValueError
-            If it does not hold a net.
+            If it does not hold a net; or one that takes the raw columns of a table, which
+            `ffkernels.tables.TableNet.load` reads.
         """
+        net = cls._read(path)
+        if TABLE in net.extras:
+            raise ValueError(
+                f"path: expected a net alone, got {path}, which takes the raw columns of a table: "
+                "read it by ffkernels.tables.TableNet.load"
+            )
+        return net
+
+    @classmethod
+    def _read(cls, path: str | os.PathLike[str]) -> Self:
+        import struct
         import zipfile  # with what it imports, a third of the package's import
+        import zlib
 
         with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError(f"path: expected a file from FeedForward.save, got {path}")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as npz:
-                arrays = dict(npz)
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    damaged = archive.testzip()
+                if damaged is not None:
+                    raise ValueError(f"{damaged} is damaged")
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as npz:
+                    arrays = dict(npz)
+            # What a damaged archive raises, by the byte that is wrong.
+            except (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+                    ValueError, struct.error, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+                raise ValueError(
+                    f"path: expected a file from FeedForward.save, got {path}: {error}"
+                ) from error
         try:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")

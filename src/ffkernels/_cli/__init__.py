@@ -2,9 +2,9 @@
 
 ``train`` runs through these modules in this order:
 
-- `tables`: the user's CSV file, or the bundled digits, as columns of numbers;
-- `model`: those columns, the input layer and the net, as one thing that is saved and loaded;
-- `training`: epochs, the progress bar, and when to stop;
+- `tables`: the user's CSV file, or the bundled digits, as columns of numbers, dates and text;
+- `ffkernels.tables`: what of them is inputs, the input layer and the net, saved and loaded as one;
+- `training`: epochs, the progress bar, and when to stop; scikit-learn's net in the same time;
 - `timing` and `textbook`: a training step beside the NumPy backend and beside textbook code;
 - `figures`: the pictures.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import confusion_matrix
 
-from .style import BLUE, GREY, ORANGE, STYLE
+from ..tables import label
+from . import style
+from .style import BLUE, GREY, ORANGE
 from .training import History
 
 Array = npt.NDArray[Any]
+
+# Names are what users call things: a dollar sign begins no mathematics.
+STYLE = {**style.STYLE, "text.parse_math": False}
+
+
+def cut(name: str, most: int) -> str:
+    """Return a name of at most so many characters; what is too long lacks some of its middle."""
+    if len(name) <= most:
+        return name
+    end = most // 3
+    return f"{name[: most - end - 1]}…{name[-end:]}"
 
 
 @mpl.rc_context(STYLE)
@@ -57,9 +69,7 @@ def curves(history: History, score: str, path: Path) -> None:
 
 
 @mpl.rc_context(STYLE)
-def confusion(
-    true: Array, predicted: Array, classes: Sequence[str], heading: str, path: Path
-) -> None:
+def confusion(true: Array, predicted: Array, classes: Sequence[str], heading: str, path: Path) -> None:
     """Draw how many rows of each class were taken for which: right ones blue, mistakes orange."""
     counts = confusion_matrix(true, predicted, labels=range(len(classes)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -84,7 +94,7 @@ def confusion(
         recalls.tick_params(length=0)
         recalls.spines[:].set_visible(False)
     shown = range(0, len(classes), 1 + len(classes) // 50)
-    labels = [textwrap.shorten(classes[k], 18, placeholder="…") for k in shown]
+    labels = [cut(classes[k], 18) for k in shown]
     upright = max(map(len, labels)) * len(labels) < 8 * side
     axes.set_xticks(shown, labels, rotation=0 if upright else 45, ha="center" if upright else "right")
     axes.set_yticks(shown, labels)
@@ -110,6 +120,7 @@ def predicted(true: Array, values: Array, name: str, heading: str, path: Path) -
     axes.scatter(true, values, s=size, color=BLUE, alpha=0.6, linewidths=0)
     margin = 0.03 * (ends[1] - ends[0])
     limits = (ends[0] - margin, ends[1] + margin)
+    name = cut(name, 40)
     axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title=heading)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.legend(loc="upper left")
@@ -133,7 +144,9 @@ def rows(
     frame: pd.DataFrame, positions: Array, captions: Sequence[str], heading: str, path: Path
 ) -> None:
     """Draw rows of a table: the columns in which they are furthest from the others."""
-    numbers = frame.select_dtypes(np.number)
+    dates = frame.select_dtypes("datetime")
+    seconds = {name: (dates[name] - dates[name].min()).dt.total_seconds() for name in dates}
+    numbers = frame.assign(**seconds).select_dtypes(np.number)
     deviations = ((numbers - numbers.mean()) / numbers.std().replace(0, 1)).fillna(0.0)
     furthest = deviations.iloc[positions].abs().to_numpy()
     reach = 1.05 * max(2.0, furthest.max(initial=0))
@@ -158,8 +171,9 @@ _SHOWN = 7
 
 
 def _cell(name: str, value: Any) -> str:
-    shown = "missing" if pd.isna(value) else f"{value:.4g}" if isinstance(value, float) else value
-    return f"{textwrap.shorten(name, 24, placeholder='…')} = {shown}"
+    shown = f"{value:.4g}" if isinstance(value, float) else label(value)
+    shown = "missing" if pd.isna(value) else shown
+    return f"{cut(name, 24)} = {cut(shown, 24)}"
 
 
 def _panels(

@@ -14,23 +14,23 @@ import pandas as pd
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from .. import backend, optimizers
+from .. import backend, optimizers, set_num_threads
+from .._training import LEARNING_RATES, MOMENTUM
 from ..inputs import InputLayer, inspect
 from ..layers import FeedForward
+from ..tables import Column, TableNet, encode, label
 from . import CommandError, figures, tables
-from .model import Model
-from .tables import Column, Target
+from .tables import Target
 from .timing import step_times
-from .training import Rows, accuracy, fit, r_squared
+from .training import Rows, accuracy, blas_threads, fit, peer_outputs, r_squared
 
 Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.intp]
 
 _VALIDATION_SHARE = 0.1
-_LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}
-_MOMENTUM = 0.9
 # Remarks on columns that are printed before the list is cut short.
 _MOST_REMARKS = 12
+_COUNTED = "(rows count from 0 below the names, as pandas.read_csv counts them)"
 # How many of the worst rows are drawn: as images, as charts.
 _IMAGES, _CHARTS = 12, 6
 
@@ -45,20 +45,32 @@ class Split(NamedTuple):
 
 def run(options: argparse.Namespace) -> None:
     """Do what the command line asks for."""
-    if options.csv is None and (options.target or options.task):
-        raise CommandError("--target and --task go with --csv")
+    if options.csv is None and (options.target or options.task or options.keep or options.drop):
+        raise CommandError("--target, --task, --keep and --drop go with --csv")
     _prepare_paths(options.output, options.save)
+    if options.threads:
+        try:
+            set_num_threads(options.threads)
+        except ValueError as error:
+            raise CommandError(str(error).replace("n:", "--threads:", 1)) from None
     table, target = _read(options)
+    if options.class_weight and target.classes is None:
+        raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
     split = _split(target, options.test_size, options.seed)
-    columns = _choose_inputs(table, target, split.training)
+    columns = _choose_inputs(options, table, target, split.training)
     model = _untrained(options, columns, table, target, split.training)
     training, validation, test = (
-        Rows(model.inputs(table.iloc[part]), model.targets(target.values[part])) for part in split
+        Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part])) for part in split
     )
-    lr = _LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
+    weight = None
+    if options.class_weight:
+        counts = np.bincount(training.t, minlength=len(model.classes or ()))
+        weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
+        _say("Weights", *_weights(weight, model))
+    lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
 
     def optimizer(module: ModuleType) -> Any:
-        return module.Adam(lr) if options.optimizer == "adam" else module.SGD(lr, _MOMENTUM)
+        return module.Adam(lr) if options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
 
     _say(
         "Rows",
@@ -80,23 +92,34 @@ def run(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,
+        threads=options.threads,
+        weight=weight,
     )
     _say(
         "Training",
         f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
         "the best on the validation rows",
     )
-    outputs, true = model.outputs(test.x), target.values[split.test]
-    _say("Result", _judge(outputs, true, target.classes))
+    if options.save:
+        _save(model, options.save)
+    outputs, true = model.outputs(table.iloc[split.test]), target.values[split.test]
+    with blas_threads(model.net, options.batch_size, options.threads):
+        both = Rows(*(np.concatenate(parts) for parts in zip(training, validation, strict=True)))
+        peer, epochs = peer_outputs(both, test.x, history.seconds, options.seed)
+    if target.classes is None:
+        peer = model.mean + model.scale * peer
+    _say(
+        "Result",
+        _judge(outputs, true, target.classes),
+        f"{_score(peer, true, target.classes)} with scikit-learn's default net in the same "
+        f"{history.seconds:.2f} s, {epochs} epochs, as a check",
+    )
     times = step_times(model.net, optimizer, training, options.batch_size)
     _say("A step", *_compare(times))
     curves = options.output / "curves.png"
     figures.curves(history, "R²" if target.classes is None else "accuracy", curves)
     held_out = table.iloc[split.test]
     _say("Pictures", str(curves), *map(str, _draw(options, model, held_out, outputs, true)))
-    if options.save:
-        model.save(options.save)
-        _say("Saved", f"{options.save}, for python -m ffkernels predict")
 
 
 def _prepare_paths(output: Path, save: Path | None) -> None:
@@ -105,8 +128,26 @@ def _prepare_paths(output: Path, save: Path | None) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"{output}: {error.strerror or error}") from None
-    if save is not None and not save.parent.is_dir():
+    if save is None:
+        return
+    if not save.parent.is_dir():
         raise CommandError(f"{save.parent}: no such folder")
+    new = not save.exists()
+    try:
+        with open(save, "ab"):
+            pass
+        if new:
+            save.unlink()
+    except OSError as error:
+        raise CommandError(f"{save}: {error.strerror or error}") from None
+
+
+def _save(model: TableNet, path: Path) -> None:
+    try:
+        model.save(path)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from None
+    _say("Saved", f"{path}, for python -m ffkernels predict and ffkernels.tables.TableNet.load")
 
 
 def _say(label: str, *lines: str) -> None:
@@ -136,7 +177,14 @@ def _read(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
         *remarks,
         *more,
     )
-    return frame.drop(columns=name).iloc[target.rows], target
+    table = frame.drop(columns=name)
+    for option, wanted in (("--keep", options.keep), ("--drop", options.drop)):
+        wanted[:] = [tables.find_column(frame, column) for column in wanted]
+        if name in wanted:
+            raise CommandError(f"{option} {name}: that is the target")
+    if twice := [column for column in options.keep if column in options.drop]:
+        raise CommandError(f"{twice[0]}: either --keep or --drop")
+    return table.drop(columns=options.drop).iloc[target.rows], target
 
 
 def _split(target: Target, test_size: float, seed: int) -> Split:
@@ -160,24 +208,41 @@ def _split(target: Target, test_size: float, seed: int) -> Split:
         ) from None
 
 
-def _choose_inputs(table: pd.DataFrame, target: Target, training: Positions) -> list[Column]:
+def _choose_inputs(
+    options: argparse.Namespace, table: pd.DataFrame, target: Target, training: Positions
+) -> list[Column]:
     """Return the columns that a net can learn from, of all that the table has."""
     suspects: list[str] = []
+    nominal: list[str] = []
     remarks: list[str] = []
     # All rows, in their order: identifiers show in it.
-    for finding in inspect(tables.codes(table), target.values, list(table.columns)):
-        if "outlier" not in finding.reason:
-            suspects.append(finding.name)
+    for finding in inspect(table, target.values) if len(table.columns) else ():
+        name, reason = finding.name, finding.reason
+        if name in options.keep:
+            continue
+        if reason == "nominal codes":
+            nominal.append(name)
+            taken = "categories" if finding.figure <= tables.MAX_CATEGORIES else "numbers"
+            remarks.append(f"mind {finding}: taken as {taken}")
+        elif reason != "gross outliers":
+            suspects.append(name)
             remarks.append(f"left out {finding}")
-        elif not tables.is_text(table[finding.name]):
+        else:
             # An error, or the very thing to learn from: the user knows.
             remarks.append(f"mind {finding}")
-    columns, more = tables.choose_columns(table.iloc[training].drop(columns=suspects))
+    columns, more = tables.choose_columns(
+        table.iloc[training].drop(columns=suspects), nominal, options.keep
+    )
     remarks += more
     if not columns:
-        raise CommandError("; ".join(["no column is left to learn from", *remarks[:_MOST_REMARKS]]))
+        raise CommandError(
+            "; ".join(["no column is left to learn from", *remarks[:_MOST_REMARKS]])
+            + "; --keep COLUMN takes one all the same"
+        )
     if len(remarks) > _MOST_REMARKS:
         remarks[_MOST_REMARKS:] = [f"and {len(remarks) - _MOST_REMARKS} more remarks of the kind"]
+    if remarks and options.csv:
+        remarks.append("(--keep COLUMN takes one as it is, --drop COLUMN leaves one out)")
     count = sum(len(column.inputs) for column in columns)
     _say("Inputs", f"{count}, from {len(columns)} of {table.shape[1]} columns", *remarks)
     return columns
@@ -189,24 +254,37 @@ def _untrained(
     table: pd.DataFrame,
     target: Target,
     training: Positions,
-) -> Model:
+) -> TableNet:
     """Return a model that is fitted to the training rows, but for its net."""
-    x = tables.encode(table.iloc[training], columns)
+    x = encode(columns, table.iloc[training])
     # Pixels share one scale; what the columns of a table measure has a scale each.
     scale: Any = "minmax" if options.csv is None else "standard"
     input_layer = InputLayer(missing="mean", scale=scale).fit(x)
     outputs = 1 if target.classes is None else len(target.classes)
     net = FeedForward(
-        [x.shape[1], *options.hidden, outputs],
+        [len(x), *options.hidden, outputs],
         options.activation,
         "sum_squared_error" if target.classes is None else "softmax_cross_entropy",
         seed=options.seed,
     )
-    model = Model(columns, input_layer, net, target.name, target.classes)
+    model = TableNet(columns, input_layer, net, target.name, target.classes)
     if target.classes is None:
         values = target.values[training]
         model.mean, model.scale = float(values.mean()), float(values.std()) or 1.0
     return model
+
+
+def _targets(model: TableNet, values: Array) -> Array:
+    """Return numbers of classes, or values of the target, as the net takes them."""
+    if model.classes is not None:
+        return values
+    return ((values - model.mean) / model.scale).astype(model.net.dtype)[:, None]
+
+
+def _weights(weight: Array, model: TableNet) -> list[str]:
+    least, most = weight.argmin(), weight.argmax()
+    names = [label(name) for name in model.classes or ()]
+    return [f"from {weight[least]:.3g} for {names[least]} to {weight[most]:.3g} for {names[most]}"]
 
 
 def _judge(outputs: Array, true: Array, classes: Any) -> str:
@@ -221,6 +299,12 @@ def _judge(outputs: Array, true: Array, classes: Any) -> str:
         f"accuracy {right / len(true):.2%}, {right} of {len(true)} held-out rows "
         f"(the commonest class alone: {np.bincount(true).max() / len(true):.2%})"
     )
+
+
+def _score(outputs: Array, true: Array, classes: Any) -> str:
+    if classes is None:
+        return f"R² {r2_score(true, outputs):.3f}"
+    return f"{np.mean(outputs.argmax(axis=1) == true):.2%}"
 
 
 def _compare(times: dict[str, float]) -> list[str]:
@@ -238,7 +322,7 @@ def _compare(times: dict[str, float]) -> list[str]:
 
 
 def _draw(
-    options: argparse.Namespace, model: Model, table: pd.DataFrame, outputs: Array, true: Array
+    options: argparse.Namespace, model: TableNet, table: pd.DataFrame, outputs: Array, true: Array
 ) -> list[Path]:
     """Draw predicted against true, and the worst of the held-out rows."""
     worst_path = options.output / "mistakes.png"
@@ -254,8 +338,9 @@ def _draw(
         path = options.output / "confusion.png"
         guess, sure = outputs.argmax(axis=1), outputs.max(axis=1)
         wrong = np.flatnonzero(guess != true)
-        right = f"{model.target}: {len(true) - len(wrong)} of {count} right"
-        figures.confusion(true, guess, model.classes, right, path)
+        right = f"{figures.cut(model.target, 24)}: {len(true) - len(wrong)} of {count} right"
+        names = [label(name) for name in model.classes]
+        figures.confusion(true, guess, names, right, path)
         if len(wrong):
             worst = wrong[np.argsort(-sure[wrong], kind="stable")]
             heading = f"Most confidently wrong, of {len(wrong)} mistakes among {count}"
@@ -263,7 +348,8 @@ def _draw(
             worst = np.argsort(sure, kind="stable")
             heading = f"No mistakes among {count}: the least confident"
         captions = [
-            f"true {model.classes[true[k]]},\npredicted {model.classes[guess[k]]} ({sure[k]:.0%})"
+            f"true {figures.cut(names[true[k]], 24)},\n"
+            f"predicted {figures.cut(names[guess[k]], 24)} ({sure[k]:.0%})"
             for k in worst[:_IMAGES]
         ]
     if options.csv is None:
@@ -272,9 +358,8 @@ def _draw(
     else:
         worst = worst[:_CHARTS]
         numbered = [
-            f"row {table.index[k] + 1}: {caption}"
-            for k, caption in zip(worst, captions, strict=False)
+            f"row {table.index[k]}: {caption}" for k, caption in zip(worst, captions, strict=False)
         ]
         inputs = table[[column.name for column in model.columns]]
-        figures.rows(inputs, worst, numbered, heading, worst_path)
+        figures.rows(inputs, worst, numbered, f"{heading}\n{_COUNTED}", worst_path)
     return [path, worst_path]
