@@ -56,6 +56,6 @@ def selected(steps):
     """Return the cases of training steps, or all others, as parameters."""
     return [
         pytest.param(case, id=case.name.replace(" ", "-"))
-        for case in cases.cases(None, quick=True, threads=1)
+        for case in cases.cases([], quick=True, threads=1)
         if case.trains == steps
     ]

@@ -223,8 +223,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--only",
+        nargs="+",
+        default=[],
         metavar="PATTERN",
-        help="cases whose name has this in it; * and ? stand for anything: sigmoid*100000",
+        help="cases whose name has one of these in it; * and ? stand for anything: sigmoid*100000",
     )
     add(
         "--quick",

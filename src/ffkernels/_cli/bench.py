@@ -26,8 +26,9 @@ def run(options: argparse.Namespace) -> None:
     unknown = [name for name in wanted if name not in peers.PEERS]
     if unknown:
         raise CommandError(f"--peers: expected names out of {', '.join(peers.PEERS)}, got {unknown[0]}")
-    if not cases.cases(options.only, options.quick, threads=1):
-        raise CommandError(f"--only: no case has a name like {options.only}")
+    for pattern in options.only:
+        if not cases.cases([pattern], options.quick, threads=1):
+            raise CommandError(f"--only: no case has a name like {pattern}")
     if options.save:
         try:
             options.save.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
             measured["memory of a training step"] |= part["memory of a training step"]
     _add_gain(measured["results"])
     measured["wanted"] = goals.judge(measured)
-    print(report.text(measured, everything=options.only is not None, goals=options.goals))
+    print(report.text(measured, everything=bool(options.only), goals=options.goals))
     if options.save:
         for path in report.save(measured, options.save, goals=options.goals):
             print(path)
@@ -106,7 +107,7 @@ def _in_a_process_of_its_own(
     return json.loads(path.read_text())
 
 
-def _measure(only: str | None, quick: bool, names: list[str], threads: int) -> dict[str, Any]:
+def _measure(only: list[str], quick: bool, names: list[str], threads: int) -> dict[str, Any]:
     ffkernels.set_num_threads(threads)
     loaded = {name: peers.PEERS[name](threads) for name in names}
     chosen = cases.cases(only, quick, threads)

@@ -109,17 +109,18 @@ class Case:
         return blas if self.trains else nullcontext()
 
 
-def cases(only: str | None, quick: bool, threads: int) -> list[Case]:
-    """Return the cases whose name matches a pattern, all without one; smaller ones first.
+def cases(only: Sequence[str], quick: bool, threads: int) -> list[Case]:
+    """Return the cases whose name matches one of the patterns, all without one; smaller ones first.
 
     Measured with one thread only are those in which nobody uses a second, and, to save time,
     functions of float64.
     """
-    pattern = "*" if only is None else f"*{only}*"
+    patterns = [f"*{pattern}*" for pattern in only or [""]]
     return [
         case
         for case in (_quick() if quick else _all())
-        if fnmatch.fnmatchcase(case.name, pattern) and (threads == 1 or _worth_threads(case))
+        if any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns)
+        and (threads == 1 or _worth_threads(case))
     ]
 
 
