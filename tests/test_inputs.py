@@ -447,3 +447,8 @@ def test_inspection_judges_every_bundled_table_rightly():
         for target in [y] if y.ndim == 1 else [y[column] for column in y]:
             alarms = [f for f in inspect(x, target) if np.ptp(x[f.name]) > 0]
             assert alarms == []
+
+
+def test_an_input_layer_says_what_it_is():
+    layer = InputLayer("mean", scale=None)
+    assert repr(layer) == "InputLayer(missing='mean', max_missing=1.0, scale=None, dtype=float32)"

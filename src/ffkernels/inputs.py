@@ -319,6 +319,12 @@ class InputLayer:
         self.scale = scale
         self.dtype = dtype
 
+    def __repr__(self) -> str:
+        return (
+            f"InputLayer(missing={self.missing!r}, max_missing={self.max_missing}, "
+            f"scale={self.scale!r}, dtype={np.dtype(self.dtype).name})"
+        )
+
     def fit(self, x: Any, y: Any = None) -> InputLayer:
         """Learn columns, fillings and scales from training data; ``y`` is ignored."""
         self._check()
