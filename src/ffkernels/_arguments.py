@@ -684,6 +684,8 @@ def parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
 
 def at_least(value: Any, name: str, least: float, below: float = math.inf) -> float:
     """A number in [least, below)."""
+    if type(value) is float and least <= value < below:
+        return value
     number = real_number(value, name)
     if not least <= number < below:
         limit = f" and below {below:g}" if below < math.inf else ""
