@@ -59,8 +59,11 @@ def _is_plain_output(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any)
     flags = out.flags
     if not (flags.carray or (flags.behaved and flags.f_contiguous)):
         return False  # `carray` is C-ordered, and `behaved`: aligned and writeable
-    for array in inputs:  # noqa: SIM110  a loop takes half the time
-        if array is not out and np.may_share_memory(array, out):
+    own = flags.owndata  # two that own their memory lie apart, which takes a third of the time to tell
+    for array in inputs:
+        if array is out or (own and array.flags.owndata):
+            continue
+        if np.may_share_memory(array, out):
             return False
     return True
 
@@ -544,7 +547,10 @@ def _class_targets(
 
 def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None:
     """IndexError for the first class index out of range."""
-    if not indices.size or (indices.min() >= 0 and indices.max() < classes):
+    if not indices.size:
+        return
+    unsigned = indices.view(np.uintp)  # where a negative one is beyond any other
+    if unsigned.item(unsigned.argmax()) < classes:
         return
     bad = (indices < 0) | (indices >= classes)
     if ignore_index is not None:
@@ -580,14 +586,11 @@ def gradient_output(
         if out is None:
             target = np.empty_like(scores)
             return target, target
-        for value in inputs.values():
-            if value is None or value is out or type(value) is float:
-                continue
-            if type(value) is not np.ndarray or np.may_share_memory(value, out):
-                break
-        else:
-            if _is_plain_output(out, scores.shape, dtype):
-                return out, out
+        arrays = [value for value in inputs.values() if value is not None and type(value) is not float]
+        if all(type(array) is np.ndarray for array in arrays) and _is_plain_output(
+            out, scores.shape, dtype, *arrays
+        ):
+            return out, out
     first, *others = inputs
     target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})
     for name in others:

@@ -426,12 +426,16 @@ def _log_softmax(rows: Rows, x: Array, y: Array) -> None:
     np.subtract(y, np.log1p(rest)[..., None], out=y)
 
 
-def _logsumexp(rows: Rows, x: Array) -> Array:
+def _logsumexp(rows: Rows, x: Array, result: Array) -> None:
     """max + log(sum of e^(x - max)); without a finite maximum the limit is the maximum itself."""
     d = np.empty_like(x)
     m, leaders = rows.shift(x, d)
     rest = rows.exp(d, d, m, leaders)
-    return np.where(np.isfinite(m), m + np.log1p(rest), m)
+    np.log1p(rest, out=rest)
+    result = result.reshape(m.shape)
+    np.add(m, rest, out=result)
+    if not _is_finite(m):
+        np.copyto(result, m, where=~np.isfinite(m))
 
 
 def _softmax_backward(rows: Rows, dy: Array, y: Array, dx: Array) -> None:
@@ -469,7 +473,7 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     x, axis, work, result = _arguments.logsumexp(x, axis, keepdims, out)
     if x.size:
         rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
-        work[...] = _quietly(_logsumexp, rows, *rows.views).reshape(work.shape)
+        _quietly(_logsumexp, rows, *rows.views, work)
     else:
         work.fill(-np.inf)
     return _arguments.deliver(work, result, out)

@@ -7,6 +7,7 @@ coefficient for every class.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,14 +33,15 @@ __all__ = [
 
 def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], out: Array | None) -> Any:
     """The rows' losses, or their sum in float64 times `factor`, in the compute type."""
-    value: Any
+    dtype = losses.dtype.type
     if code == NONE:
-        value = losses.reshape(shape)
+        value: Any = losses.reshape(shape)
+        if out is None:
+            return value if shape else dtype(value)
     else:
-        total = np.add.reduce(losses.astype(np.float64), None)
-        value = losses.dtype.type(float(total) * factor)
-    if out is None:
-        return value if np.ndim(value) else losses.dtype.type(value)
+        value = dtype(float(np.add.reduce(losses, None, np.float64)) * factor)
+        if out is None:
+            return value
     out[...] = value
     return out
 
@@ -68,8 +70,8 @@ def common_loss(
 ) -> Any:
     """sum of (max - x_t + log(sum of e^(x - max))); in `grad`, if there, (p - one_hot(t)) factor.
 
-    As in `Rows.exp`, all of the sum but its leading term goes into log1p; as in `_gradient`, where the
-    target leads, p - 1 is minus the sum of the other classes.
+    As in `Rows.exp`, all of the sum but its leading term goes into log1p. p_t - 1 is ((e_t - 1) - rest)
+    / (1 + rest), in which nothing cancels: where the target leads e_t is 1, elsewhere rest is no less.
     """
     shape, classes = x.shape[:-1], x.shape[-1]
     x, t = np.ascontiguousarray(x).reshape(-1, classes), t.reshape(-1)
@@ -77,7 +79,7 @@ def common_loss(
     flat = e.reshape(-1)
     rows = np.arange(0, flat.size, classes)
     leaders, targets = rows + x.argmax(-1), rows + t
-    m = x.reshape(-1)[leaders]
+    m = x.take(leaders)
     np.subtract(x, m[:, None], out=e)
     gap = flat[targets]
     np.exp(e, out=e)
@@ -87,12 +89,12 @@ def common_loss(
     losses -= gap
     if grad is not None:
         flat[leaders] = 1
-        scale = factor / (rest + 1)
-        np.multiply(e, scale[:, None], out=e)
         at = flat[targets]
-        at -= factor
-        scale *= rest
-        np.negative(scale, out=at, where=leaders == targets)
+        at -= 1
+        at -= rest
+        scale = factor / (rest + 1)
+        at *= scale
+        np.multiply(e, scale[:, None], out=e)
         flat[targets] = at
     return _reduced(losses, factor, code, shape, out)
 
@@ -198,16 +200,17 @@ def _losses(targets: _Targets, gap: Array, rest: Array) -> Array:
 def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any) -> None:
     """p (sum of a) - a, times the factor, with p = e / (1 + rest), in place of e.
 
-    Where the leading class has all of a, or p near 1, the difference cancels. There it is taken the
-    other way round: what the other classes have of a, less what they have of p.
+    With one class a row it is taken as in `common_loss`. Else, where the leading class has all of a, or
+    p near 1, the difference cancels; there it is taken the other way round: what the other classes have
+    of a, less what they have of p.
     """
     factor = targets.factor
     if targets.base is None:
-        leads = rows.get(e, targets.at) == 1
+        at = rows.get(e, targets.at) - 1
+        at -= rest
         scale = targets.point * factor / (1 + rest)
+        at *= scale
         np.multiply(e, scale[..., None], out=e)
-        at = rows.get(e, targets.at) - targets.point * factor
-        np.negative(scale * rest, out=at, where=leads)
         rows.put(e, targets.at, at)
     else:
         total = targets.total()
@@ -304,7 +307,7 @@ def _common_backward(call: _arguments.Loss, behind: Any, work: Array) -> None:
     targets = np.arange(0, p.size, classes)
     targets += t
     factor = behind / len(t) if call.reduction == MEAN else behind
-    at = p.reshape(-1)[targets]
+    at = p.take(targets)
     (sure,) = (at > 0.5).nonzero()
     at -= 1
     if sure.size:
@@ -390,6 +393,36 @@ def softmax_cross_entropy_backward(
 # ---- cross-entropy from probabilities --------------------------------------------------------------
 
 
+def _common_cross_entropy(
+    call: _arguments.Loss,
+    eps: float,
+    behind: float | Array,
+    work: Array | None,
+    with_loss: bool,
+    out: Array | None,
+) -> Any:
+    """`_cross_entropy` of class indices along the last axis."""
+    assert call.indices is not None
+    p = call.scores
+    classes = p.shape[-1]
+    factor = classes / p.size if call.reduction == MEAN else 1.0
+    targets = np.arange(0, p.size, classes)
+    targets += call.indices.reshape(-1)
+    q = p.take(targets)
+    np.maximum(q, eps, out=q)
+    if work is not None:
+        scale: Any = -factor * behind
+        if isinstance(behind, np.ndarray):
+            scale = scale.reshape(-1).astype(p.dtype)
+        work.fill(0)
+        work.reshape(-1)[targets] = scale / q
+    if not with_loss:
+        return None
+    losses = np.log(q, out=q)
+    np.negative(losses, out=losses)
+    return _reduced(losses, factor, call.reduction, call.indices.shape, out)
+
+
 @quiet
 def _cross_entropy(
     call: _arguments.Loss,
@@ -409,7 +442,10 @@ def _cross_entropy(
     shape = _arguments.without_axis(scores.shape, call.axis)
     if not scores.size:
         return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
-    rows = Rows(call.axis, scores, scores if work is None else work)
+    result = scores if work is None else work
+    if _is_common(call, result):
+        return _common_cross_entropy(call, eps, behind, work, with_loss, out)
+    rows = Rows(call.axis, scores, result)
     p, dp = rows.views
     factor = rows.classes / scores.size if call.reduction == MEAN else 1.0
     scale: Any = -factor * behind
@@ -476,7 +512,7 @@ def cross_entropy_backward(
 
 def _sums(difference: Array, rows: int) -> Array:
     sums = sums_of_squares(difference, rows)
-    if np.isinf(sums).any():  # perhaps only in float32
+    if math.isinf(sums[0]) if rows == 1 else np.isinf(sums).any():  # perhaps only in float32
         sums = np.square(difference.reshape(rows, -1), dtype=np.float64).sum(-1)
     return sums
 

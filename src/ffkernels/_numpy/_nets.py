@@ -60,8 +60,9 @@ def softmax_cross_entropy_with_grad(scores: Array, targets: Any, out: Array) -> 
 
 
 def _adam(param: Array, grad: Array, m: Array, v: Array, step: int, *numbers: float) -> None:
-    _, beta1, beta2, _, _ = numbers
-    updates._adam(param, grad, m, v, *numbers, 1 / (1 - beta1**step), 1 / (1 - beta2**step))
+    lr, beta1, beta2, eps, weight_decay = numbers
+    unbias1, unbias2 = 1 / (1 - beta1**step), 1 / (1 - beta2**step)
+    updates._adam(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, unbias1, unbias2)
 
 
 _UPDATES: dict[str, Callable[..., None]] = {
