@@ -375,7 +375,7 @@ def _betas(betas: Any) -> tuple[float, float]:
 
 
 def _by_key(arrays: Any, name: str) -> Mapping[Hashable, Any]:
-    if isinstance(arrays, Mapping):
+    if type(arrays) is dict or isinstance(arrays, Mapping):
         return arrays
     try:
         return dict(enumerate(arrays))

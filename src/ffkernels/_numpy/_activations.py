@@ -88,12 +88,16 @@ def _is_finite(x: Array) -> bool:
 def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
     """dy where y > 0, 0 where y <= 0, NaN where y is NaN.
 
-    The product with the slope, which is y clipped to [0, 1] and rounded up, so that NaN stays; but 0
-    times infinity would be NaN too.
+    The product with the slope; but 0 times infinity would be NaN too.
     """
-    if not _is_finite(dy):
+    if _is_finite(dy):
+        _times_relu_slope(dy, y, dx)
+    else:
         dx[...] = np.where(y > 0, dy, np.where(y <= 0, y.dtype.type(0), y))
-        return
+
+
+def _times_relu_slope(dy: Array, y: Array, dx: Array) -> None:
+    """The slope is y clipped to [0, 1] and rounded up, so that NaN stays."""
     room = _room(dx, dy)
     y.clip(0, 1, out=room)
     np.ceil(room, out=room)
@@ -114,8 +118,7 @@ def _sigmoid(x: Array, y: Array) -> None:
 
 
 def _slope_of_logistic(e: Array) -> None:
-    """e^-a / (1 + e^-a)^2 of a, which is not negative, in place."""
-    np.negative(e, out=e)
+    """e^a / (1 + e^a)^2 of a, which is not positive, in place."""
     np.exp(e, out=e)
     square = np.add(e, 1, out=np.empty_like(e))
     np.multiply(square, square, out=square)
@@ -125,6 +128,7 @@ def _slope_of_logistic(e: Array) -> None:
 def _sigmoid_grad(x: Array, slope: Array) -> None:
     """s(x) s(-x) = e^-|x| / (1 + e^-|x|)^2, which keeps its digits where s(1 - s) loses them."""
     np.abs(x, out=slope)
+    np.negative(slope, out=slope)
     _slope_of_logistic(slope)
 
 
@@ -143,7 +147,7 @@ def _tanh(x: Array, y: Array) -> None:
 def _tanh_grad(x: Array, slope: Array) -> None:
     """1 / cosh(x)^2 = 4 s(2x) s(-2x)."""
     np.abs(x, out=slope)
-    np.multiply(slope, 2, out=slope)
+    np.multiply(slope, -2, out=slope)
     _slope_of_logistic(slope)
     np.multiply(slope, 4, out=slope)
 
@@ -261,8 +265,21 @@ def add_rows(dz: Array, sums: Array) -> None:
 def _with_sum(
     dy: Array, y: Array, dz: Array, sums: Array, formula: Callable[[Array, Array, Array], None]
 ) -> None:
+    if formula is _relu_backward and not np.may_share_memory(dz, y):
+        _relu_with_sum(dy, y, dz, sums)
+        return
     formula(dy, y, dz)
     add_rows(dz, sums)
+
+
+def _relu_with_sum(dy: Array, y: Array, dz: Array, sums: Array) -> None:
+    """`_relu_backward` without its look at dy: where a product is NaN, so is a sum."""
+    _times_relu_slope(dy, y, dz)
+    add_rows(dz, sums)
+    if not _is_finite(sums):
+        np.copyto(dz, 0, where=y <= 0)
+        np.copyto(dz, y, where=np.isnan(y))
+        add_rows(dz, sums)
 
 
 def _backward_bias(
