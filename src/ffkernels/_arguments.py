@@ -362,6 +362,8 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, A
     shape = (*array.shape[:axis], 1, *array.shape[axis + 1 :]) if keepdims else reduced
     if out is None:
         result = np.empty(shape, dtype)
+        if dtype == work and not keepdims:
+            return array, axis, result, result
     else:
         result = check_out(out, shape, dtype, {"x": x}, in_place=False)
     return array, axis, np.empty(reduced, work), result

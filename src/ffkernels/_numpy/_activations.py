@@ -278,7 +278,6 @@ def _relu_with_sum(dy: Array, y: Array, dz: Array, sums: Array) -> None:
     add_rows(dz, sums)
     if not _is_finite(sums):
         np.copyto(dz, 0, where=y <= 0)
-        np.copyto(dz, y, where=np.isnan(y))
         add_rows(dz, sums)
 
 
