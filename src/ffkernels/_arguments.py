@@ -53,7 +53,7 @@ def _are_plain(*arrays: Any) -> bool:
 
 
 def _is_plain_output(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any) -> bool:
-    """An array to write to, each of the inputs, which are arrays, being itself or apart from it."""
+    """An array to write to, each of the inputs being itself, apart from it or no array at all."""
     if type(out) is not np.ndarray or out.dtype != dtype or out.shape != shape:
         return False
     flags = out.flags
@@ -61,9 +61,11 @@ def _is_plain_output(out: Any, shape: tuple[int, ...], dtype: Any, *inputs: Any)
         return False  # `carray` is C-ordered, and `behaved`: aligned and writeable
     own = flags.owndata  # two that own their memory lie apart, which takes a third of the time to tell
     for array in inputs:
-        if array is out or (own and array.flags.owndata):
+        if array is out or array is None or type(array) is float:
             continue
-        if np.may_share_memory(array, out):
+        if type(array) is not np.ndarray:
+            return False
+        if not (own and array.flags.owndata) and np.may_share_memory(array, out):
             return False
     return True
 
@@ -588,10 +590,7 @@ def gradient_output(
         if out is None:
             target = np.empty_like(scores)
             return target, target
-        arrays = [value for value in inputs.values() if value is not None and type(value) is not float]
-        if all(type(array) is np.ndarray for array in arrays) and _is_plain_output(
-            out, scores.shape, dtype, *arrays
-        ):
+        if _is_plain_output(out, scores.shape, dtype, *inputs.values()):
             return out, out
     first, *others = inputs
     target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})

@@ -28,16 +28,16 @@ def _quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
 
 # Products summed at once in the compute type, few enough for BLAS not to wake its threads; such sums
 # are added in float64.
-_RUN = 8192
+RUN = 8192
 
 
 def sums_of_squares(x: Array, rows: int) -> Array:
     """Of each of the rows that an array consists of."""
     matrix = x.reshape(rows, x.size // max(rows, 1))
-    if matrix.shape[1] <= _RUN:
+    if matrix.shape[1] <= RUN:
         return np.vecdot(matrix, matrix)
-    whole = matrix.shape[1] // _RUN * _RUN
-    runs, rest = matrix[:, :whole].reshape(rows, -1, _RUN), matrix[:, whole:]
+    whole = matrix.shape[1] // RUN * RUN
+    runs, rest = matrix[:, :whole].reshape(rows, -1, RUN), matrix[:, whole:]
     return np.vecdot(runs, runs).sum(-1, dtype=np.float64) + np.vecdot(rest, rest)
 
 
@@ -78,7 +78,7 @@ def _relu_grad(x: Array, slope: Array) -> None:
 
 def _is_finite(x: Array) -> bool:
     """Whether all of x is finite, and not so large that its squares are not: their sum tells."""
-    if x.size <= _RUN:
+    if x.size <= RUN:
         return math.isfinite(np.vdot(x, x))
     if x.flags.c_contiguous:
         return math.isfinite(sums_of_squares(x, 1)[0])
