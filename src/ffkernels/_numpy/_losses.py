@@ -439,12 +439,12 @@ def _cross_entropy(
     not a NaN.
     """
     scores = call.scores
-    shape = _arguments.without_axis(scores.shape, call.axis)
-    if not scores.size:
-        return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
     result = scores if work is None else work
     if _is_common(call, result):
         return _common_cross_entropy(call, eps, behind, work, with_loss, out)
+    shape = _arguments.without_axis(scores.shape, call.axis)
+    if not scores.size:
+        return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
     rows = Rows(call.axis, scores, result)
     p, dp = rows.views
     factor = rows.classes / scores.size if call.reduction == MEAN else 1.0
