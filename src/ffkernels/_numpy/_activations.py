@@ -43,8 +43,9 @@ def sums_of_squares(x: Array, rows: int) -> Array:
 
 def _room(result: Array, *inputs: Array) -> Array:
     """The result's own memory to work in, or other where an input lies there."""
-    if any(array is result or np.may_share_memory(array, result) for array in inputs):
-        return np.empty_like(result)
+    for array in inputs:
+        if array is result or np.may_share_memory(array, result):
+            return np.empty_like(result)
     return result
 
 
