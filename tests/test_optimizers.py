@@ -193,6 +193,11 @@ REFUSED = {
         ValueError,
         r"params\['b'\]: expected memory apart from grads\['b'\]",
     ),
+    "a view of the parameter as its gradient": (
+        lambda optimizer, params, grads: grads.update(b=params["b"][::-1]),
+        ValueError,
+        r"params\['b'\]: expected memory apart from grads\['b'\]",
+    ),
     "a missing gradient": (lambda optimizer, params, grads: grads.pop("b"), ValueError, "grads: expec"),
     "a learning rate of NaN": (set_to("lr", np.nan), ValueError, "lr: expected at least 0, got nan"),
     "a learning rate in text": (set_to("lr", "fast"), TypeError, "lr: expected"),

@@ -298,3 +298,18 @@ def test_of_one_dimension_a_bias_is_no_place_for_results(backend):
         with pytest.raises(ValueError, match=f"out_bias: expected memory apart from {name}"):
             ff.relu_backward_bias(x, b, out, place)
     assert ff.bias_relu(x, b, out=x) is x and (x == 2).all() and (b == 1).all()
+
+
+@pytest.mark.parametrize("place", ["none", "dy", "y", "apart"])
+def test_relu_silences_any_gradient_wherever_it_goes(backend, place):
+    """0 times infinity would be NaN: also where only the sum over the rows tells of it."""
+    of_loss = np.array([1, -2, INF, -INF, NAN, 0.0, 1e30], np.float32)
+    of_relu = np.array([1, 0, -0.0, -1, NAN, INF, -INF, 1e-45], np.float32)
+    dy, y = map(np.ascontiguousarray, np.meshgrid(of_loss, of_relu))
+    want = np.where(y > 0, dy, np.where(y <= 0, 0, y))
+    sums = want.sum(0)
+    out = {"none": None, "dy": dy, "y": y, "apart": np.empty_like(dy)}[place]
+    with np.errstate(all="raise"):
+        dz, got = ff.relu_backward_bias(dy, y, out)
+    np.testing.assert_array_equal(dz, want)
+    np.testing.assert_array_equal(got, sums)

@@ -28,23 +28,24 @@ def _quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
 
 # Products summed at once in the compute type, few enough for BLAS not to wake its threads; such sums
 # are added in float64.
-_RUN = 8192
+RUN = 8192
 
 
 def sums_of_squares(x: Array, rows: int) -> Array:
     """Of each of the rows that an array consists of."""
     matrix = x.reshape(rows, x.size // max(rows, 1))
-    if matrix.shape[1] <= _RUN:
+    if matrix.shape[1] <= RUN:
         return np.vecdot(matrix, matrix)
-    whole = matrix.shape[1] // _RUN * _RUN
-    runs, rest = matrix[:, :whole].reshape(rows, -1, _RUN), matrix[:, whole:]
+    whole = matrix.shape[1] // RUN * RUN
+    runs, rest = matrix[:, :whole].reshape(rows, -1, RUN), matrix[:, whole:]
     return np.vecdot(runs, runs).sum(-1, dtype=np.float64) + np.vecdot(rest, rest)
 
 
 def _room(result: Array, *inputs: Array) -> Array:
     """The result's own memory to work in, or other where an input lies there."""
-    if any(array is result or np.may_share_memory(array, result) for array in inputs):
-        return np.empty_like(result)
+    for array in inputs:
+        if array is result or np.may_share_memory(array, result):
+            return np.empty_like(result)
     return result
 
 
@@ -78,7 +79,7 @@ def _relu_grad(x: Array, slope: Array) -> None:
 
 def _is_finite(x: Array) -> bool:
     """Whether all of x is finite, and not so large that its squares are not: their sum tells."""
-    if x.size <= _RUN:
+    if x.size <= RUN:
         return math.isfinite(np.vdot(x, x))
     if x.flags.c_contiguous:
         return math.isfinite(sums_of_squares(x, 1)[0])
@@ -88,12 +89,16 @@ def _is_finite(x: Array) -> bool:
 def _relu_backward(dy: Array, y: Array, dx: Array) -> None:
     """dy where y > 0, 0 where y <= 0, NaN where y is NaN.
 
-    The product with the slope, which is y clipped to [0, 1] and rounded up, so that NaN stays; but 0
-    times infinity would be NaN too.
+    The product with the slope; but 0 times infinity would be NaN too.
     """
-    if not _is_finite(dy):
+    if _is_finite(dy):
+        _times_relu_slope(dy, y, dx)
+    else:
         dx[...] = np.where(y > 0, dy, np.where(y <= 0, y.dtype.type(0), y))
-        return
+
+
+def _times_relu_slope(dy: Array, y: Array, dx: Array) -> None:
+    """The slope is y clipped to [0, 1] and rounded up, so that NaN stays."""
     room = _room(dx, dy)
     y.clip(0, 1, out=room)
     np.ceil(room, out=room)
@@ -114,8 +119,7 @@ def _sigmoid(x: Array, y: Array) -> None:
 
 
 def _slope_of_logistic(e: Array) -> None:
-    """e^-a / (1 + e^-a)^2 of a, which is not negative, in place."""
-    np.negative(e, out=e)
+    """e^a / (1 + e^a)^2 of a, which is not positive, in place."""
     np.exp(e, out=e)
     square = np.add(e, 1, out=np.empty_like(e))
     np.multiply(square, square, out=square)
@@ -125,6 +129,7 @@ def _slope_of_logistic(e: Array) -> None:
 def _sigmoid_grad(x: Array, slope: Array) -> None:
     """s(x) s(-x) = e^-|x| / (1 + e^-|x|)^2, which keeps its digits where s(1 - s) loses them."""
     np.abs(x, out=slope)
+    np.negative(slope, out=slope)
     _slope_of_logistic(slope)
 
 
@@ -143,7 +148,7 @@ def _tanh(x: Array, y: Array) -> None:
 def _tanh_grad(x: Array, slope: Array) -> None:
     """1 / cosh(x)^2 = 4 s(2x) s(-2x)."""
     np.abs(x, out=slope)
-    np.multiply(slope, 2, out=slope)
+    np.multiply(slope, -2, out=slope)
     _slope_of_logistic(slope)
     np.multiply(slope, 4, out=slope)
 
@@ -261,8 +266,20 @@ def add_rows(dz: Array, sums: Array) -> None:
 def _with_sum(
     dy: Array, y: Array, dz: Array, sums: Array, formula: Callable[[Array, Array, Array], None]
 ) -> None:
+    if formula is _relu_backward and not np.may_share_memory(dz, y):
+        _relu_with_sum(dy, y, dz, sums)
+        return
     formula(dy, y, dz)
     add_rows(dz, sums)
+
+
+def _relu_with_sum(dy: Array, y: Array, dz: Array, sums: Array) -> None:
+    """`_relu_backward` without its look at dy: where a product is NaN, so is a sum."""
+    _times_relu_slope(dy, y, dz)
+    add_rows(dz, sums)
+    if not _is_finite(sums):
+        np.copyto(dz, 0, where=y <= 0)
+        add_rows(dz, sums)
 
 
 def _backward_bias(
@@ -426,12 +443,16 @@ def _log_softmax(rows: Rows, x: Array, y: Array) -> None:
     np.subtract(y, np.log1p(rest)[..., None], out=y)
 
 
-def _logsumexp(rows: Rows, x: Array) -> Array:
+def _logsumexp(rows: Rows, x: Array, result: Array) -> None:
     """max + log(sum of e^(x - max)); without a finite maximum the limit is the maximum itself."""
     d = np.empty_like(x)
     m, leaders = rows.shift(x, d)
     rest = rows.exp(d, d, m, leaders)
-    return np.where(np.isfinite(m), m + np.log1p(rest), m)
+    np.log1p(rest, out=rest)
+    result = result.reshape(m.shape)
+    np.add(m, rest, out=result)
+    if not _is_finite(m):
+        np.copyto(result, m, where=~np.isfinite(m))
 
 
 def _softmax_backward(rows: Rows, dy: Array, y: Array, dx: Array) -> None:
@@ -469,7 +490,7 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     x, axis, work, result = _arguments.logsumexp(x, axis, keepdims, out)
     if x.size:
         rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
-        work[...] = _quietly(_logsumexp, rows, *rows.views).reshape(work.shape)
+        _quietly(_logsumexp, rows, *rows.views, work)
     else:
         work.fill(-np.inf)
     return _arguments.deliver(work, result, out)

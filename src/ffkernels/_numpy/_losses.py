@@ -7,13 +7,14 @@ coefficient for every class.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .. import _arguments
 from .._arguments import MEAN, NONE
-from ._activations import Rows, add_last, others, quiet, sums_of_squares
+from ._activations import RUN, Rows, add_last, others, quiet, sums_of_squares
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,14 +33,15 @@ __all__ = [
 
 def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], out: Array | None) -> Any:
     """The rows' losses, or their sum in float64 times `factor`, in the compute type."""
-    value: Any
+    dtype = losses.dtype.type
     if code == NONE:
-        value = losses.reshape(shape)
+        value: Any = losses.reshape(shape)
+        if out is None:
+            return value if shape else dtype(value)
     else:
-        total = np.add.reduce(losses.astype(np.float64), None)
-        value = losses.dtype.type(float(total) * factor)
-    if out is None:
-        return value if np.ndim(value) else losses.dtype.type(value)
+        value = dtype(float(np.add.reduce(losses, None, np.float64)) * factor)
+        if out is None:
+            return value
     out[...] = value
     return out
 
@@ -68,8 +70,8 @@ def common_loss(
 ) -> Any:
     """sum of (max - x_t + log(sum of e^(x - max))); in `grad`, if there, (p - one_hot(t)) factor.
 
-    As in `Rows.exp`, all of the sum but its leading term goes into log1p; as in `_gradient`, where the
-    target leads, p - 1 is minus the sum of the other classes.
+    As in `Rows.exp`, all of the sum but its leading term goes into log1p. p_t - 1 is ((e_t - 1) - rest)
+    / (1 + rest), in which nothing cancels: where the target leads e_t is 1, elsewhere rest is no less.
     """
     shape, classes = x.shape[:-1], x.shape[-1]
     x, t = np.ascontiguousarray(x).reshape(-1, classes), t.reshape(-1)
@@ -77,7 +79,7 @@ def common_loss(
     flat = e.reshape(-1)
     rows = np.arange(0, flat.size, classes)
     leaders, targets = rows + x.argmax(-1), rows + t
-    m = x.reshape(-1)[leaders]
+    m = x.take(leaders)
     np.subtract(x, m[:, None], out=e)
     gap = flat[targets]
     np.exp(e, out=e)
@@ -87,12 +89,12 @@ def common_loss(
     losses -= gap
     if grad is not None:
         flat[leaders] = 1
-        scale = factor / (rest + 1)
-        np.multiply(e, scale[:, None], out=e)
         at = flat[targets]
-        at -= factor
-        scale *= rest
-        np.negative(scale, out=at, where=leaders == targets)
+        at -= 1
+        at -= rest
+        scale = factor / (rest + 1)
+        at *= scale
+        np.multiply(e, scale[:, None], out=e)
         flat[targets] = at
     return _reduced(losses, factor, code, shape, out)
 
@@ -198,16 +200,17 @@ def _losses(targets: _Targets, gap: Array, rest: Array) -> Array:
 def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any) -> None:
     """p (sum of a) - a, times the factor, with p = e / (1 + rest), in place of e.
 
-    Where the leading class has all of a, or p near 1, the difference cancels. There it is taken the
-    other way round: what the other classes have of a, less what they have of p.
+    With one class a row it is taken as in `common_loss`. Else, where the leading class has all of a, or
+    p near 1, the difference cancels; there it is taken the other way round: what the other classes have
+    of a, less what they have of p.
     """
     factor = targets.factor
     if targets.base is None:
-        leads = rows.get(e, targets.at) == 1
+        at = rows.get(e, targets.at) - 1
+        at -= rest
         scale = targets.point * factor / (1 + rest)
+        at *= scale
         np.multiply(e, scale[..., None], out=e)
-        at = rows.get(e, targets.at) - targets.point * factor
-        np.negative(scale * rest, out=at, where=leads)
         rows.put(e, targets.at, at)
     else:
         total = targets.total()
@@ -304,7 +307,7 @@ def _common_backward(call: _arguments.Loss, behind: Any, work: Array) -> None:
     targets = np.arange(0, p.size, classes)
     targets += t
     factor = behind / len(t) if call.reduction == MEAN else behind
-    at = p.reshape(-1)[targets]
+    at = p.take(targets)
     (sure,) = (at > 0.5).nonzero()
     at -= 1
     if sure.size:
@@ -390,6 +393,36 @@ def softmax_cross_entropy_backward(
 # ---- cross-entropy from probabilities --------------------------------------------------------------
 
 
+def _common_cross_entropy(
+    call: _arguments.Loss,
+    eps: float,
+    behind: float | Array,
+    work: Array | None,
+    with_loss: bool,
+    out: Array | None,
+) -> Any:
+    """`_cross_entropy` of class indices along the last axis."""
+    assert call.indices is not None
+    p = call.scores
+    classes = p.shape[-1]
+    factor = classes / p.size if call.reduction == MEAN else 1.0
+    targets = np.arange(0, p.size, classes)
+    targets += call.indices.reshape(-1)
+    q = p.take(targets)
+    np.maximum(q, eps, out=q)
+    if work is not None:
+        scale: Any = -factor * behind
+        if isinstance(behind, np.ndarray):
+            scale = scale.reshape(-1).astype(p.dtype)
+        work.fill(0)
+        work.reshape(-1)[targets] = scale / q
+    if not with_loss:
+        return None
+    losses = np.log(q, out=q)
+    np.negative(losses, out=losses)
+    return _reduced(losses, factor, call.reduction, call.indices.shape, out)
+
+
 @quiet
 def _cross_entropy(
     call: _arguments.Loss,
@@ -406,10 +439,13 @@ def _cross_entropy(
     not a NaN.
     """
     scores = call.scores
+    result = scores if work is None else work
+    if _is_common(call, result):
+        return _common_cross_entropy(call, eps, behind, work, with_loss, out)
     shape = _arguments.without_axis(scores.shape, call.axis)
     if not scores.size:
         return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
-    rows = Rows(call.axis, scores, scores if work is None else work)
+    rows = Rows(call.axis, scores, result)
     p, dp = rows.views
     factor = rows.classes / scores.size if call.reduction == MEAN else 1.0
     scale: Any = -factor * behind
@@ -481,6 +517,12 @@ def _sums(difference: Array, rows: int) -> Array:
     return sums
 
 
+def _sum(difference: Array) -> float:
+    """The same for one row, in half the time where it is short."""
+    total = float(np.vdot(difference, difference)) if difference.size <= RUN else math.inf
+    return total if total < math.inf else float(_sums(difference, 1)[0])
+
+
 def _rows_of(call: _arguments.SquaredError) -> int:
     return call.loss_shape[0] if call.loss_shape else 1
 
@@ -491,8 +533,10 @@ def _scale(call: _arguments.SquaredError) -> float:
 
 
 @quiet
-def _squared_error(call: _arguments.SquaredError, difference: Array, out: Array | None) -> Any:
-    """Half the sum of the squares of y - t, which is left in `difference`."""
+def _squared_error(
+    call: _arguments.SquaredError, difference: Array, with_grad: bool, out: Array | None
+) -> Any:
+    """Half the sum of the squares of y - t; its gradient, if wanted, in `difference`."""
     np.subtract(call.y, call.t, out=difference)
     dtype = difference.dtype
     value: Any
@@ -500,8 +544,9 @@ def _squared_error(call: _arguments.SquaredError, difference: Array, out: Array 
         losses = 0.5 * _sums(difference, _rows_of(call))
         value = losses.astype(dtype, copy=False).reshape(call.loss_shape)
     else:
-        total = float(_sums(difference, 1)[0])
-        value = dtype.type(0.5 * total * _scale(call))
+        value = dtype.type(0.5 * _sum(difference) * _scale(call))
+    if with_grad:
+        np.multiply(difference, _scale(call), out=difference)
     if out is None:
         return value if np.ndim(value) else dtype.type(value)
     out[...] = value
@@ -513,20 +558,14 @@ def sum_squared_error(y: Any, t: Any, reduction: Any, out: Any) -> Any:
     if out is not None:
         inputs = {"y": y, "t": t}
         out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, inputs)
-    return _squared_error(call, np.empty(call.y.shape, call.y.dtype), out)
+    return _squared_error(call, np.empty(call.y.shape, call.y.dtype), with_grad=False, out=out)
 
 
 def sum_squared_error_with_grad(y: Any, t: Any, reduction: Any, out: Any) -> Any:
     call = _arguments.squared_error(y, t, reduction)
     work, result = _arguments.gradient_output(out, call.y, call.dtype, {"y": y, "t": t})
-    loss = _squared_error(call, work, None)
-    _times(work, _scale(call))
+    loss = _squared_error(call, work, with_grad=True, out=None)
     return loss, _arguments.deliver(work, result, out)
-
-
-@quiet
-def _times(difference: Array, scale: Any) -> None:
-    np.multiply(difference, scale, out=difference)
 
 
 def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: Any) -> Any:
@@ -537,11 +576,11 @@ def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: 
     scale: Any = _scale(call) * behind
     if isinstance(scale, np.ndarray):
         scale = scale.astype(work.dtype).reshape(scale.shape + (1,) * (work.ndim - scale.ndim))
-    _difference(call, work)
-    _times(work, scale)
+    _scaled_difference(call, work, scale)
     return _arguments.deliver(work, result, out)
 
 
 @quiet
-def _difference(call: _arguments.SquaredError, difference: Array) -> None:
+def _scaled_difference(call: _arguments.SquaredError, difference: Array, scale: Any) -> None:
     np.subtract(call.y, call.t, out=difference)
+    np.multiply(difference, scale, out=difference)

@@ -1,23 +1,24 @@
-"""What `FeedForward` calls on arrays of its own, which need no second look.
+"""What `FeedForward` and the optimisers call on arrays that need no second look.
 
 At a batch of 32 the checks of a training step take as long as half of its matrix products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from .. import _arguments
 from . import _activations as formulas
+from . import _optimizers as updates
 from ._activations import quiet
 from ._losses import common_loss
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-__all__ = ["FUSED", "softmax_cross_entropy_with_grad"]
+__all__ = ["FUSED", "run", "softmax_cross_entropy_with_grad"]
 
 
 def _pair(
@@ -56,3 +57,24 @@ def softmax_cross_entropy_with_grad(scores: Array, targets: Any, out: Array) -> 
         return None
     _arguments.refuse_index(targets, scores.shape[1], None)
     return common_loss(scores, targets, 1 / len(targets), _arguments.MEAN, out, None), out
+
+
+def _adam(param: Array, grad: Array, m: Array, v: Array, step: int, *numbers: float) -> None:
+    lr, beta1, beta2, eps, weight_decay = numbers
+    unbias1, unbias2 = 1 / (1 - beta1**step), 1 / (1 - beta2**step)
+    updates._adam(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, unbias1, unbias2)
+
+
+_UPDATES: dict[str, Callable[..., None]] = {
+    "sgd_update": updates._sgd,
+    "momentum_update": updates._momentum,
+    "adam_update": _adam,
+}
+
+
+@quiet
+def run(name: str, arguments: Iterable[tuple[Any, ...]], numbers: tuple[float, ...]) -> None:
+    """An update for each of several parameters, with their arrays and the numbers they share."""
+    update = _UPDATES[name]
+    for each in arguments:
+        update(*each, *numbers)

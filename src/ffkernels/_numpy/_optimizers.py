@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arguments
-from ._activations import quiet
+from ._activations import _quietly
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,13 +24,11 @@ def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     return decayed
 
 
-@quiet
 def _sgd(param: Array, grad: Array, lr: float, weight_decay: float) -> None:
     """param <- param - lr g."""
     param -= lr * _decayed(grad, param, weight_decay)
 
 
-@quiet
 def _momentum(
     param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
 ) -> None:
@@ -40,7 +38,6 @@ def _momentum(
     param -= lr * velocity
 
 
-@quiet
 def _adam(
     param: Array,
     grad: Array,
@@ -77,7 +74,7 @@ def sgd_update(param: Any, grad: Any, lr: Any, weight_decay: Any) -> None:
     param, grad = _arguments.parameters(("param", "grad"), (param, grad))
     lr = _arguments.real_number(lr, "lr")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
-    _sgd(param, grad, lr, weight_decay)
+    _quietly(_sgd, param, grad, lr, weight_decay)
 
 
 def momentum_update(
@@ -89,7 +86,7 @@ def momentum_update(
     lr = _arguments.real_number(lr, "lr")
     momentum = _arguments.real_number(momentum, "momentum")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
-    _momentum(param, grad, velocity, lr, momentum, weight_decay)
+    _quietly(_momentum, param, grad, velocity, lr, momentum, weight_decay)
 
 
 def adam_update(
@@ -106,4 +103,4 @@ def adam_update(
 ) -> None:
     param, grad, m, v = _arguments.parameters(("param", "grad", "m", "v"), (param, grad, m, v))
     numbers = _arguments.adam(step, lr, beta1, beta2, eps, weight_decay)
-    _adam(param, grad, m, v, *numbers)
+    _quietly(_adam, param, grad, m, v, *numbers)
