@@ -127,6 +127,21 @@ def test_a_peer_that_cannot_run_is_named(monkeypatch, capfd):
     assert "SciPy is not installed: left out" in capfd.readouterr().err
 
 
+def test_two_copies_of_openmp_are_not_in_one_process():
+    assert peers.apart(["numpy", "torch", "numba"], 1) == [["numpy", "torch", "numba"]]
+    assert peers.apart(["numpy", "torch", "numba"], 2) == [["numpy", "torch"], ["numba"]]
+    assert peers.apart(["numba"], 2) == [["numba"]] and peers.apart(["torch"], 2) == [["torch"]]
+
+
+def test_peers_of_another_process_stand_beside_the_others(tmp_path):
+    pytest.importorskip("numba")
+    chosen = ["--only", "relu 100000", "--quick", "--peers", "numpy,numba", "--threads", "2"]
+    assert main(["bench", *chosen, "--save", str(tmp_path)]) == 0
+    (result, *_) = json.loads((tmp_path / "bench.json").read_text())["results"]
+    assert set(result["times as long"]) == {"numpy", "numba"}
+    assert set(result["seconds"]) == {"ffkernels", "numpy", "numba", "roofline"}
+
+
 def test_peers_are_kept_to_the_instruction_set_that_is_asked_for(monkeypatch):
     monkeypatch.delenv("FFKERNELS_ISA", raising=False)
     assert "ATEN_CPU_CAPABILITY" not in peers.environment(1, "numpy", "")

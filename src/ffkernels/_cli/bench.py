@@ -55,15 +55,27 @@ def run(options: argparse.Namespace) -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         for count in threads:
-            part = _in_a_process_of_its_own(options, found, backend, count, Path(folder))
-            measured["results"] += part["results"]
-            measured["memory of a training step"] |= part["memory of a training step"]
+            first, *others = (
+                _in_a_process_of_its_own(options, names, backend, count, Path(folder))
+                for names in peers.apart(found, count)
+            )
+            for other in others:
+                _add_peers(first["results"], other["results"])
+            measured["results"] += first["results"]
+            measured["memory of a training step"] |= first["memory of a training step"]
     _add_gain(measured["results"])
     measured["wanted"] = goals.judge(measured)
     print(report.text(measured, everything=bool(options.only), goals=options.goals))
     if options.save:
         for path in report.save(measured, options.save, goals=options.goals):
             print(path)
+
+
+def _add_peers(results: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """Add how long peers took in another process, beside ours in that process."""
+    for result, other in zip(results, others, strict=True):
+        for key in ("seconds", "times as long"):
+            result[key] = other[key] | result[key]
 
 
 def _add_gain(results: list[dict[str, Any]]) -> None:

@@ -11,7 +11,8 @@ their own 4.3, 7.5, 6.8. `if` and `math.exp` race. Constants are of the arrays' 
 with Python's numbers, which make doubles of everything, 7.2 without. tanh is `math.tanh`, 35;
 1 - 2/(1 + e^2x), 6.5, is left out, since it loses its digits near 0.
 
-The training step has its products by NumPy, into arrays that it keeps.
+The training step has its products by NumPy, into arrays that it keeps, and its loops on one thread:
+parallel ones wait for the threads of BLAS, which made a step of 16 rows take 100 times as long as ours.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Numba(Peer):
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
+        self._threads = threads
         loops = importlib.import_module(".loops", __package__)
         njit = importlib.import_module("numba").njit
 
@@ -73,7 +75,8 @@ class Numba(Peer):
         return Call(function, arrays)
 
     def trainer(self, params: Params, optimizer: str, lr: float) -> Train:
-        return _Net(self.functions, params, optimizer, lr).train
+        functions = self.functions if self._threads == 1 else Numba(1).functions
+        return _Net(functions, params, optimizer, lr).train
 
 
 class _Net:
