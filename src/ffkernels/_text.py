@@ -11,26 +11,10 @@ import numpy as np
 from ._arguments import Array
 
 #: Text that says nothing.
-MISSING = frozenset(
-    (
-        "",
-        "?",
-        "-",
-        "--",
-        ".",
-        "#N/A",
-        "#NA",
-        "N/A",
-        "n/a",
-        "<NA>",
-        "NA",
-        "NaN",
-        "nan",
-        "NULL",
-        "null",
-        "None",
-    )
-)
+MISSING = frozenset((
+    "", "?", "-", "--", ".",
+    "#N/A", "#NA", "N/A", "n/a", "<NA>", "NA", "NaN", "nan", "NULL", "null", "None",
+))  # fmt: skip
 
 # Beside the digits: a currency before or behind, a percent sign.
 _SIGNS = re.compile(r"^([+-]?)\s*[$€£¥]\s*|\s*[%$€£¥]$")
