@@ -8,8 +8,8 @@ Results have the dtype of the input: float16, bfloat16 (both computed in float32
 Integers and bools count as float64, and of several inputs the widest decides.  float128 and complex
 numbers are refused.  Any strides will do.  ``axis`` and ``out`` may be passed by position, other options
 by name alone.  ``out`` receives the result; it must have its shape and dtype and may be exactly one of
-the inputs, but not overlap one otherwise.  NaN gives NaN, but for identity's
-derivative, which is 1 whatever x is.
+the inputs, but not overlap one otherwise.  NaN gives NaN, but for identity's derivative, which is 1
+whatever x is.
 
 Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
 DLPack are read where they lie in main memory; the result is a NumPy array.  Masked arrays and

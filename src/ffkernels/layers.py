@@ -857,8 +857,9 @@ class FeedForward:
 
     def _own_kernels(self) -> bool:
         """Whether the twin runs, on the arrays that the net began with: it need not check them then."""
-        arrays = (*self.params.values(), *self.grads.values())
-        return _backend.active is _numpy and all(map(operator.is_, arrays, self._own))
+        if _backend.active is not _numpy:
+            return False
+        return all(map(operator.is_, (*self.params.values(), *self.grads.values()), self._own))
 
     def _forward(self, x: Array, outputs: Iterable[Array], fused: _Fused) -> None:
         for (W, b, name), z in zip(self._layers, outputs, strict=True):
