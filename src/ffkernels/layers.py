@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from . import _numpy
 from . import backend as _backend
-from ._arguments import Array, _any_array, _work_dtype, real_array
+from ._arguments import _FLOATS, _INDEX, Array, _any_array, _work_dtype, real_array
 from ._numpy import _nets
 from .activations import (
     bias_identity,
@@ -75,9 +75,6 @@ __all__ = [
 def __dir__() -> list[str]:
     return __all__
 
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_INDEX = np.dtype(np.intp)
 
 # Rows that predict and loss take at a time: few enough for hidden layers to stay in the cache.
 _CHUNK = 1024

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from . import _numpy
 from . import backend as _backend
-from ._arguments import Array, at_least, parameters
+from ._arguments import _FLOATS, Array, at_least, parameters
 from ._numpy import _nets
 
 __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
@@ -24,8 +24,6 @@ __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_up
 def __dir__() -> list[str]:
     return __all__
 
-
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 Params = Mapping[Any, Array] | Sequence[Array]
 Grads = Mapping[Any, npt.ArrayLike] | Sequence[npt.ArrayLike]

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import layers as _layers
-from .._arguments import Array, real_array, real_number
+from .._arguments import _FLOATS, Array, real_array, real_number
 from ..activations import bias_identity, sigmoid, sigmoid_grad, softmax
 from ..activations import relu as _relu
 from ..activations import relu_grad as _relu_grad
@@ -674,7 +674,7 @@ class BatchNormalization(_layers._Layer):
     ) -> None:
         super().__init__(copy=True)
         for name, array in (("gamma", gamma), ("beta", beta)):
-            if not isinstance(array, np.ndarray) or array.dtype not in _layers._FLOATS:
+            if not isinstance(array, np.ndarray) or array.dtype not in _FLOATS:
                 came = getattr(array, "dtype", type(array).__name__)
                 raise TypeError(f"{name}: expected an array of float32 or float64, got {came}")
         if gamma.ndim != 1:
