@@ -309,8 +309,8 @@ def log(x, out):
 
 cdef double softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
                         void *scratch, ptrdiff_t n) noexcept nogil:
-    cdef double rest = row_exp_sum(x, row_max(x, n), y, n)
-    row_scale(y, 1 / (1 + rest), y, n)
+    cdef double excess = row_exp_excess(x, row_max(x, n), y, n)
+    row_scale(y, 1 / (1 + excess), y, n)
     return 0
 
 
@@ -318,20 +318,20 @@ cdef void softmax_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, 
                         const void *_, ptrdiff_t ld_, real *y, ptrdiff_t ld_y, ptrdiff_t n,
                         double *value) noexcept nogil:
     cdef real m[FF_LANES]
-    cdef double rest[FF_LANES]
+    cdef double excess[FF_LANES]
     cdef int l
     lanes_max(x, ld, n, m)
-    lanes_exp_sum(x, ld, m, y, ld_y, n, rest)
+    lanes_exp_excess(x, ld, m, y, ld_y, n, excess)
     for l in range(FF_LANES):
-        rest[l] = 1 / (1 + rest[l])
+        excess[l] = 1 / (1 + excess[l])
         value[l] = 0
-    lanes_scale(y, ld_y, rest, y, ld_y, n)
+    lanes_scale(y, ld_y, excess, y, ld_y, n)
 
 
 cdef double log_softmax_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
                             void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real m = <real>row_max(x, n)
-    row_log_softmax(x, m, log1p_nonnegative(row_sum_exp(x, m, n)), y, n)
+    row_log_softmax(x, m, log1p_nonnegative(row_excess(x, m, n)), y, n)
     return 0
 
 
@@ -339,12 +339,12 @@ cdef void log_softmax_lanes(const Job *job, ptrdiff_t row, int rows, const real 
                             const void *_, ptrdiff_t ld_, real *y, ptrdiff_t ld_y, ptrdiff_t n,
                             double *value) noexcept nogil:
     cdef real m[FF_LANES]
-    cdef double rest[FF_LANES]
+    cdef double excess[FF_LANES]
     cdef double log_sum[FF_LANES]
     cdef int l
     lanes_max(x, ld, n, m)
-    lanes_sum_exp(x, ld, m, n, rest)
-    lanes_log1p(rest, log_sum)
+    lanes_excess(x, ld, m, n, excess)
+    lanes_log1p(excess, log_sum)
     lanes_log_softmax(x, ld, m, log_sum, y, ld_y, n)
     for l in range(FF_LANES):
         value[l] = 0
@@ -353,19 +353,19 @@ cdef void log_softmax_lanes(const Job *job, ptrdiff_t row, int rows, const real 
 cdef double logsumexp_row(const Job *job, ptrdiff_t row, const real *x, const void *_, real *y,
                           void *scratch, ptrdiff_t n) noexcept nogil:
     cdef real m = <real>row_max(x, n)
-    return logsumexp_from(m, row_sum_exp(x, m, n), x, 1, n)
+    return logsumexp_from(m, row_excess(x, m, n), x, 1, n)
 
 
 cdef void logsumexp_lanes(const Job *job, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
                           const void *_, ptrdiff_t ld_, real *y, ptrdiff_t ld_y, ptrdiff_t n,
                           double *value) noexcept nogil:
     cdef real m[FF_LANES]
-    cdef double rest[FF_LANES]
+    cdef double excess[FF_LANES]
     cdef int l
     lanes_max(x, ld, n, m)
-    lanes_sum_exp(x, ld, m, n, rest)
+    lanes_excess(x, ld, m, n, excess)
     for l in range(FF_LANES):
-        value[l] = logsumexp_from(m[l], rest[l], x + l, ld, n)
+        value[l] = logsumexp_from(m[l], excess[l], x + l, ld, n)
 
 
 cdef double softmax_backward_row(const Job *job, ptrdiff_t row, const real *dy, const real *y,
@@ -402,15 +402,15 @@ cdef void log_softmax_backward_lanes(const Job *job, ptrdiff_t row, int rows, co
         value[l] = 0
 
 
-cdef inline double logsumexp_from(double m, double rest, const real *x, ptrdiff_t ld, ptrdiff_t n) noexcept nogil:
-    """m + log(1 + rest); without a finite maximum the limit is the maximum, or the first NaN."""
+cdef inline double logsumexp_from(double m, double excess, const real *x, ptrdiff_t ld, ptrdiff_t n) noexcept nogil:
+    """m + log(1 + excess); without a finite maximum the limit is the maximum, or the first NaN."""
     cdef ptrdiff_t i
     if m == INFINITY or m == -INFINITY:
         for i in range(n):
             if x[i * ld] != x[i * ld]:
                 return x[i * ld]
         return m
-    return m + log1p_nonnegative(rest)
+    return m + log1p_nonnegative(excess)
 
 
 cdef object along_axis(object x, object axis, object out, const kernel_pair *kernels):

@@ -52,8 +52,8 @@ static inline void lanes_log(const double *x, double *y) {
     LANES(l) y[l] = log_f64(x[l]);
 }
 
-static inline void lanes_log1p(const double *rest, double *log_sum) {
-    LANES(l) log_sum[l] = log1p_nonnegative(rest[l]);
+static inline void lanes_log1p(const double *excess, double *log_sum) {
+    LANES(l) log_sum[l] = log1p_nonnegative(excess[l]);
 }
 
 #endif

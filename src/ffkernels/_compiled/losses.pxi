@@ -36,38 +36,38 @@ cdef inline void silence_ignored(const Job *job, ptrdiff_t row, int rows, real *
                     dx[k * ld + l] = 0
 
 
-cdef inline double others(double rest, real at_target) noexcept nogil:
-    """What a row of exponentials, of sum 1 + rest, holds besides its target.  Not 1 + rest minus it
+cdef inline double others(double excess, real at_target) noexcept nogil:
+    """What a row of exponentials, of sum 1 + excess, holds besides its target.  Not 1 + excess minus it
     where the target leads, which would round away what a confident row has left."""
-    return rest if at_target == 1 else (1 + rest) - at_target
+    return excess if at_target == 1 else (1 + excess) - at_target
 
 
 cdef double softmax_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x, const void *_,
                                       real *dx, void *scratch, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t t = class_of(job, row)
     cdef real m, w
-    cdef double rest, scale, at_others, gap
+    cdef double excess, scale, at_others, gap
     if t < 0:
         return silent(dx, n)
     w = class_weight(job, t, x)
     m = <real>row_max(x, n)
     gap = <double>m - x[t]           # before the gradient overwrites it
     if dx == NULL:
-        rest = row_sum_exp(x, m, n)
+        excess = row_excess(x, m, n)
     else:
-        rest = row_exp_sum(x, m, dx, n)
-        scale = w * job.factor / (1 + rest)
-        at_others = others(rest, dx[t])
+        excess = row_exp_excess(x, m, dx, n)
+        scale = w * job.factor / (1 + excess)
+        at_others = others(excess, dx[t])
         row_scale(dx, scale, dx, n)
         dx[t] = <real>(-at_others * scale)
-    return row_loss(w, gap, rest)
+    return row_loss(w, gap, excess)
 
 
-cdef inline double row_loss(double w, double gap, double rest) noexcept nogil:
-    """w (gap + log(1 + rest)); a weight of 0 silences an infinite loss, not a NaN."""
-    if w == 0 and rest == rest:
+cdef inline double row_loss(double w, double gap, double excess) noexcept nogil:
+    """w (gap + log(1 + excess)); a weight of 0 silences an infinite loss, not a NaN."""
+    if w == 0 and excess == excess:
         return 0
-    return w * (gap + log1p_nonnegative(rest))
+    return w * (gap + log1p_nonnegative(excess))
 
 
 cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, const real *x,
@@ -75,7 +75,7 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
                                       ptrdiff_t ld_dx, ptrdiff_t n, double *value) noexcept nogil:
     cdef real m[FF_LANES]
     cdef double gap[FF_LANES]
-    cdef double rest[FF_LANES]
+    cdef double excess[FF_LANES]
     cdef double log_sum[FF_LANES]
     cdef double scale[FF_LANES]
     cdef ptrdiff_t target[FF_LANES]
@@ -86,25 +86,25 @@ cdef void softmax_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, c
         target[l] = max(class_of(job, row + l), 0)
         gap[l] = <double>m[l] - x[target[l] * ld + l]   # before the gradient overwrites it
     if dx == NULL:
-        lanes_sum_exp(x, ld, m, n, rest)
+        lanes_excess(x, ld, m, n, excess)
     else:
-        lanes_exp_sum(x, ld, m, dx, ld_dx, n, rest)
-    lanes_log1p(rest, log_sum)
+        lanes_exp_excess(x, ld, m, dx, ld_dx, n, excess)
+    lanes_log1p(excess, log_sum)
     if dx != NULL:
         for l in range(FF_LANES):
-            scale[l] = job.factor / (1 + rest[l])
+            scale[l] = job.factor / (1 + excess[l])
         if job.weight != NULL:
             for l in range(rows):
                 scale[l] *= class_weight(job, target[l], x)
         for l in range(rows):
             at_target = dx[target[l] * ld_dx + l]
-            dx[target[l] * ld_dx + l] = <real>-others(rest[l], at_target)
+            dx[target[l] * ld_dx + l] = <real>-others(excess[l], at_target)
         lanes_scale(dx, ld_dx, scale, dx, ld_dx, n)
     for l in range(rows):
         value[l] = gap[l] + log_sum[l]
     if job.weight != NULL:
         for l in range(rows):
-            value[l] = row_loss(class_weight(job, target[l], x), gap[l], rest[l])
+            value[l] = row_loss(class_weight(job, target[l], x), gap[l], excess[l])
     silence_ignored(job, row, rows, dx, ld_dx, n, value)
 
 
@@ -138,7 +138,7 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
     cdef real *a = <real *>scratch
     cdef ptrdiff_t target = class_of(job, row) if job.targets != NULL else 0, leader
     cdef real m
-    cdef double total, gap, rest
+    cdef double total, gap, excess
     if target < 0:
         return silent(dx, n)
     if n == 0:
@@ -148,17 +148,17 @@ cdef double soft_cross_entropy_row(const Job *job, ptrdiff_t row, const real *x,
     m = <real>row_max(x, n)
     gap = row_gap(x, m, a, n)
     if dx == NULL:
-        rest = row_sum_exp(x, m, n)
+        excess = row_excess(x, m, n)
     else:
-        rest = row_exp_sum(x, m, dx, n)
-        leader = first_equal(dx, 1, n) if rest < 1 else 0
-        row_gradient(dx, total * job.factor / (1 + rest), a, job.factor, dx, n)
-        if rest < 1:
+        excess = row_exp_excess(x, m, dx, n)
+        leader = first_equal(dx, 1, n) if excess < 1 else 0
+        row_gradient(dx, total * job.factor / (1 + excess), a, job.factor, dx, n)
+        if excess < 1:
             # A leader without rivals: p - t as the difference of what the others hold.
-            dx[leader] = <real>((sum_without(a, leader, n) - total * rest / (1 + rest)) * job.factor)
-    if total == 0 and rest == rest:
+            dx[leader] = <real>((sum_without(a, leader, n) - total * excess / (1 + excess)) * job.factor)
+    if total == 0 and excess == excess:
         return gap
-    return gap + total * log1p_nonnegative(rest)
+    return gap + total * log1p_nonnegative(excess)
 
 
 cdef inline void lanes_coefficients_of(const Job *job, ptrdiff_t row, int rows, real *t, ptrdiff_t ld,
@@ -186,7 +186,7 @@ cdef void soft_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, cons
     cdef real at_leader[FF_LANES]
     cdef double total[FF_LANES]
     cdef double gap[FF_LANES]
-    cdef double rest[FF_LANES]
+    cdef double excess[FF_LANES]
     cdef double log_sum[FF_LANES]
     cdef double without[FF_LANES]
     cdef double scale[FF_LANES]
@@ -197,21 +197,21 @@ cdef void soft_cross_entropy_lanes(const Job *job, ptrdiff_t row, int rows, cons
     lanes_max(x, ld, n, m)
     lanes_gap(x, ld, m, a, ld_a, n, gap)
     if dx == NULL:
-        lanes_sum_exp(x, ld, m, n, rest)
+        lanes_excess(x, ld, m, n, excess)
     else:
         lanes_leader(x, ld, m, n, leader)
         lanes_sum_without(a, ld_a, leader, n, without)
-        lanes_exp_sum(x, ld, m, dx, ld_dx, n, rest)
+        lanes_exp_excess(x, ld, m, dx, ld_dx, n, excess)
         for l in range(FF_LANES):
             factor[l] = job.factor
-            scale[l] = total[l] * job.factor / (1 + rest[l])
+            scale[l] = total[l] * job.factor / (1 + excess[l])
             # A leader without rivals: p - t as the difference of what the others hold.
-            at_leader[l] = <real>((without[l] - total[l] * rest[l] / (1 + rest[l])) * job.factor)
-            leader[l] = leader[l] if rest[l] < 1 else -1
+            at_leader[l] = <real>((without[l] - total[l] * excess[l] / (1 + excess[l])) * job.factor)
+            leader[l] = leader[l] if excess[l] < 1 else -1
         lanes_gradient(dx, ld_dx, scale, a, ld_a, factor, leader, at_leader, dx, ld_dx, n)
-    lanes_log1p(rest, log_sum)
+    lanes_log1p(excess, log_sum)
     for l in range(FF_LANES):
-        value[l] = gap[l] if total[l] == 0 and rest[l] == rest[l] else gap[l] + total[l] * log_sum[l]
+        value[l] = gap[l] if total[l] == 0 and excess[l] == excess[l] else gap[l] + total[l] * log_sum[l]
     silence_ignored(job, row, rows, dx, ld_dx, n, value)
 
 

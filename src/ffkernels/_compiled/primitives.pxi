@@ -41,8 +41,8 @@ cdef extern from "real.h" nogil:
     const span_function *adam_spans
 
     double row_max(const void *x, ptrdiff_t n)
-    double row_exp_sum(const void *x, double m, void *y, ptrdiff_t n)
-    double row_sum_exp(const void *x, double m, ptrdiff_t n)
+    double row_exp_excess(const void *x, double m, void *y, ptrdiff_t n)
+    double row_excess(const void *x, double m, ptrdiff_t n)
     double row_sum(const void *x, ptrdiff_t n)
     double row_dot(const void *x, const void *y, ptrdiff_t n)
     void row_scale(const void *x, double factor, void *y, ptrdiff_t n)
@@ -59,11 +59,11 @@ cdef extern from "real.h" nogil:
     void row_add(const void *x, void *sums, ptrdiff_t n)
     void row_flush(const void *sums, double *totals, ptrdiff_t n)
 
-    void tile_load(const void *x, ptrdiff_t row_stride, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, void *tile)
-    void tile_store(const void *tile, ptrdiff_t rows, ptrdiff_t n, void *x, ptrdiff_t row_stride, ptrdiff_t step)
+    void tile_load(const void *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows, ptrdiff_t n, void *tile)
+    void tile_store(const void *tile, ptrdiff_t rows, ptrdiff_t n, void *x, ptrdiff_t row_stride, ptrdiff_t axis_stride)
     void lanes_max(const void *x, ptrdiff_t ld, ptrdiff_t n, void *m)
-    void lanes_exp_sum(const void *x, ptrdiff_t ld, const void *m, void *y, ptrdiff_t ld_y, ptrdiff_t n, double *rest)
-    void lanes_sum_exp(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, double *rest)
+    void lanes_exp_excess(const void *x, ptrdiff_t ld, const void *m, void *y, ptrdiff_t ld_y, ptrdiff_t n, double *excess)
+    void lanes_excess(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, double *excess)
     void lanes_sum(const void *x, ptrdiff_t ld, ptrdiff_t n, double *total)
     void lanes_dot(const void *x, ptrdiff_t ld, const void *y, ptrdiff_t ld_y, ptrdiff_t n, double *total)
     void lanes_leader(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, ptrdiff_t *leader)
@@ -81,7 +81,7 @@ cdef extern from "real.h" nogil:
     double log_f64(double x)
     double log1p_nonnegative(double d)
     void lanes_log(const double *x, double *y)
-    void lanes_log1p(const double *rest, double *log_sum)
+    void lanes_log1p(const double *excess, double *log_sum)
 
 cdef extern from "numpy/arrayobject.h":
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil

@@ -1,15 +1,16 @@
 /* Row primitives: one pass each, over a contiguous row (`row_...`) or over a tile (`lanes_...`).
 
    A tile is `n` steps along the axis times FF_LANES rows, one row in each SIMD lane:
-   tile[k * ld + l] is element k of row l.  Columns of a C-ordered matrix are such a tile as they
-   lie in memory; short rows are copied into one (`tile_load`).  The two families mirror each
-   other, so that a kernel reads the same in both.
+   tile[k * ld + l] is element k of row l, and `ld`, its leading dimension, is the distance from one
+   step to the next.  Columns of a C-ordered matrix are such a tile as they lie in memory; short rows
+   are copied into one (`tile_load`).  The two families mirror each other, so that a kernel reads the
+   same in both.
 
    Sums run in `real` over a PART, then over the parts of a SEGMENT, and segments are added up in double
    with their rounding errors carried along: a term passes through a dozen roundings, in a row of a
-   million classes as in one of a thousand.  A sum of exponentials leaves out its leading term (terms
-   at the maximum are ones; all but one of them are counted back in): the kernels need log1p of the
-   rest, and the rest is what 1 + rest would swallow. */
+   million classes as in one of a thousand.  A sum of exponentials e^(x - m) is 1 + excess.  Its leading
+   term is left out (terms at the maximum are ones; all but one of them are counted back in): the kernels
+   need log1p of the excess, whose digits 1 + excess would swallow. */
 
 #define PART ((FF_IS_F32 ? 8 : 4) * FF_LANES)
 #define SEGMENT (4 * PART)
@@ -34,7 +35,7 @@ static inline real FN(lanes_largest)(const real *v) {
 /* ---- rows --------------------------------------------------------------------------------------- */
 
 /* total = the sum of the `term` that the statements make for every i in [0, n).  Parts of a size the
-   compiler knows keep their accumulators in registers; a row that is less than one has no use for the rest.
+   compiler knows keep their accumulators in registers; a row that is less than one has no use for segments.
    Lanes are added to each other at the end only. */
 #define ADD_UP(total, n, ...)                                                                    \
     do {                                                                                         \
@@ -91,10 +92,10 @@ static inline double FN(row_count)(const real *x, real m, ptrdiff_t n) {
     return (double)count;
 }
 
-/* y = e^(x - m); returns the sum of y without its leading term.  Told apart in the loop, leaders
+/* y = e^(x - m); returns the excess: the sum of y is 1 + excess.  Told apart in the loop, leaders
    would cost a sixth more; taken off afterwards they cost digits only where they are most of the
    sum, and there a second look at y finds them. */
-static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n) {
+static inline double FN(row_exp_excess)(const real *x, real m, real *y, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
     double total, followers;
 #define EXP_OF(z) ADD_UP(total, n, term = FN(exp_below)(z, s); y[i] = term;)
@@ -108,8 +109,8 @@ static inline double FN(row_exp_sum)(const real *x, real m, real *y, ptrdiff_t n
     return (FN(row_count)(y, 1, n) - 1) + followers;
 }
 
-/* The same sum with nothing stored to look back at. */
-static inline double FN(row_sum_exp)(const real *x, real m, ptrdiff_t n) {
+/* The same excess with nothing stored to look back at. */
+static inline double FN(row_excess)(const real *x, real m, ptrdiff_t n) {
     const FN(shift) s = FN(shift_by)(m);
     double followers;
     ADD_UP(followers, n,
@@ -278,14 +279,14 @@ static inline void FN(square_load)(const real *const *row, ptrdiff_t k, real *ti
 static inline void FN(square_store)(const real *tile, real *x, ptrdiff_t row_stride) { x[0] = tile[0]; }
 #endif
 
-/* Copies `rows` (at most FF_LANES) rows of n values, `row_stride` apart and `step` between
-   neighbours (both in values), into a tile; lanes beyond `rows` repeat the last row.  Contiguous
+/* Copies `rows` (at most FF_LANES) rows of n values, `row_stride` apart and `axis_stride`
+   between neighbours (both in values), into a tile; lanes beyond `rows` repeat the last row.  Contiguous
    rows are turned a square at a time; the last square of a row overlaps the one before it. */
-static inline void FN(tile_load)(const real *x, ptrdiff_t row_stride, ptrdiff_t step, ptrdiff_t rows,
+static inline void FN(tile_load)(const real *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows,
                                  ptrdiff_t n, real *FF_RESTRICT tile) {
     const real *row[FF_LANES];
     for (ptrdiff_t l = 0; l < FF_LANES; l++) row[l] = x + (l < rows ? l : rows - 1) * row_stride;
-    if (step == 1 && n >= FF_SQUARE) {
+    if (axis_stride == 1 && n >= FF_SQUARE) {
         for (ptrdiff_t l = 0; l < FF_LANES; l += FF_SQUARE) {
             ptrdiff_t k = 0;
             for (; k + FF_SQUARE < n; k += FF_SQUARE)
@@ -296,21 +297,21 @@ static inline void FN(tile_load)(const real *x, ptrdiff_t row_stride, ptrdiff_t 
         return;
     }
     if (row_stride == 1 && rows == FF_LANES) {
-        for (ptrdiff_t k = 0; k < n; k++) LANES(l) tile[k * FF_LANES + l] = x[k * step + l];
+        for (ptrdiff_t k = 0; k < n; k++) LANES(l) tile[k * FF_LANES + l] = x[k * axis_stride + l];
         return;
     }
     for (ptrdiff_t k = 0; k < n; k++)
-        for (ptrdiff_t l = 0; l < FF_LANES; l++) tile[k * FF_LANES + l] = row[l][k * step];
+        for (ptrdiff_t l = 0; l < FF_LANES; l++) tile[k * FF_LANES + l] = row[l][k * axis_stride];
 }
 
 static inline void FN(tile_store)(const real *FF_RESTRICT tile, ptrdiff_t rows, ptrdiff_t n, real *x,
-                                  ptrdiff_t row_stride, ptrdiff_t step) {
+                                  ptrdiff_t row_stride, ptrdiff_t axis_stride) {
     ptrdiff_t first = 0;
     if (row_stride == 1 && rows == FF_LANES) {
-        for (ptrdiff_t k = 0; k < n; k++) LANES(l) x[k * step + l] = tile[k * FF_LANES + l];
+        for (ptrdiff_t k = 0; k < n; k++) LANES(l) x[k * axis_stride + l] = tile[k * FF_LANES + l];
         return;
     }
-    if (step == 1 && n >= FF_SQUARE) {
+    if (axis_stride == 1 && n >= FF_SQUARE) {
         for (; first + FF_SQUARE <= rows; first += FF_SQUARE) {
             real *row = x + first * row_stride;
             ptrdiff_t k = 0;
@@ -322,7 +323,7 @@ static inline void FN(tile_store)(const real *FF_RESTRICT tile, ptrdiff_t rows, 
     }
     for (ptrdiff_t l = first; l < rows; l++) {
         real *row = x + l * row_stride;
-        for (ptrdiff_t k = 0; k < n; k++) row[k * step] = tile[k * FF_LANES + l];
+        for (ptrdiff_t k = 0; k < n; k++) row[k * axis_stride] = tile[k * FF_LANES + l];
     }
 }
 
@@ -371,12 +372,12 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
     }
 #define SHIFT(l) {base[l], maximum[l], lowest[l], magic[l], tau[l], inverse[l]}
 
-/* The sums of e^(x - m) without their leading terms; `store` is what else is done with each e. */
+/* The excesses of sums of e^(x - m); `store` is what else is done with each e. */
 #define EXP_STEPS(store)                                                                         \
     bits_t leaders[FF_LANES];                                                                    \
     SHIFTS(m)                                                                                    \
     LANES(l) leaders[l] = 0;                                                                     \
-    ADD_UP_STEPS(rest, n,                                                                        \
+    ADD_UP_STEPS(excess, n,                                                                      \
         const FN(shift) s = SHIFT(l);                                                            \
         const real z = x[k * ld + l] - s.base;                                                   \
         const real e = FN(exp_below)(z, s);                                                      \
@@ -384,15 +385,15 @@ static inline void FN(lanes_max)(const real *x, ptrdiff_t ld, ptrdiff_t n, real 
         leaders[l] += z == s.maximum;                                                            \
         store;                                                                                   \
     );                                                                                           \
-    LANES(l) rest[l] += (double)leaders[l] - 1;
+    LANES(l) excess[l] += (double)leaders[l] - 1;
 
-static inline void FN(lanes_exp_sum)(const real *x, ptrdiff_t ld, const real *m, real *y,
-                                     ptrdiff_t ld_y, ptrdiff_t n, double *rest) {
+static inline void FN(lanes_exp_excess)(const real *x, ptrdiff_t ld, const real *m, real *y,
+                                        ptrdiff_t ld_y, ptrdiff_t n, double *excess) {
     EXP_STEPS(y[k * ld_y + l] = e)
 }
 
-static inline void FN(lanes_sum_exp)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n,
-                                     double *rest) {
+static inline void FN(lanes_excess)(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n,
+                                    double *excess) {
     EXP_STEPS((void)e)
 }
 
