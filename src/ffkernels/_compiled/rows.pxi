@@ -111,9 +111,12 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
 
 
 # ---- one row, or one tile ----------------------------------------------------------------------------
+#
+# `start` is where a series begins in each array, `first` the number of its first row among all, `row` counts
+# within the series.
 
 cdef inline char *row_at(const Rows *rows, char *const *start, int array, ptrdiff_t row) noexcept nogil:
-    """Row number `row` of a series that begins at `start`; NULL of an array there is not."""
+    """NULL of an array there is not."""
     if start[array] == NULL:
         return NULL
     return start[array] + row * rows.row_stride[array] * rows.itemsize
@@ -135,82 +138,119 @@ cdef inline void call_lanes(const Rows *rows, ptrdiff_t row, int count, const re
         rows.kernels.lanes_f64(&rows.loss, row, count, x, ld_x, y, ld_y, out, ld_out, rows.n, value)
 
 
-cdef inline void call_pick(const Rows *rows, ptrdiff_t row, int count, const real *x, double *value) noexcept nogil:
-    if real is float:
-        rows.kernels.pick_f32(&rows.loss, row, count, x, rows.row_stride[FIRST], rows.axis_stride[FIRST], value)
-    else:
-        rows.kernels.pick_f64(&rows.loss, row, count, x, rows.row_stride[FIRST], rows.axis_stride[FIRST], value)
-
-
-cdef double row_gathered(const Rows *rows, ptrdiff_t row, char *const *source, real *scratch) noexcept nogil:
+cdef double row_gathered(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row,
+                         real *scratch) noexcept nogil:
     """A row of which some arrays have their elements apart: gathered, computed, scattered."""
+    cdef char *strided[ROW_ARRAYS]
     cdef real *contiguous[ROW_ARRAYS]
     cdef double value
     cdef int k
     for k in range(ROW_ARRAYS):
-        contiguous[k] = <real *>source[k]
-        if source[k] != NULL and rows.axis_stride[k] != 1:
+        strided[k] = row_at(rows, start, k, row)
+        contiguous[k] = <real *>strided[k]
+        if strided[k] != NULL and rows.axis_stride[k] != 1:
             contiguous[k] = scratch + (k + 1) * rows.n
             if k != OUTPUT:
-                gather(source[k], rows.axis_stride[k] * sizeof(real), <char *>contiguous[k], rows.n, sizeof(real))
-    value = call_row(rows, row, contiguous[FIRST], contiguous[SECOND], contiguous[OUTPUT], scratch)
-    if source[OUTPUT] != NULL and rows.axis_stride[OUTPUT] != 1:
-        scatter(<char *>contiguous[OUTPUT], source[OUTPUT], rows.axis_stride[OUTPUT] * sizeof(real), rows.n, sizeof(real))
+                gather(strided[k], rows.axis_stride[k] * sizeof(real), <char *>contiguous[k], rows.n, sizeof(real))
+    value = call_row(rows, first + row, contiguous[FIRST], contiguous[SECOND], contiguous[OUTPUT], scratch)
+    if strided[OUTPUT] != NULL and rows.axis_stride[OUTPUT] != 1:
+        scatter(<char *>contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT] * sizeof(real), rows.n, sizeof(real))
     return value
 
 
-cdef void lanes_in_tile(const Rows *rows, ptrdiff_t row, int count, char *const *source, real *tile,
-                        double *value) noexcept nogil:
+cdef inline void lanes_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, double *value,
+                                real *_) noexcept nogil:
+    """Sixteen rows side by side."""
+    call_lanes(
+        rows, first + row, FF_LANES, <const real *>row_at(rows, start, FIRST, row), rows.axis_stride[FIRST],
+        <const real *>row_at(rows, start, SECOND, row), rows.axis_stride[SECOND],
+        <real *>row_at(rows, start, OUTPUT, row), rows.axis_stride[OUTPUT], value)
+
+
+cdef void lanes_in_tile(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
+                        real *tile) noexcept nogil:
     """At most sixteen rows, in a tile for each input; the output is computed in the place of the first."""
+    cdef const real *y = <const real *>row_at(rows, start, SECOND, row)
+    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
     cdef real *second = tile + rows.n * FF_LANES
-    cdef real *out = NULL
-    if source[OUTPUT] != NULL:
-        out = tile
-    tile_load(<real *>source[FIRST], rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
-    if source[SECOND] != NULL:
-        tile_load(<real *>source[SECOND], rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n, second)
-    call_lanes(rows, row, count, tile, FF_LANES, second, FF_LANES, out, FF_LANES, value)
-    if source[OUTPUT] != NULL:
-        tile_store(tile, count, rows.n, <real *>source[OUTPUT], rows.row_stride[OUTPUT], rows.axis_stride[OUTPUT])
+    tile_load(
+        <const real *>row_at(rows, start, FIRST, row), rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
+    if y != NULL:
+        tile_load(y, rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n, second)
+    call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, NULL if out == NULL else tile, FF_LANES, value)
+    if out != NULL:
+        tile_store(tile, count, rows.n, out, rows.row_stride[OUTPUT], rows.axis_stride[OUTPUT])
+
+
+cdef inline void pick(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
+                      real *_) noexcept nogil:
+    """At most sixteen rows, of each of which one element counts."""
+    cdef ptrdiff_t row_stride = rows.row_stride[FIRST], axis_stride = rows.axis_stride[FIRST]
+    if real is float:
+        rows.kernels.pick_f32(
+            &rows.loss, first + row, count, <const float *>row_at(rows, start, FIRST, row), row_stride, axis_stride, value)
+    else:
+        rows.kernels.pick_f64(
+            &rows.loss, first + row, count, <const double *>row_at(rows, start, FIRST, row), row_stride, axis_stride, value)
 
 
 # ---- a block of rows -----------------------------------------------------------------------------------
 
-cdef double run_rows_between(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
-                             ptrdiff_t lead, real *scratch) noexcept nogil:
-    """Rows from `row` to `stop` of the series that begins at `start`, whose first row is number `first` of
-    all.  The first `lead` are a group of their own.  Returns the sum of the values."""
-    cdef char *source[ROW_ARRAYS]
+cdef inline void store_value(const Rows *rows, ptrdiff_t row, double value, real *_) noexcept nogil:
+    if rows.values != NULL:
+        (<real *>rows.values)[row] = <real>value
+
+
+cdef double run_rows_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
+                              real *scratch) noexcept nogil:
+    """Contiguous rows from `row` to `stop`, one after the other; returns the sum of their values."""
+    cdef real *x = <real *>row_at(rows, start, FIRST, row)
+    cdef real *y = <real *>row_at(rows, start, SECOND, row)
+    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
+    cdef double value, sum = 0
+    while row < stop:
+        value = call_row(rows, first + row, x, y, out, scratch)
+        sum += value
+        store_value(rows, first + row, value, scratch)
+        row += 1
+        x += rows.row_stride[FIRST]
+        if y != NULL:
+            y += rows.row_stride[SECOND]
+        if out != NULL:
+            out += rows.row_stride[OUTPUT]
+    return sum
+
+
+cdef double run_groups(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
+                       ptrdiff_t lead, real *scratch) noexcept nogil:
+    """The same, sixteen at a time where the access allows; the first `lead` rows of a series are a group of
+    their own."""
     cdef double value[FF_LANES]
     cdef double sum = 0
-    cdef int i, k, count, group
+    cdef int i, count
     while row < stop:
-        for k in range(ROW_ARRAYS):
-            source[k] = row_at(rows, start, k, row)
-        group = <int>min(lead - row if row < lead else stop - row, FF_LANES)
-        count = 1
-        if rows.access == ROWS_IN_PLACE:
-            value[0] = call_row(
-                rows, first + row, <real *>source[FIRST], <real *>source[SECOND], <real *>source[OUTPUT], scratch)
-        elif rows.access == PICKED:
-            count = group
-            call_pick(rows, first + row, count, <real *>source[FIRST], value)
-        elif rows.access == LANES_IN_PLACE and group == FF_LANES:
-            count = group
-            call_lanes(
-                rows, first + row, count, <real *>source[FIRST], rows.axis_stride[FIRST], <real *>source[SECOND],
-                rows.axis_stride[SECOND], <real *>source[OUTPUT], rows.axis_stride[OUTPUT], value)
+        count = <int>min(lead - row if row < lead else stop - row, FF_LANES)
+        if rows.access == LANES_IN_PLACE and count == FF_LANES:
+            lanes_in_place(rows, start, first, row, value, scratch)
         elif rows.access == LANES_IN_TILE or rows.from_line:
-            count = group
-            lanes_in_tile(rows, first + row, count, source, scratch, value)
+            lanes_in_tile(rows, start, first, row, count, value, scratch)
+        elif rows.access == PICKED:
+            pick(rows, start, first, row, count, value, scratch)
         else:
-            value[0] = row_gathered(rows, first + row, source, scratch)
+            count = 1
+            value[0] = row_gathered(rows, start, first, row, scratch)
         for i in range(count):
             sum += value[i]
-            if rows.values != NULL:
-                (<real *>rows.values)[first + row + i] = <real>value[i]
+            store_value(rows, first + row + i, value[i], scratch)
         row += count
     return sum
+
+
+cdef inline double run_rows_between(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
+                                    ptrdiff_t lead, real *scratch) noexcept nogil:
+    if rows.access == ROWS_IN_PLACE:
+        return run_rows_in_place(rows, start, first, row, stop, scratch)
+    return run_groups(rows, start, first, row, stop, lead, scratch)
 
 
 cdef void run_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:

@@ -102,7 +102,10 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object grad, int red
         if job.dy != NULL:
             job.dy += done * itemsize
         job.rows, job.n = 1, size - done
-        total += run_squared_error_rows(&job)
+        job.rows_a_block = 1
+        job.sums.of = job.sums.first
+        squared_error_block(&job, 0, 0)
+        total += job.sums.of[0]
     return None if dloss is not None else finish_loss(
         normaliser * total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
 
