@@ -1,12 +1,13 @@
-# Backwards through an activation and the bias before it: what precedes the products of an affine layer's gradient.
+# Backwards through an activation and the bias before it: what precedes the products of an affine layer's
+# gradient.
 #
 #     relu_backward_bias      dz = relu_backward(dy, y), and its sum over all axes but the last
 #     sigmoid_backward_bias   dz = sigmoid_backward(dy, y), and the sum
 #     tanh_backward_bias      dz = tanh_backward(dy, y), and the sum
 #     identity_backward_bias  dz = dy, and the sum
 #
-# The span of the elementwise function, then `row_add` while its result is in the first-level cache.  Rows are
-# added in `real` for 64 spans, then in double (`row_flush`), block by block.
+# The span of the elementwise function, then `row_add` while its result is in the first-level cache.
+# Rows are added in `real` for 64 spans, then in double (`row_flush`), block by block.
 
 cdef enum:
     SPANS_A_FLUSH = 64

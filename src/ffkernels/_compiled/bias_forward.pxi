@@ -53,7 +53,8 @@ cdef object add_bias(object x, object b, object out, const span_function *spans,
     if is_c_ordered(source) and is_c_ordered(bias) and is_c_ordered(target):
         add_bias_contiguous(source, bias, target, span, grain)
         return finish_output(target, result, out)
-    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))
+    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
+               cnp.PyArray_DIMS(target))
     add_array(&walk, source, False)
     add_array(&walk, bias, False)
     add_array(&walk, target, True)

@@ -3,8 +3,8 @@
 # Blocks have a size that depends on the shape alone, and each has a sum of its own: no result depends on
 # the number of threads, or on which of them took a block.
 
-# Elements a thread must have for a second one to pay, by what an element costs: three or four microseconds
-# of work.
+# Elements a thread must have for a second one to pay, by what an element costs: three or four
+# microseconds of work.
 cdef enum:
     GRAIN_MEMORY = 1 << 15       # a load, a store and little more
     GRAIN_MATHS = 1 << 13        # an exp or a division

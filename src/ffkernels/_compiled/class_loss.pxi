@@ -284,7 +284,8 @@ cdef int run_class_loss_backward(const ClassLoss *call, const kernel_pair *kerne
     return 0
 
 
-cdef void begin_class_loss(Rows *rows, const ClassLoss *call, const kernel_pair *kernels, object grad, double eps) noexcept:
+cdef void begin_class_loss(Rows *rows, const ClassLoss *call, const kernel_pair *kernels, object grad,
+                           double eps) noexcept:
     cdef cnp.ndarray scores = <cnp.ndarray>call.scores
     cdef ptrdiff_t count
     begin_rows(rows, kernels, scores, call.axis)

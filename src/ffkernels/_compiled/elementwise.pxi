@@ -1,4 +1,5 @@
-# Elementwise functions: a span each, the loop over contiguous values that `spans.inc.h` makes of the formula.
+# Elementwise functions: a span each, the loop over contiguous values that `spans.inc.h` makes of the
+# formula.
 #
 #     relu               max(x, 0)
 #     relu_grad          1 where x > 0, 0 where x <= 0, NaN where it is

@@ -1,12 +1,12 @@
-# Softmax cross-entropy where each row has one class, its target t: w is the weight of that class, m the maximum
-# of the row, 1 + excess the sum of its e^(x - m).
+# Softmax cross-entropy where each row has one class, its target t: w is the weight of that class, m the
+# maximum of the row, 1 + excess the sum of its e^(x - m).
 #
 #     index_cross_entropy           w (m - x[t] + log(1 + excess));      max, excess or exp_excess and scale
 #                                   dx = w (p - 1 at t), p = softmax(x)
 #     index_cross_entropy_backward  dx = w (p - 1 at t), from p          sum_without, scale
 #
-# p - 1 at the target is minus what all the other classes hold: 1 would round away what a confident row has
-# left.
+# p - 1 at the target is minus what all the other classes hold: 1 would round away what a confident row
+# has left.
 
 cdef inline double sum_of_others(double excess, real at_target) noexcept nogil:
     """What a row of exponentials, of sum 1 + excess, holds besides its target.  Not 1 + excess minus the

@@ -1,5 +1,5 @@
-# Updates of parameters, in place: one span over a parameter, its gradient g and its state.  With a weight decay,
-# g + weight_decay param stands for g.
+# Updates of parameters, in place: one span over a parameter, its gradient g and its state.  With a
+# weight decay, g + weight_decay param stands for g.
 #
 #     sgd_update       param -= lr g
 #     momentum_update  velocity = momentum velocity + g;  param -= lr velocity

@@ -46,17 +46,19 @@ ctypedef struct Loss:
     double eps                   # least probability to take a logarithm of
 
 # A kernel returns, or stores for each lane, the value of a row: a loss, a logsumexp, 0 where there is
-# none.  `row` is the number of the (first) row.  `loss` may be NULL for what is no loss; `y` and `out` are
-# NULL where there is no such array.  A function with `coefficients` has room for them: as a row in
+# none.  `row` is the number of the (first) row.  `loss` may be NULL for what is no loss; `y` and `out`
+# are NULL where there is no such array.  A function with `coefficients` has room for them: as a row in
 # `scratch`, as lanes in the tile `y`, which then is never the caller's memory.
 ctypedef double (*row_kernel_f32)(const Loss *loss, ptrdiff_t row, const float *x, const float *y, float *out,
                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef double (*row_kernel_f64)(const Loss *loss, ptrdiff_t row, const double *x, const double *y, double *out,
                                   double *scratch, ptrdiff_t n) noexcept nogil
-ctypedef void (*lanes_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t ld_x, const float *y,
-                                  ptrdiff_t ld_y, float *out, ptrdiff_t ld_out, ptrdiff_t n, double *value) noexcept nogil
-ctypedef void (*lanes_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, const double *x, ptrdiff_t ld_x, const double *y,
-                                  ptrdiff_t ld_y, double *out, ptrdiff_t ld_out, ptrdiff_t n, double *value) noexcept nogil
+ctypedef void (*lanes_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t ld_x,
+                                  const float *y, ptrdiff_t ld_y, float *out, ptrdiff_t ld_out, ptrdiff_t n,
+                                  double *value) noexcept nogil
+ctypedef void (*lanes_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, const double *x, ptrdiff_t ld_x,
+                                  const double *y, ptrdiff_t ld_y, double *out, ptrdiff_t ld_out, ptrdiff_t n,
+                                  double *value) noexcept nogil
 ctypedef void (*pick_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t row_stride,
                                  ptrdiff_t axis_stride, double *value) noexcept nogil
 ctypedef void (*pick_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, const double *x, ptrdiff_t row_stride,
@@ -112,8 +114,8 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
 
 # ---- one row, or one tile ----------------------------------------------------------------------------
 #
-# `start` is where a series begins in each array, `first` the number of its first row among all, `row` counts
-# within the series.
+# `start` is where a series begins in each array, `first` the number of its first row among all, `row`
+# counts within the series.
 
 cdef inline char *row_at(const Rows *rows, char *const *start, int array, ptrdiff_t row) noexcept nogil:
     """NULL of an array there is not."""
@@ -154,7 +156,8 @@ cdef double row_gathered(const Rows *rows, char *const *start, ptrdiff_t first, 
                 gather(strided[k], rows.axis_stride[k] * sizeof(real), <char *>contiguous[k], rows.n, sizeof(real))
     value = call_row(rows, first + row, contiguous[FIRST], contiguous[SECOND], contiguous[OUTPUT], scratch)
     if strided[OUTPUT] != NULL and rows.axis_stride[OUTPUT] != 1:
-        scatter(<char *>contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT] * sizeof(real), rows.n, sizeof(real))
+        scatter(<char *>contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT] * sizeof(real), rows.n,
+                sizeof(real))
     return value
 
 
@@ -170,14 +173,15 @@ cdef inline void lanes_in_place(const Rows *rows, char *const *start, ptrdiff_t 
 cdef void lanes_in_tile(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
                         real *tile) noexcept nogil:
     """At most sixteen rows, in a tile for each input; the output is computed in the place of the first."""
+    cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
     cdef const real *y = <const real *>row_at(rows, start, SECOND, row)
     cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
     cdef real *second = tile + rows.n * FF_LANES
-    tile_load(
-        <const real *>row_at(rows, start, FIRST, row), rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
+    tile_load(x, rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
     if y != NULL:
         tile_load(y, rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n, second)
-    call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, NULL if out == NULL else tile, FF_LANES, value)
+    call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, NULL if out == NULL else tile,
+               FF_LANES, value)
     if out != NULL:
         tile_store(tile, count, rows.n, out, rows.row_stride[OUTPUT], rows.axis_stride[OUTPUT])
 
@@ -185,13 +189,12 @@ cdef void lanes_in_tile(const Rows *rows, char *const *start, ptrdiff_t first, p
 cdef inline void pick(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
                       real *_) noexcept nogil:
     """At most sixteen rows, of each of which one element counts."""
+    cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
     cdef ptrdiff_t row_stride = rows.row_stride[FIRST], axis_stride = rows.axis_stride[FIRST]
     if real is float:
-        rows.kernels.pick_f32(
-            &rows.loss, first + row, count, <const float *>row_at(rows, start, FIRST, row), row_stride, axis_stride, value)
+        rows.kernels.pick_f32(&rows.loss, first + row, count, x, row_stride, axis_stride, value)
     else:
-        rows.kernels.pick_f64(
-            &rows.loss, first + row, count, <const double *>row_at(rows, start, FIRST, row), row_stride, axis_stride, value)
+        rows.kernels.pick_f64(&rows.loss, first + row, count, x, row_stride, axis_stride, value)
 
 
 # ---- a block of rows -----------------------------------------------------------------------------------
@@ -246,8 +249,8 @@ cdef double run_groups(const Rows *rows, char *const *start, ptrdiff_t first, pt
     return sum
 
 
-cdef inline double run_rows_between(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
-                                    ptrdiff_t lead, real *scratch) noexcept nogil:
+cdef inline double run_rows_between(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row,
+                                    ptrdiff_t stop, ptrdiff_t lead, real *scratch) noexcept nogil:
     if rows.access == ROWS_IN_PLACE:
         return run_rows_in_place(rows, start, first, row, stop, scratch)
     return run_groups(rows, start, first, row, stop, lead, scratch)

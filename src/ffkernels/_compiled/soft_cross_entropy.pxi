@@ -1,13 +1,13 @@
-# Softmax cross-entropy where every class of a row has a coefficient: a[i] = w[i] ((1 - smoothing) t[i] + smoothing / n),
-# t probabilities or a one at the class index.  A is the sum of a, m the maximum of the row, 1 + excess the
-# sum of its e^(x - m), p = softmax(x).
+# Softmax cross-entropy where every class of a row has a coefficient: a[i] = w[i] ((1 - smoothing) t[i] +
+# smoothing / n), t probabilities or a one at the class index.  A is the sum of a, m the maximum of the
+# row, 1 + excess the sum of its e^(x - m), p = softmax(x).
 #
 #     soft_cross_entropy           sum of a (m - x), + A log(1 + excess);   coefficients, sum, max, gap, excess
 #                                  dx = A p - a                             or exp_excess and gradient
 #     soft_cross_entropy_backward  dx = A p - a, from p                     coefficients, sum, max, gradient
 #
-# Where the leader, the first class at the maximum, has more than half of p, A p - a there is computed as the
-# difference of what the other classes hold: it would round away what a confident row has left.
+# Where the leader, the first class at the maximum, has more than half of p, A p - a there is computed as
+# the difference of what the other classes hold: it would round away what a confident row has left.
 
 cdef inline ptrdiff_t first_equal(const real *x, real m, ptrdiff_t n) noexcept nogil:
     """The first place of m, 0 where there is none."""
@@ -18,7 +18,8 @@ cdef inline ptrdiff_t first_equal(const real *x, real m, ptrdiff_t n) noexcept n
     return 0
 
 
-cdef inline void coefficients_of(const Loss *loss, ptrdiff_t target, const real *t, real *a, ptrdiff_t n) noexcept nogil:
+cdef inline void coefficients_of(const Loss *loss, ptrdiff_t target, const real *t, real *a,
+                                 ptrdiff_t n) noexcept nogil:
     """The coefficients of a row in `a`, from probabilities or from a class index."""
     cdef ptrdiff_t i
     if loss.targets != NULL:
@@ -72,8 +73,9 @@ cdef double soft_cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *
     return gap + total * log1p_nonnegative(excess)
 
 
-cdef void soft_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld, const real *t,
-                                   ptrdiff_t ld_t, real *dx, ptrdiff_t ld_dx, ptrdiff_t n, double *value) noexcept nogil:
+cdef void soft_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
+                                   const real *t, ptrdiff_t ld_t, real *dx, ptrdiff_t ld_dx, ptrdiff_t n,
+                                   double *value) noexcept nogil:
     cdef real *a = <real *>t         # the function has `coefficients`: the tile is its own
     cdef real m[FF_LANES]
     cdef ptrdiff_t leader[FF_LANES]

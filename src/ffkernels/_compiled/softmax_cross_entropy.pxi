@@ -1,5 +1,5 @@
-# Softmax cross-entropy from Python: by class indices alone (index_cross_entropy.pxi), or with a coefficient for
-# every class (soft_cross_entropy.pxi).
+# Softmax cross-entropy from Python: by class indices alone (index_cross_entropy.pxi), or with a
+# coefficient for every class (soft_cross_entropy.pxi).
 
 # What the arguments that an `out` may overlap are called in messages.
 cdef tuple LOGITS = ("logits", "targets", "weight")

@@ -3,8 +3,8 @@
 #     sum_squared_error           1/2 sum of (y - t)^2     squared_error
 #     sum_squared_error_backward  dy = factor (y - t)      difference
 #
-# A loss for each row takes rows as they are; where all rows end in one number and have one factor, short ones
-# would cost a call each, and the whole is taken in spans of 1024 elements instead.
+# A loss for each row takes rows as they are; where all rows end in one number and have one factor, short
+# ones would cost a call each, and the whole is taken in spans of 1024 elements instead.
 
 cdef enum:
     ERROR_SPAN = 1024

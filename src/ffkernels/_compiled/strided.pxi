@@ -1,7 +1,7 @@
 # Strided memory: the axes of several arrays that are passed through together.
 #
-# Neighbouring axes are joined where every array passes through both in one go, so that what is left is as
-# few and as long axes as the layouts allow.  All strides are in bytes.
+# Neighbouring axes are joined where every array passes through both in one go, so that what is left is
+# as few and as long axes as the layouts allow.  All strides are in bytes.
 
 cdef enum:
     MAX_OPERANDS = 4

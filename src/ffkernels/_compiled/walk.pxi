@@ -1,8 +1,8 @@
 # Elementwise functions over arrays of one shape and any strides.
 #
-# The order of elements does not matter, so the axes are sorted and joined: arrays laid out alike become one
-# long span, whatever their layout.  Threads take chunks of a span.  A span with a stride is gathered,
-# 512 elements at a time, into a buffer that stays in the first-level cache, computed there and
+# The order of elements does not matter, so the axes are sorted and joined: arrays laid out alike become
+# one long span, whatever their layout.  Threads take chunks of a span.  A span with a stride is
+# gathered, 512 elements at a time, into a buffer that stays in the first-level cache, computed there and
 # scattered back.
 
 cdef enum:
@@ -150,7 +150,8 @@ cdef void run_elementwise(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, cons
         data[inputs] = <char *>cnp.PyArray_DATA(target)
         run_contiguous(span, NULL, grain, cnp.PyArray_SIZE(target), cnp.PyArray_ITEMSIZE(target), inputs + 1, data)
         return
-    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))
+    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
+               cnp.PyArray_DIMS(target))
     add_array(&walk, a, False)
     if b is not None:
         add_array(&walk, b, False)
