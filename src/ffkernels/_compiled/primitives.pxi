@@ -17,28 +17,7 @@ cdef extern from "real.h" nogil:
     enum: FF_LANES
     enum: FF_LINE
 
-    ctypedef void (*span_function)(char *const *operand, const double *scalar, ptrdiff_t n) noexcept nogil
-    const span_function *relu_spans
-    const span_function *relu_grad_spans
-    const span_function *relu_backward_spans
-    const span_function *bias_relu_spans
-    const span_function *sigmoid_spans
-    const span_function *sigmoid_grad_spans
-    const span_function *sigmoid_backward_spans
-    const span_function *bias_sigmoid_spans
-    const span_function *tanh_spans
-    const span_function *tanh_grad_spans
-    const span_function *tanh_backward_spans
-    const span_function *bias_tanh_spans
-    const span_function *identity_spans
-    const span_function *identity_grad_spans
-    const span_function *identity_backward_spans
-    const span_function *bias_identity_spans
-    const span_function *exp_spans
-    const span_function *log_spans
-    const span_function *sgd_spans
-    const span_function *momentum_spans
-    const span_function *adam_spans
+    ctypedef void (*span_function)(char *const *operand, const double *scalars, ptrdiff_t n) noexcept nogil
 
     double row_max(const void *x, ptrdiff_t n)
     double row_exp_excess(const void *x, double m, void *y, ptrdiff_t n)
