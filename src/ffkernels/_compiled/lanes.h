@@ -10,40 +10,30 @@
 
 /* One AVX-512 register of float, two of AVX2, four of SSE2 or NEON.  A fixed count keeps the accumulators of
    a row in registers, and the order of its sums the same whatever the alignment and the instruction set. */
-enum { FF_LANES = 16 };
-#if defined(__clang__) && defined(V_UNROLL)
+constexpr int FF_LANES = 16;
+#if defined(__clang__)
 #define EACH_LANE(l) FF_PRAGMA(clang loop unroll(full)) for (int l = 0; l < FF_LANES; l++)
-#elif defined(__clang__) && defined(V_VEC)
-#define EACH_LANE(l) FF_PRAGMA(clang loop vectorize(assume_safety) unroll(disable)) for (int l = 0; l < FF_LANES; l++)
+#define LOOP_OVER_BLOCKS FF_PRAGMA(clang loop vectorize(disable))
 #else
 #define EACH_LANE(l) FF_PRAGMA(omp simd) for (int l = 0; l < FF_LANES; l++)
-#endif
-
-/* clang unrolls the loop over lanes before it vectorises.  What is left would be vectorised across blocks,
-   with a gather for every operand; without that the unrolled lanes become one vector again. */
-#if defined(__clang__)
-#define LOOP_OVER_BLOCKS _Pragma("clang loop vectorize(disable)")
-#define LOOP_OVER_PART _Pragma("clang loop vectorize(disable) unroll(disable)")
-#else
 #define LOOP_OVER_BLOCKS
-#define LOOP_OVER_PART
 #endif
 
 /* Stores across two cache lines cost a tenth of a pass through the caches, and half of one that rewrites an
    array; NumPy's large arrays begin 16 bytes past a line. */
-enum { FF_LINE = 64 };
+constexpr int FF_LINE = 64;
 
 namespace ffkernels {
 namespace {
 
 /* A value for each lane that lives through a loop: accumulators.  clang takes arrays apart and keeps every lane of
    them in a register of its own. */
-#if defined(__clang__) && !defined(V_ARRAY)
+#if defined(__clang__)
 template <class T> using lanes = T __attribute__((vector_size(FF_LANES * sizeof(T))));
 #else
 template <class T> struct lanes {
     T lane[FF_LANES];
-    FF_INLINE T &operator[](int l) FF_INLINED { return lane[l]; }
+    FF_INLINE T &operator[](int l) { return lane[l]; }
     FF_INLINE T operator[](int l) const { return lane[l]; }
 };
 #endif
@@ -56,7 +46,7 @@ template <class T, class From> FF_INLINE lanes<T> in_lanes(const From *x) {
 }
 
 /* Copies fewer than FF_LANES values, in pieces: a store under a mask takes 16 cycles on some processors. */
-template <int size = FF_LANES / 2, class T> FF_INLINE void copy_part(T *to, const T *from, int count) {
+template <int size = FF_LANES / 2, class T> inline void copy_part(T *to, const T *from, int count) {
     if (count & size) {
         memcpy(to, from, size * sizeof(T));
         to += size;
@@ -122,14 +112,14 @@ template <class T> FF_INLINE int before_cache_line(const T *p) {
 template <class Formula, class Out, class... T> FF_INLINE void each(ptrdiff_t n, Formula formula, Out *out, T *... p) {
     constexpr ptrdiff_t fewest_to_align = 768;
     const auto in_lane = [&](int, auto &... x) FF_INLINED { formula(x...); };
-    const int count = n < FF_LANES ? (int)n : (int)FF_LANES;
+    const int count = n < FF_LANES ? (int)n : FF_LANES;
     if (n <= 0) return;
     run_block_around(count, in_lane, [&]() FF_INLINED {
         if (n <= FF_LANES) return;
         const int lead = n < fewest_to_align ? 0 : before_cache_line(out);
         run_block_around(FF_LANES, in_lane, [&]() FF_INLINED {
             LOOP_OVER_BLOCKS
-            for (ptrdiff_t i = lead ? lead : (int)FF_LANES; i < n - FF_LANES; i += FF_LANES)
+            for (ptrdiff_t i = lead ? lead : FF_LANES; i < n - FF_LANES; i += FF_LANES)
                 run_block(in_lane, block<Out>(out + i), block<T>(p + i)...);
         }, block<Out>(out), block<T>(p)...);
     }, block<Out>(out + (n - count), count), block<T>(p + (n - count), count)...);

@@ -13,7 +13,7 @@ namespace {
 
 /* In blocks, or in steps of a tile. */
 template <class real> constexpr ptrdiff_t part_length = sizeof(real) == sizeof(float) ? 8 : 4;
-enum { PARTS_IN_SEGMENT = 4 };
+constexpr int PARTS_IN_SEGMENT = 4;
 
 /* Adds a term to a compensated sum in each lane: two-sum (Knuth 1969), whose errors are added up in `low`. */
 template <class real> FF_INLINE void add_compensated(lanes<double> &high, lanes<double> &low, const lanes<real> &term) {
@@ -45,7 +45,7 @@ FF_INLINE double sum_across_lanes(lanes<double> lane) { return across_lanes<doub
 /* How many values the block takes that ends a row of n where n is no multiple of FF_LANES, 0 where it is.  It
    overlaps the block before it: only its last n % FF_LANES lanes count. */
 FF_INLINE int last_block_of(ptrdiff_t n) {
-    return n % FF_LANES == 0 ? 0 : n < FF_LANES ? (int)n : (int)FF_LANES;
+    return n % FF_LANES == 0 ? 0 : n < FF_LANES ? (int)n : FF_LANES;
 }
 
 /* Folds term(values...) for every i in [0, n) by gather(a, b), whose neutral element is given. */
@@ -95,7 +95,7 @@ template <class real, class Term, class... T> FF_INLINE double sum(ptrdiff_t n, 
             LOOP_OVER_BLOCKS
             while (stop - i >= part) {
                 EACH_LANE(l) of_part[l] = 0;
-                LOOP_OVER_PART
+                LOOP_OVER_BLOCKS
                 for (ptrdiff_t k = 0; k < part; k += FF_LANES) add_block(of_part, i + k);
                 EACH_LANE(l) of_segment[l] += of_part[l];
                 i += part;
