@@ -9,8 +9,8 @@
 #include "lanes.h"
 #include "logarithm.h"
 
-/* Each operand[i] points to n contiguous values, `scalar` to what numbers the operation takes. */
-typedef void (*span_function)(char *const *operand, const double *scalar, ptrdiff_t n);
+/* Each operand[i] points to n contiguous values, `scalars` to what numbers the operation takes. */
+typedef void (*span_function)(char *const *operand, const double *scalars, ptrdiff_t n);
 
 namespace ffkernels {
 namespace {
@@ -155,44 +155,54 @@ struct log : unary<log> {
 
 #undef FORMULA
 
-/* Optimiser updates: parameters and state are read and written in place.  Weight decay adds to the gradient;
-   without it a gradient is taken as it is, though a parameter be infinite. */
-template <class real> FF_INLINE real decayed(real grad, real param, real weight_decay) {
-    return weight_decay == 0 ? grad : grad + weight_decay * param;
+/* Optimiser updates: parameters and state are read and written in place.  `update` gets the function that
+   makes the gradient with weight decay of a gradient and a parameter; without weight decay an infinite parameter
+   has no part in it. */
+template <class real, class Update> FF_INLINE void with_decay(real weight_decay, Update update) {
+    if (weight_decay == 0)
+        update([](real grad, real) FF_INLINED { return grad; });
+    else
+        update([=](real grad, real param) FF_INLINED { return grad + weight_decay * param; });
 }
 
 struct sgd {
-    template <class real> static void span(char *const *operand, const double *scalar, ptrdiff_t n) {
-        const real lr = (real)scalar[0], weight_decay = (real)scalar[1];
-        each(n, [=](real &param, real grad) FF_INLINED { param -= lr * decayed(grad, param, weight_decay); },
-             (real *)operand[0], (const real *)operand[1]);
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real lr = (real)scalars[0], weight_decay = (real)scalars[1];
+        with_decay(weight_decay, [&](auto decayed) FF_INLINED {
+            each(n, [=](real &param, real grad) FF_INLINED { param -= lr * decayed(grad, param); },
+                 (real *)operand[0], (const real *)operand[1]);
+        });
     }
 };
 
 struct momentum {
-    template <class real> static void span(char *const *operand, const double *scalar, ptrdiff_t n) {
-        const real lr = (real)scalar[0], momentum = (real)scalar[1], weight_decay = (real)scalar[2];
-        each(n, [=](real &param, real grad, real &velocity) FF_INLINED {
-            velocity = momentum * velocity + decayed(grad, param, weight_decay);
-            param -= lr * velocity;
-        }, (real *)operand[0], (const real *)operand[1], (real *)operand[2]);
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real lr = (real)scalars[0], momentum = (real)scalars[1], weight_decay = (real)scalars[2];
+        with_decay(weight_decay, [&](auto decayed) FF_INLINED {
+            each(n, [=](real &param, real grad, real &velocity) FF_INLINED {
+                velocity = momentum * velocity + decayed(grad, param);
+                param -= lr * velocity;
+            }, (real *)operand[0], (const real *)operand[1], (real *)operand[2]);
+        });
     }
 };
 
 struct adam {
-    template <class real> static void span(char *const *operand, const double *scalar, ptrdiff_t n) {
-        const real lr = (real)scalar[0], beta1 = (real)scalar[1], beta2 = (real)scalar[2];
-        const real eps = (real)scalar[3], weight_decay = (real)scalar[4];
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real lr = (real)scalars[0], beta1 = (real)scalars[1], beta2 = (real)scalars[2];
+        const real eps = (real)scalars[3], weight_decay = (real)scalars[4];
         /* 1 - beta and the bias corrections are formed in double: 1 - 0.999 has lost three digits
            in float. */
-        const real one_minus_beta1 = (real)(1 - scalar[1]), one_minus_beta2 = (real)(1 - scalar[2]);
-        const real unbias1 = (real)scalar[5], unbias2 = (real)scalar[6];
-        each(n, [=](real &param, real grad, real &mean, real &square) FF_INLINED {
-            const real g = decayed(grad, param, weight_decay);
-            mean = beta1 * mean + one_minus_beta1 * g;
-            square = beta2 * square + one_minus_beta2 * (g * g);
-            param -= lr * (mean * unbias1) / (std::sqrt(square * unbias2) + eps);
-        }, (real *)operand[0], (const real *)operand[1], (real *)operand[2], (real *)operand[3]);
+        const real one_minus_beta1 = (real)(1 - scalars[1]), one_minus_beta2 = (real)(1 - scalars[2]);
+        const real unbias1 = (real)scalars[5], unbias2 = (real)scalars[6];
+        with_decay(weight_decay, [&](auto decayed) FF_INLINED {
+            each(n, [=](real &param, real grad, real &mean, real &square) FF_INLINED {
+                const real g = decayed(grad, param);
+                mean = beta1 * mean + one_minus_beta1 * g;
+                square = beta2 * square + one_minus_beta2 * (g * g);
+                param -= lr * (mean * unbias1) / (std::sqrt(square * unbias2) + eps);
+            }, (real *)operand[0], (const real *)operand[1], (real *)operand[2], (real *)operand[3]);
+        });
     }
 };
 

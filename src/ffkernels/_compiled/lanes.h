@@ -69,8 +69,13 @@ template <class T> struct block {
         if (count == FF_LANES) {
             EACH_LANE(l) lane[l] = p[l];
         } else {
+#if defined(__clang__)
             EACH_LANE(l) lane[l] = 0;
             copy_part(lane + (FF_LANES - count), p, count);
+#else
+            const int first = FF_LANES - count;
+            EACH_LANE(l) lane[l] = l < first ? 0 : p[l - first]; /* a masked load */
+#endif
         }
     }
     FF_INLINE void store() const {

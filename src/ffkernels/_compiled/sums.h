@@ -84,12 +84,6 @@ template <class real, class Term, class... T> FF_INLINE double sum(ptrdiff_t n, 
         of_segment[l] = l < FF_LANES - rest ? 0 : t;
     }, [&]() FF_INLINED {
         ptrdiff_t i = 0;
-        if (whole < part) {
-            LOOP_OVER_BLOCKS
-            for (; i < whole; i += FF_LANES) add_block(of_segment, i);
-            EACH_LANE(l) high[l] = of_segment[l];
-            return;
-        }
         do {
             const ptrdiff_t stop = whole - i < segment ? whole : i + segment;
             LOOP_OVER_BLOCKS

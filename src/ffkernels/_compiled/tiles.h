@@ -63,7 +63,7 @@ template <class real, class F> FF_INLINE void each_square(ptrdiff_t n, F f) {
    neighbours (both in values), into a tile; lanes beyond `rows` repeat the last row. */
 template <class real>
 inline void tile_load(const real *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows, ptrdiff_t n,
-                      real *tile) {
+                      real *__restrict tile) {
     constexpr ptrdiff_t side = square<real>::side;
     const real *row[FF_LANES];
     for (ptrdiff_t l = 0; l < FF_LANES; l++) row[l] = x + (l < rows ? l : rows - 1) * row_stride;
@@ -80,7 +80,7 @@ inline void tile_load(const real *x, ptrdiff_t row_stride, ptrdiff_t axis_stride
 
 /* Copies the first `rows` rows of a tile back. */
 template <class real>
-inline void tile_store(const real *tile, ptrdiff_t rows, ptrdiff_t n, real *x, ptrdiff_t row_stride,
+inline void tile_store(const real *__restrict tile, ptrdiff_t rows, ptrdiff_t n, real *x, ptrdiff_t row_stride,
                        ptrdiff_t axis_stride) {
     constexpr ptrdiff_t side = square<real>::side;
     ptrdiff_t l = 0;
