@@ -51,11 +51,12 @@ FF_INLINE double log1p_nonnegative(double d) {
 
 /* The logarithms of a tile of rows, for little more than the price of one. */
 inline void lanes_log(const double *x, double *y) {
-    EACH_LANE(l) y[l] = log(x[l]);
+    run_block([](int, double &y, double x) FF_INLINED { y = log(x); }, block<double>(y), block<const double>(x));
 }
 
 inline void lanes_log1p(const double *excess, double *log_sum) {
-    EACH_LANE(l) log_sum[l] = log1p_nonnegative(excess[l]);
+    run_block([](int, double &log_sum, double excess) FF_INLINED { log_sum = log1p_nonnegative(excess); },
+              block<double>(log_sum), block<const double>(excess));
 }
 
 } // namespace
