@@ -21,8 +21,8 @@ if not (ROOT / "setup.py").exists():
 
 
 def gcc():
-    """Where gcc is; on macOS something else has its name."""
-    path = shutil.which("gcc")
+    """Where g++ is; on macOS something else has its name."""
+    path = shutil.which("g++")
     version = path and subprocess.run([path, "--version"], capture_output=True, text=True).stdout
     return path if version and "Free Software Foundation" in version else None
 
@@ -34,7 +34,7 @@ needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="for x8
 
 def script(folder, text):
     """A compiler of a few lines of shell."""
-    path = folder / "cc"
+    path = folder / "c++"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
@@ -42,12 +42,12 @@ def script(folder, text):
 
 @pytest.fixture
 def configured(monkeypatch):
-    """The command that builds, once it has asked the compiler that CC names."""
+    """The command that builds, once it has asked the compiler that CXX names."""
 
-    def configure(cc, kind=None):
+    def configure(cxx, kind=None):
         given = {}
         monkeypatch.setattr(setuptools, "setup", given.update)
-        monkeypatch.setenv("CC", cc)
+        monkeypatch.setenv("CXX", cxx)
         monkeypatch.chdir(ROOT)
         specification = importlib.util.spec_from_file_location("ffkernels_setup", ROOT / "setup.py")
         specification.loader.exec_module(importlib.util.module_from_spec(specification))
@@ -117,11 +117,11 @@ def test_flags_of_msvc_are_for_msvc(configured):
         assert ("/O2" in flags["baseline"]) == (kind == "msvc") != ("-O3" in flags["baseline"])
 
 
-def build(folder, cc, required="0"):
+def build(folder, cxx, required="0"):
     command = [sys.executable, "setup.py", "build_ext", "--build-lib", folder / "lib"]
     return subprocess.run(
         [*command, "--build-temp", folder / "temp"],
-        env=os.environ | {"CC": cc, "FFKERNELS_REQUIRE_COMPILED": required},
+        env=os.environ | {"CXX": cxx, "FFKERNELS_REQUIRE_COMPILED": required},
         cwd=ROOT, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -131,11 +131,11 @@ def test_nothing_is_built_without_omp_simd(tmp_path):
     if os.name != "posix":
         pytest.skip("a compiler of a few lines of shell")
     none = f'for a; do case "$a" in -fopenmp*) exit 1;; esac; done; exec {GCC or "false"} "$@"'
-    for cc in ("false", "no-such-compiler", script(tmp_path, none)):
-        run = build(tmp_path, cc)
+    for cxx in ("false", "no-such-compiler", script(tmp_path, none)):
+        run = build(tmp_path, cxx)
         assert run.returncode == 0 and "`omp simd`" in run.stdout + run.stderr
         assert not [*tmp_path.glob("lib/**/*.so")]
-        run = build(tmp_path, cc, required="1")
+        run = build(tmp_path, cxx, required="1")
         assert run.returncode != 0 and "`omp simd`" in run.stdout + run.stderr
 
 
@@ -151,9 +151,9 @@ def compiles(folder, compiler, header, *flags):
         "int PyThread_acquire_lock(PyThread_type_lock, int);\n"
         "void PyThread_release_lock(PyThread_type_lock);\n"
     )
-    source = folder / "header.c"
-    source.write_text(f'#include "{header}"\nint main(void) {{ return 0; }}\n')
-    strict = ("-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function")
+    source = folder / "header.cpp"
+    source.write_text(f'#include "{header}"\nint main() {{ return 0; }}\n')
+    strict = ("-std=gnu++17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function")
     places = (f"-I{folder}", f"-I{SOURCES}")
     run = subprocess.run(
         [compiler, *strict, *places, *flags, "-fsyntax-only", source], capture_output=True, text=True
@@ -168,9 +168,10 @@ def test_arithmetic_wider_than_its_type_is_refused(tmp_path):
     assert "FLT_EVAL_METHOD" in compiles(tmp_path, GCC, "simd.h", "-mfpmath=387")
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang", "musl-gcc"])
-def test_threads_compile_with_every_library(tmp_path, compiler):
+@pytest.mark.parametrize("compiler", ["g++", "clang++", "clang++-14", "clang++-19"])
+@pytest.mark.parametrize("header", ["threads.h", "rows.h", "elementwise.h"])
+def test_headers_compile_alone_with_every_compiler(tmp_path, compiler, header):
     """Without a warning, which a later compiler may take for an error."""
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
-    assert compiles(tmp_path, compiler, "threads.h") == ""
+    assert compiles(tmp_path, compiler, header, "-fopenmp-simd") == ""

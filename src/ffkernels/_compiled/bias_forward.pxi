@@ -5,11 +5,11 @@
 #     bias_tanh      tanh(x + b)
 #     bias_identity  x + b
 
-cdef extern from "real.h" nogil:
-    const span_function *bias_relu_spans
-    const span_function *bias_sigmoid_spans
-    const span_function *bias_tanh_spans
-    const span_function *bias_identity_spans
+cdef extern from "elementwise.h" nogil:
+    const span_function *bias_relu_spans "ffkernels::spans<ffkernels::elementwise::bias_relu>"
+    const span_function *bias_sigmoid_spans "ffkernels::spans<ffkernels::elementwise::bias_sigmoid>"
+    const span_function *bias_tanh_spans "ffkernels::spans<ffkernels::elementwise::bias_tanh>"
+    const span_function *bias_identity_spans "ffkernels::spans<ffkernels::elementwise::bias_identity>"
 
 
 cdef inline bint is_along_last(object b, cnp.ndarray x) noexcept:

@@ -147,14 +147,14 @@ cdef object check_class_loss(ClassLoss *call, str name, object scores, object ta
     if call.ready:
         call.scores = <PyObject *>scores
         call.targets = <PyObject *>targets
-        call.weight = NULL if weight is None else <PyObject *>weight
+        call.weight = <PyObject *>NULL if weight is None else <PyObject *>weight
         call.smoothing = smoothing
         return None
     checked = _arguments.class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction)
     call.indices = checked.indices is not None
     call.scores = <PyObject *>checked.scores
     call.targets = <PyObject *>(checked.indices if call.indices else checked.probabilities)
-    call.weight = NULL if checked.weight is None else <PyObject *>checked.weight
+    call.weight = <PyObject *>NULL if checked.weight is None else <PyObject *>checked.weight
     call.axis = checked.axis
     call.reduction = checked.reduction
     call.has_ignore_index = checked.ignore_index is not None

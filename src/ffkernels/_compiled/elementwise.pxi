@@ -1,4 +1,4 @@
-# Elementwise functions: a span each, the loop over contiguous values that `spans.inc.h` makes of the
+# Elementwise functions: a span each, the loop over contiguous values that `elementwise.h` makes of the
 # formula.
 #
 #     relu               max(x, 0)
@@ -15,21 +15,21 @@
 #     identity_backward  dy
 #     exp, log           what the others are made of: nothing public calls them, the measurements of accuracy do
 
-cdef extern from "real.h" nogil:
-    const span_function *relu_spans
-    const span_function *relu_grad_spans
-    const span_function *relu_backward_spans
-    const span_function *sigmoid_spans
-    const span_function *sigmoid_grad_spans
-    const span_function *sigmoid_backward_spans
-    const span_function *tanh_spans
-    const span_function *tanh_grad_spans
-    const span_function *tanh_backward_spans
-    const span_function *identity_spans
-    const span_function *identity_grad_spans
-    const span_function *identity_backward_spans
-    const span_function *exp_spans
-    const span_function *log_spans
+cdef extern from "elementwise.h" nogil:
+    const span_function *relu_spans "ffkernels::spans<ffkernels::elementwise::relu>"
+    const span_function *relu_grad_spans "ffkernels::spans<ffkernels::elementwise::relu_grad>"
+    const span_function *relu_backward_spans "ffkernels::spans<ffkernels::elementwise::relu_backward>"
+    const span_function *sigmoid_spans "ffkernels::spans<ffkernels::elementwise::sigmoid>"
+    const span_function *sigmoid_grad_spans "ffkernels::spans<ffkernels::elementwise::sigmoid_grad>"
+    const span_function *sigmoid_backward_spans "ffkernels::spans<ffkernels::elementwise::sigmoid_backward>"
+    const span_function *tanh_spans "ffkernels::spans<ffkernels::elementwise::tanh>"
+    const span_function *tanh_grad_spans "ffkernels::spans<ffkernels::elementwise::tanh_grad>"
+    const span_function *tanh_backward_spans "ffkernels::spans<ffkernels::elementwise::tanh_backward>"
+    const span_function *identity_spans "ffkernels::spans<ffkernels::elementwise::identity>"
+    const span_function *identity_grad_spans "ffkernels::spans<ffkernels::elementwise::identity_grad>"
+    const span_function *identity_backward_spans "ffkernels::spans<ffkernels::elementwise::identity_backward>"
+    const span_function *exp_spans "ffkernels::spans<ffkernels::elementwise::exp>"
+    const span_function *log_spans "ffkernels::spans<ffkernels::elementwise::log>"
 
 
 def relu(x, out):

@@ -29,7 +29,7 @@ The kernels, each file with a table of them at its head:
     capi.pxi                   the kernels as C functions, for other compiled packages
 
 A kernel over rows is a pair of functions of the same few lines, `..._row` for one contiguous row
-and `..._lanes` for sixteen rows side by side; both compose the primitives of `rows.inc.h`.
+and `..._lanes` for sixteen rows side by side; both compose the primitives of `rows.h`.
 """
 
 cimport numpy as cnp

@@ -6,10 +6,10 @@
 #     adam_update      m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
 #                      param -= lr m' / (sqrt(v') + eps), m' = m / (1 - beta1^step), v' = v / (1 - beta2^step)
 
-cdef extern from "real.h" nogil:
-    const span_function *sgd_spans
-    const span_function *momentum_spans
-    const span_function *adam_spans
+cdef extern from "elementwise.h" nogil:
+    const span_function *sgd_spans "ffkernels::spans<ffkernels::elementwise::sgd>"
+    const span_function *momentum_spans "ffkernels::spans<ffkernels::elementwise::momentum>"
+    const span_function *adam_spans "ffkernels::spans<ffkernels::elementwise::adam>"
 
 cdef enum:
     GRADIENT = 1                 # among the operands, the one that is only read

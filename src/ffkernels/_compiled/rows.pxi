@@ -105,7 +105,8 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
     cdef kernel_pair kernels
     kernels.row_f32, kernels.row_f64 = row_f32, row_f64
     kernels.lanes_f32, kernels.lanes_f64 = lanes_f32, lanes_f64
-    kernels.pick_f32, kernels.pick_f64 = NULL, NULL
+    kernels.pick_f32 = NULL
+    kernels.pick_f64 = NULL
     kernels.coefficients = False
     kernels.grain = GRAIN_ROWS
     kernels.longest_in_tile[0], kernels.longest_in_tile[1] = 2 * TILE_DOUBLES, TILE_DOUBLES
@@ -180,7 +181,7 @@ cdef void lanes_in_tile(const Rows *rows, char *const *start, ptrdiff_t first, p
     tile_load(x, rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
     if y != NULL:
         tile_load(y, rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n, second)
-    call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, NULL if out == NULL else tile,
+    call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, <real *>NULL if out == NULL else tile,
                FF_LANES, value)
     if out != NULL:
         tile_store(tile, count, rows.n, out, rows.row_stride[OUTPUT], rows.axis_stride[OUTPUT])

@@ -39,7 +39,7 @@ cdef double squared_error_rows(const SquaredError *job, const real *y, const rea
     cdef ptrdiff_t first
     for row in range(row, stop):
         first = row * job.n
-        value = squared_error_row(job, row, y + first, t + first, NULL if dy == NULL else dy + first, job.n)
+        value = squared_error_row(job, row, y + first, t + first, <real *>NULL if dy == NULL else dy + first, job.n)
         sum += value
         if job.values != NULL:
             (<real *>job.values)[row] = <real>value
@@ -75,7 +75,7 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object grad, int red
     job.is_double = is_double(y)
     job.y = <const char *>cnp.PyArray_DATA(y)
     job.t = <const char *>cnp.PyArray_DATA(t)
-    job.dy = NULL if grad is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>grad)
+    job.dy = <char *>NULL if grad is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>grad)
     job.has_loss = dloss is None
     job.dloss = NULL
     job.values = NULL

@@ -15,7 +15,7 @@
 #define FFKERNELS_THREADS_H
 
 #include <Python.h>
-#include <stdatomic.h>
+#include <atomic>
 #include <stddef.h>
 
 #ifdef _WIN32
@@ -56,6 +56,8 @@ enum {
     FF_PATIENCE = 8   /* calls in which a helper sleeps through less than that */
 };
 
+using std::atomic_flag, std::atomic_int, std::atomic_ptrdiff_t, std::memory_order_relaxed;
+
 typedef void (*part_function)(const void *job, ptrdiff_t part, int thread);
 
 typedef struct {
@@ -67,9 +69,9 @@ typedef struct {
 enum { FF_IDLE, FF_POSTED, FF_WORKING, FF_AWAITED };
 
 typedef struct {
-    _Alignas(64) atomic_ptrdiff_t next; /* part of the share, which ends before `stop` */
+    alignas(64) atomic_ptrdiff_t next; /* part of the share, which ends before `stop` */
     ptrdiff_t stop;
-    _Alignas(64) atomic_int state;
+    alignas(64) atomic_int state;
     atomic_int asleep;
     const ff_work *work;
     PyThread_type_lock wake, done; /* both held, but between a release and the other's acquisition */
