@@ -18,7 +18,9 @@ cdef double c_rows(const kernel_pair *kernels, const Loss *loss, ptrdiff_t rows,
     cdef int k
     start[FIRST], start[SECOND], start[OUTPUT] = <char *>x, <char *>y, <char *>out
     job.kernels = kernels
-    if loss != NULL:
+    if loss == NULL:
+        memset(&job.loss, 0, sizeof(Loss))
+    else:
         job.loss = loss[0]
     job.is_double = sizeof(real) == sizeof(double)
     job.itemsize = sizeof(real)

@@ -292,10 +292,9 @@ cdef void begin_class_loss(Rows *rows, const ClassLoss *call, const kernel_pair 
     add_rows(rows, FIRST, scores, call.axis)
     if grad is not None:
         add_rows(rows, OUTPUT, <cnp.ndarray>grad, call.axis)
-    rows.loss.targets = NULL
     rows.loss.classes = rows.n
-    rows.loss.weight = NULL if call.weight == NULL else cnp.PyArray_DATA(<cnp.ndarray>call.weight)
-    rows.loss.dloss = NULL
+    if call.weight != NULL:
+        rows.loss.weight = cnp.PyArray_DATA(<cnp.ndarray>call.weight)
     rows.loss.has_ignore_index = call.has_ignore_index
     rows.loss.ignore_index = call.ignore_index
     rows.loss.smoothing = call.smoothing

@@ -34,7 +34,7 @@ cdef enum Access:
     ROWS_IN_PLACE, ROWS_GATHERED, LANES_IN_PLACE, LANES_IN_TILE, PICKED
 
 ctypedef struct Loss:
-    # What the kernels of a cross-entropy take besides their arrays.
+    # What the kernels of a cross-entropy take besides their arrays; all 0 for a function that is no loss.
     const cnp.npy_intp *targets  # class index of each row, or NULL
     ptrdiff_t classes            # indices are below
     const void *weight           # of each class, or NULL
@@ -46,9 +46,9 @@ ctypedef struct Loss:
     double eps                   # least probability to take a logarithm of
 
 # A kernel returns, or stores for each lane, the value of a row: a loss, a logsumexp, 0 where there is
-# none.  `row` is the number of the (first) row.  `loss` may be NULL for what is no loss; `y` and `out`
-# are NULL where there is no such array.  A function with `coefficients` has room for them: as a row in
-# `scratch`, as lanes in the tile `y`, which then is never the caller's memory.
+# none.  `row` is the number of the (first) row; `y` and `out` are NULL where there is no such array.  A
+# function with `coefficients` has room for them: as a row in `scratch`, as lanes in the tile `y`, which
+# then is never the caller's memory.
 ctypedef double (*row_kernel_f32)(const Loss *loss, ptrdiff_t row, const float *x, const float *y, float *out,
                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef double (*row_kernel_f64)(const Loss *loss, ptrdiff_t row, const double *x, const double *y, double *out,
@@ -284,6 +284,7 @@ cdef void run_block(const void *job, ptrdiff_t block, int thread) noexcept nogil
 cdef void begin_rows(Rows *rows, const kernel_pair *kernels, cnp.ndarray like, int axis) noexcept:
     """Takes type and shape from one array; `add_rows` then adds each."""
     cdef int i, k, ndim = cnp.PyArray_NDIM(like)
+    memset(&rows.loss, 0, sizeof(Loss))
     rows.kernels = kernels
     rows.is_double = is_double(like)
     rows.itemsize = cnp.PyArray_ITEMSIZE(like)
