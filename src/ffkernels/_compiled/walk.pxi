@@ -172,7 +172,7 @@ cdef void run(Walk *walk) noexcept nogil:
     n_threads = threads_for(grains)
     span = walk.chunk = walk.shape[walk.ndim - 1]
     if n_threads > 1:
-        walk.chunk = max(min(CHUNK, size // (PARTS * n_threads)) // LINES * LINES, LINES)
+        walk.chunk = max(min(CHUNK, size // (PARTS * n_threads)), walk.grain // 4, LINES) // LINES * LINES
     walk.chunks_a_span = (span + walk.chunk - 1) // walk.chunk
     in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, grains)
 
