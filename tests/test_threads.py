@@ -50,7 +50,7 @@ def test_results_do_not_depend_on_threads(backend, shape):
     y = rng.uniform(size=shape).astype(np.float32)
     t = rng.integers(0, shape[1], shape[0])
     results = []
-    for n in (1, 2, 3, 50, 1024):
+    for n in (1, 2, 3, 50, 256):
         with ff.num_threads(n):
             results.append(
                 [
@@ -191,8 +191,8 @@ def test_helpers_without_a_processor_are_left_asleep():
         "def wakings():\n"
         "    total = 0\n"
         "    for helper in helpers:\n"
-        "        with open(f'/proc/self/task/{helper}/status') as lines:\n"
-        "            total += sum(int(line.split()[1]) for line in lines if line.startswith('voluntary'))\n"
+        "        with open(f'/proc/self/task/{helper}/status') as status:\n"
+        "            total += int(status.read().partition('\\nvoluntary')[2].split()[1])\n"
         "    return total\n"
         "before = set(os.listdir('/proc/self/task'))\n"
         "ff.set_num_threads(200)\n"

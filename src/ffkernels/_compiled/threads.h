@@ -322,7 +322,7 @@ static void ff_help(void *worker) {
 /* A child process has the memory of the helpers, but not the threads. */
 static void ff_forget_helpers(void) {
     for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++) {
-        for (int k = 0; k < team->started; k++) {
+        for (int k = 0; k <= team->started && k < FF_MAX_THREADS; k++) { /* one was just being started */
             atomic_store(&team->workers[k].range, 0);
             team->workers[k].wake = NULL;
         }
