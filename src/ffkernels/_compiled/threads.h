@@ -14,7 +14,7 @@
 
        from      to        changed by                       and then
        AWAKE     OFFERED   its parent                       the helper, who spins, sees it
-       ASLEEP    OFFERED   its parent                       the parent releases `wake`
+       ASLEEP    OFFERED   its parent                       the parent releases `wake` (ff_wake)
        OFFERED   AWAKE     the helper, to accept the offer  it works, and counts itself out of `engaged`
        OFFERED   AWAKE     its parent, to withdraw it       the parent counts the helper out of `engaged`
        AWAKE     ASLEEP    the helper                       it acquires `wake`, where it sleeps
@@ -77,7 +77,7 @@ enum {
     FF_LOOKS = 20,            /* looks at what it waits for between two yields */
     FF_WAKE = 4,              /* grains, of some 3 us, that a sleeper must get to be woken */
     FF_PATIENCE = 8,          /* or calls in a row that had less than that for it */
-    FF_MAX_LATE = 5           /* both are doubled each time that it comes too late, so many times at most */
+    FF_MAX_MISSES = 5         /* times at most that both are doubled because it woke on a taken processor */
 };
 
 typedef void (*part_function)(const void *job, ptrdiff_t part, int thread);
@@ -99,17 +99,14 @@ typedef struct ff_team ff_team;
 typedef struct {
     alignas(64) atomic_size_t range; /* thieves look at it: a cache line of its own */
     alignas(64) atomic_int state;
-    atomic_int late;                 /* times in a row that it woke for nothing, at most FF_MAX_LATE */
+    atomic_int misses;               /* times in a row that it woke where another thread of the call was */
     int passed_over;                 /* times in a row that its parent let it sleep; the parent's own */
     int number;                      /* in its team; the caller is 0, and has a range but no thread */
     ff_team *team;
     PyThread_type_lock wake;         /* held, but between its parent's release and its acquisition */
     unsigned long thread;
 #if FF_AFFINITY
-    cpu_set_t inherited;             /* affinity that it was started with */
-    int excluded;                    /* processor that the pool took out of that, or -1 */
     int processor;                   /* where it fell asleep */
-    int left_alone;                  /* whether somebody else has set its affinity */
 #endif
 } ff_worker;
 
@@ -121,7 +118,7 @@ struct ff_team {
     size_t parts;
     double grains;
     int threads;
-    unsigned call;                   /* its number */
+    atomic_uint call;                /* its number */
     int started;                     /* workers that there are, the caller among them */
     PyThread_type_lock all_done;     /* held, but between a helper's release and the caller's acquisition */
     atomic_uint last_call[FF_MAX_PROCESSORS]; /* number of the last call with a thread on each processor */
@@ -205,17 +202,6 @@ static void ff_work(ff_team *team, ff_worker *self) {
     } while (ff_steal(team, self));
 }
 
-/* What the affinity of a helper rests on: what it is started with, and where it falls asleep. */
-static void ff_note_affinity(ff_worker *helper) {
-#if FF_AFFINITY
-    helper->excluded = -1;
-    helper->processor = sched_getcpu();
-    helper->left_alone = pthread_getaffinity_np(pthread_self(), sizeof helper->inherited, &helper->inherited) != 0;
-#else
-    (void)helper;
-#endif
-}
-
 static void ff_note_processor(ff_worker *self) {
 #if FF_AFFINITY
     self->processor = sched_getcpu();
@@ -224,40 +210,37 @@ static void ff_note_processor(ff_worker *self) {
 #endif
 }
 
-/* Linux wakes a sleeper where it ran last, and moves it milliseconds later if that is where its waker runs:
-   then the helper comes when the work is done.  So a sleeper that would be woken there may run anywhere
-   but there.  An affinity that is not the pool's own doing stays as it is. */
-static void ff_exclude_own_processor(ff_worker *sleeper) {
+/* Linux wakes a sleeper where it ran last.  If that is where its waker runs, it is moved milliseconds later,
+   when the work is done: so for the moment of waking it must not run there.  Its affinity is then again what
+   it was, which may be the user's choice. */
+static void ff_wake(ff_worker *sleeper) {
 #if FF_AFFINITY
     const int here = sched_getcpu();
-    if (sleeper->processor != here || sleeper->left_alone || here < 0) return;
     const pthread_t thread = (pthread_t)sleeper->thread;
-    cpu_set_t expected = sleeper->inherited, actual;
-    if (sleeper->excluded >= 0) CPU_CLR(sleeper->excluded, &expected);
-    if (pthread_getaffinity_np(thread, sizeof actual, &actual) || !CPU_EQUAL(&actual, &expected)) {
-        sleeper->left_alone = 1;
-        return;
+    cpu_set_t allowed;
+    if (here >= 0 && here == sleeper->processor && !pthread_getaffinity_np(thread, sizeof allowed, &allowed)) {
+        cpu_set_t elsewhere = allowed;
+        CPU_CLR(here, &elsewhere);
+        if (CPU_COUNT(&elsewhere) && !pthread_setaffinity_np(thread, sizeof elsewhere, &elsewhere)) {
+            PyThread_release_lock(sleeper->wake);
+            pthread_setaffinity_np(thread, sizeof allowed, &allowed);
+            return;
+        }
     }
-    expected = sleeper->inherited;
-    CPU_CLR(here, &expected);
-    if (CPU_COUNT(&expected) && !pthread_setaffinity_np(thread, sizeof expected, &expected))
-        sleeper->excluded = here;
-#else
-    (void)sleeper;
 #endif
+    PyThread_release_lock(sleeper->wake);
 }
 
 /* Offers work to a helper if it is worth it: `share` is what the helper would get, in grains.  A sleeper that
-   has come too late for its last offers must get more, or have been passed over more often. */
+   found no processor of its own lately must get more, or have been passed over more often. */
 static void ff_offer(ff_team *team, ff_worker *child, double share) {
     if (atomic_load(&child->state) == FF_ASLEEP) {
-        const int late = atomic_load_explicit(&child->late, memory_order_relaxed);
-        if (share < FF_WAKE << late && ++child->passed_over < FF_PATIENCE << late) return;
-        ff_exclude_own_processor(child);
+        const int misses = atomic_load_explicit(&child->misses, memory_order_relaxed);
+        if (share < FF_WAKE << misses && ++child->passed_over < FF_PATIENCE << misses) return;
     }
     child->passed_over = 0;
     atomic_fetch_add(&team->engaged, 1);
-    if (atomic_exchange(&child->state, FF_OFFERED) == FF_ASLEEP) PyThread_release_lock(child->wake);
+    if (atomic_exchange(&child->state, FF_OFFERED) == FF_ASLEEP) ff_wake(child);
 }
 
 static void ff_offer_to_children(ff_team *team, const ff_worker *self) {
@@ -276,45 +259,49 @@ static void ff_withdraw_offers(ff_team *team, const ff_worker *self) {
     }
 }
 
-/* Takes note of the processor that this thread runs on; returns whether no other thread of the call does. */
-static int ff_has_own_processor(ff_team *team) {
+/* Whether another thread of the call has claimed the processor that this one runs on.  With `claim` this one
+   has it from now on. */
+static int ff_processor_is_taken(ff_team *team, int claim) {
 #if FF_AFFINITY
-    const unsigned here = (unsigned)sched_getcpu();
-    return here >= FF_MAX_PROCESSORS || atomic_exchange(&team->last_call[here], team->call) != team->call;
+    const unsigned here = (unsigned)sched_getcpu(), call = atomic_load(&team->call);
+    if (here >= FF_MAX_PROCESSORS) return 0;
+    return (claim ? atomic_exchange(&team->last_call[here], call) : atomic_load(&team->last_call[here])) == call;
 #else
-    (void)team;
-    return 1;
+    (void)team, (void)claim;
+    return 0;
 #endif
 }
 
-/* Takes part in the call; returns whether it could be of use: if it had a processor and found work. */
-static int ff_join(ff_team *team, ff_worker *self) {
-    const int in_time = ff_has_own_processor(team) && ff_steal(team, self);
-    if (in_time) {
-        ff_offer_to_children(team, self);
-        ff_work(team, self);
-        ff_withdraw_offers(team, self);
-    }
-    if (atomic_fetch_sub(&team->engaged, 1) == FF_WAITED_FOR + 1) PyThread_release_lock(team->all_done);
-    return in_time;
+/* Takes part in the call, with a processor to itself. */
+static void ff_join(ff_team *team, ff_worker *self) {
+    if (!ff_steal(team, self)) return;
+    ff_offer_to_children(team, self);
+    ff_work(team, self);
+    ff_withdraw_offers(team, self);
 }
 
 static void ff_help(void *worker) {
     ff_worker *self = (ff_worker *)worker;
-    int in_time = 0;
+    ff_team *team = self->team;
+    int taken = 1;
     for (;;) {
         int state = FF_AWAKE, slept = 0;
-        /* After an offer that came to nothing it does not spin: it would be in the way of those who work. */
-        if (!in_time || !ff_spin_until(&self->state, FF_OFFERED)) {
+        /* Without a processor to itself it does not spin: it would be in the way of those who work. */
+        if (taken || !ff_spin_until(&self->state, FF_OFFERED)) {
             ff_note_processor(self);
             slept = atomic_compare_exchange_strong(&self->state, &state, FF_ASLEEP);
             if (slept) PyThread_acquire_lock(self->wake, WAIT_LOCK);
         }
         state = FF_OFFERED;
-        in_time = atomic_compare_exchange_strong(&self->state, &state, FF_AWAKE) && ff_join(self->team, self);
+        const int accepted = atomic_compare_exchange_strong(&self->state, &state, FF_AWAKE);
+        taken = ff_processor_is_taken(team, accepted);
         if (slept) {
-            const int late = atomic_load_explicit(&self->late, memory_order_relaxed);
-            atomic_store_explicit(&self->late, in_time ? 0 : late + (late < FF_MAX_LATE), memory_order_relaxed);
+            const int misses = atomic_load_explicit(&self->misses, memory_order_relaxed);
+            atomic_store_explicit(&self->misses, taken ? misses + (misses < FF_MAX_MISSES) : 0, memory_order_relaxed);
+        }
+        if (accepted) {
+            if (!taken) ff_join(team, self);
+            if (atomic_fetch_sub(&team->engaged, 1) == FF_WAITED_FOR + 1) PyThread_release_lock(team->all_done);
         }
     }
 }
@@ -365,9 +352,8 @@ static int ff_start_helper(ff_team *team, ff_worker *helper) {
     helper->number = (int)(helper - team->workers);
     helper->team = team;
     helper->passed_over = 0;
-    atomic_store(&helper->late, 0);
+    atomic_store(&helper->misses, 0);
     atomic_store(&helper->state, FF_AWAKE);
-    ff_note_affinity(helper);
     if (!helper->wake) helper->wake = ff_held_lock();
     if (!helper->wake) return 0;
     const ff_signals before = ff_block_signals();
@@ -396,8 +382,8 @@ static void ff_wait_for_helpers(ff_team *team) {
 static void ff_run_as_caller(ff_team *team) {
     ff_worker *self = &team->workers[0];
     atomic_store_explicit(&self->range, ff_make_range(0, team->parts), memory_order_relaxed);
-    team->call++;
-    ff_has_own_processor(team);
+    atomic_fetch_add(&team->call, 1);
+    ff_processor_is_taken(team, 1);
     ff_offer_to_children(team, self);
     ff_work(team, self);
     ff_withdraw_offers(team, self);
