@@ -2,7 +2,7 @@
 
     python bench/threads.py
 
-Below twice the sizes built in (GRAIN_MEMORY and GRAIN_MATHS in walk.pxi, GRAIN_ROWS in rows.pxi) one
+Below twice the sizes built in (GRAIN_MEMORY, GRAIN_MATHS and GRAIN_ROWS in blocks.pxi) one
 thread does the work however many there are: to find the sizes themselves, build with grains of 1.
 The fastest rounds tell more than the medians where the machine is not quiet.
 """

@@ -1,9 +1,10 @@
 # From Python arrays to pointers.
 #
-# A call on tiny arrays costs what is done here, so the common case, exact ndarrays of one type, is
-# told by a few loads through NumPy's C API.  Whatever is not that (lists, other types, an `out` that
-# may overlap, anything wrong) goes through `_arguments`, which both backends share: it converts or
-# refuses, in one place and with one message.
+# An argument is *ready* where a kernel can take it as it is: an exact ndarray of the right type, an
+# `out` that is one of the inputs or disjoint from them.  A call on tiny arrays costs what is done
+# here, so that this is told by a few loads through NumPy's C API.  Whatever is not ready (lists, other
+# types, an `out` that may overlap, anything wrong) goes through `_arguments`, which both backends share:
+# it converts or refuses, in one place and with one message.
 
 cdef enum:
     MAX_DIMS = 64
@@ -25,7 +26,8 @@ cdef inline bint is_c_ordered(cnp.ndarray x) noexcept:
     return PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_C_CONTIGUOUS)
 
 
-cdef inline bint is_plain(object x) noexcept:
+cdef inline bint is_c_array(object x) noexcept:
+    """The same in C order."""
     return is_array(x) and is_c_ordered(<cnp.ndarray>x)
 
 
@@ -64,12 +66,12 @@ cdef inline char *last_byte(cnp.ndarray a) noexcept:
     return p + cnp.PyArray_ITEMSIZE(a)
 
 
-cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+cdef inline bint disjoint(cnp.ndarray a, cnp.ndarray b) noexcept:
     """Neither array reaches into the memory between the other's ends."""
     return last_byte(a) <= first_byte(b) or last_byte(b) <= first_byte(a)
 
 
-cdef inline bint same(cnp.ndarray a, cnp.ndarray b) noexcept:
+cdef inline bint same_memory(cnp.ndarray a, cnp.ndarray b) noexcept:
     """Two arrays of one type and shape that are the same elements in the same places."""
     cdef int i
     if cnp.PyArray_DATA(a) != cnp.PyArray_DATA(b):
@@ -82,21 +84,21 @@ cdef inline bint same(cnp.ndarray a, cnp.ndarray b) noexcept:
 
 
 cdef bint overlaps_itself(cnp.ndarray a) noexcept:
-    """Some axis does not step over everything that the axes with shorter steps reach."""
+    """Some axis has a stride within what the axes with shorter strides reach."""
     cdef int i, j, ndim = cnp.PyArray_NDIM(a)
-    cdef ptrdiff_t step, reach
+    cdef ptrdiff_t stride, reach
     for i in range(ndim):
-        step = abs(cnp.PyArray_STRIDE(a, i))
+        stride = abs(cnp.PyArray_STRIDE(a, i))
         reach = cnp.PyArray_ITEMSIZE(a)
         for j in range(ndim):
-            if j != i and abs(cnp.PyArray_STRIDE(a, j)) <= step:
+            if j != i and abs(cnp.PyArray_STRIDE(a, j)) <= stride:
                 reach += abs(cnp.PyArray_STRIDE(a, j)) * (cnp.PyArray_DIM(a, j) - 1)
-        if step < reach and cnp.PyArray_DIM(a, i) > 1:
+        if stride < reach and cnp.PyArray_DIM(a, i) > 1:
             return True
     return False
 
 
-cdef inline bint is_target(object out, cnp.ndarray like) noexcept:
+cdef inline bint is_writable_like(object out, cnp.ndarray like) noexcept:
     """An array that may be written, of the type and shape of `like`."""
     return (
         is_array(out)
@@ -106,21 +108,21 @@ cdef inline bint is_target(object out, cnp.ndarray like) noexcept:
     )
 
 
-cdef inline bint same_or_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    return same(a, b) or apart(a, b)
+cdef inline bint same_or_disjoint(cnp.ndarray a, cnp.ndarray b) noexcept:
+    return same_memory(a, b) or disjoint(a, b)
 
 
-cdef inline bint is_out(object out, cnp.ndarray x) noexcept:
-    """An `out`, or none, that needs no further look beside the input `x`."""
-    return out is None or (is_target(out, x) and same_or_apart(<cnp.ndarray>out, x))
+cdef inline bint is_ready_out(object out, cnp.ndarray x) noexcept:
+    """An `out`, or none, that is ready beside the input `x`."""
+    return out is None or (is_writable_like(out, x) and same_or_disjoint(<cnp.ndarray>out, x))
 
 
-cdef inline bint is_pair(object a, object b, object out) noexcept:
-    """Two inputs alike, and an `out` or none beside them, that need no further look."""
+cdef inline bint is_ready_pair(object a, object b, object out) noexcept:
+    """Two inputs alike, and an `out` or none beside them, that are ready."""
     return (
         is_array(a) and is_array(b) and alike(<cnp.ndarray>a, <cnp.ndarray>b)
-        and is_out(out, <cnp.ndarray>a)
-        and (out is None or same_or_apart(<cnp.ndarray>out, <cnp.ndarray>b))
+        and is_ready_out(out, <cnp.ndarray>a)
+        and (out is None or same_or_disjoint(<cnp.ndarray>out, <cnp.ndarray>b))
     )
 
 
@@ -141,11 +143,11 @@ cdef inline int shape_without(cnp.ndarray x, int axis, bint keepdims, cnp.npy_in
     return ndim
 
 
-cdef inline bint is_result(object out, cnp.ndarray x, int ndim, const cnp.npy_intp *shape) noexcept:
-    """A plain array that may be written, of the type of `x` and of this shape, apart from `x`."""
+cdef inline bint is_ready_result(object out, cnp.ndarray x, int ndim, const cnp.npy_intp *shape) noexcept:
+    """A C-ordered array that may be written, of the type of `x` and of this shape, disjoint from `x`."""
     cdef int i
     if (
-        not is_plain(out)
+        not is_c_array(out)
         or not PyArray_CHKFLAGS(<cnp.ndarray>out, cnp.NPY_ARRAY_WRITEABLE)
         or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(x)
         or cnp.PyArray_NDIM(<cnp.ndarray>out) != ndim
@@ -154,11 +156,11 @@ cdef inline bint is_result(object out, cnp.ndarray x, int ndim, const cnp.npy_in
     for i in range(ndim):
         if cnp.PyArray_DIM(<cnp.ndarray>out, i) != shape[i]:
             return False
-    return apart(<cnp.ndarray>out, x)
+    return disjoint(<cnp.ndarray>out, x)
 
 
-cdef inline int plain_axis(object axis, cnp.ndarray x) noexcept:
-    """The axis from 0 up where it is an int in range, else -1."""
+cdef inline int ready_axis(object axis, cnp.ndarray x) noexcept:
+    """The axis, counted from 0, where it is an int in range, else -1."""
     cdef int ndim = cnp.PyArray_NDIM(x), overflow = 0
     cdef long index
     if type(axis) is not int:
@@ -176,8 +178,8 @@ cdef inline object scalar(double value, int typenum):
     return new_float64(value)
 
 
-cdef inline object delivered(cnp.ndarray target, object result, object out):
-    """What to return of what was computed into `target`."""
+cdef inline object finish_output(cnp.ndarray target, object result, object out):
+    """Returns what was computed into `target` as the caller wants it."""
     if result is target and (out is not None or cnp.PyArray_NDIM(target)):
         return result
     return _arguments.deliver(target, result, out)

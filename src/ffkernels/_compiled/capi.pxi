@@ -8,44 +8,30 @@ from cpython.pycapsule cimport PyCapsule_New
 from ffkernels cimport ABI_VERSION, API, API_VERSION
 
 
-cdef double c_rows(const kernel_pair *kernels, const Job *job, ptrdiff_t rows, ptrdiff_t n,
-                   const real *a, const real *b, real *out, real *values) noexcept nogil:
-    """Runs a kernel over rows, short ones sixteen at a time; returns the sum of its values.  Of the
-    arrays, only `a` may not be NULL."""
-    cdef double buffer[2 * FF_LANES * TILE_DOUBLES]
-    cdef real *tile = <real *>buffer
-    cdef real *second
-    cdef double value[FF_LANES]
-    cdef double sum = 0
-    cdef ptrdiff_t row = 0, first
-    cdef int i, count
-    cdef bint double_type = sizeof(real) == sizeof(double)
-    cdef row_kernel by_row = kernels.by_row[double_type]
-    cdef lanes_kernel by_lanes = kernels.by_lanes[double_type]
-    cdef bint tiled = n <= kernels.tile[double_type] and rows >= TILE_ROWS
-    n = max(n, 0)
-    second = tile + n * FF_LANES
-    while row < rows:
-        first = row * n
-        if tiled:
-            count = <int>min(rows - row, FF_LANES)
-            tile_load(a + first, n, 1, count, n, tile)
-            if b != NULL:
-                tile_load(b + first, n, 1, count, n, second)
-            by_lanes(job, row, count, tile, FF_LANES, second, FF_LANES,
-                     tile if out != NULL else NULL, FF_LANES, n, value)
-            if out != NULL:
-                tile_store(tile, count, n, out + first, n, 1)
-        else:
-            count = 1
-            value[0] = by_row(job, row, a + first, b + first if b != NULL else NULL,
-                              out + first if out != NULL else NULL, NULL, n)
-        for i in range(count):
-            sum += value[i]
-            if values != NULL:
-                values[row + i] = <real>value[i]
-        row += count
-    return sum
+cdef double c_rows(const kernel_pair *kernels, const Loss *loss, ptrdiff_t rows, ptrdiff_t n, const real *x,
+                   const real *y, real *out, real *values) noexcept nogil:
+    """Runs a function over contiguous rows, short ones sixteen at a time; returns the sum of its values.  Of the
+    arrays, only `x` may not be NULL."""
+    cdef Rows job
+    cdef Scratch scratch
+    cdef char *start[ROW_ARRAYS]
+    cdef int k
+    start[FIRST], start[SECOND], start[OUTPUT] = <char *>x, <char *>y, <char *>out
+    job.kernels = kernels
+    if loss != NULL:
+        job.loss = loss[0]
+    job.is_double = sizeof(real) == sizeof(double)
+    job.itemsize = sizeof(real)
+    job.n = max(n, 0)
+    job.values = values
+    job.from_line = False
+    job.access = ROWS_IN_PLACE
+    if n <= kernels.longest_in_tile[job.is_double] and rows >= FEWEST_IN_TILE:
+        job.access = LANES_IN_TILE
+    for k in range(ROW_ARRAYS):
+        job.axis_stride[k] = 1
+        job.row_stride[k] = job.n
+    return run_rows_between(&job, start, 0, 0, rows, 0, <real *>&scratch)
 
 
 cdef void c_softmax(ptrdiff_t rows, ptrdiff_t n, const real *x, real *y) noexcept nogil:
@@ -71,28 +57,28 @@ cdef void c_log_softmax_backward(ptrdiff_t rows, ptrdiff_t n, const real *dy, co
 cdef ptrdiff_t c_softmax_cross_entropy(
         ptrdiff_t rows, ptrdiff_t n, const real *logits, const ptrdiff_t *targets, const real *weight,
         double factor, double *loss, real *grad) noexcept nogil:
-    cdef Job job
+    cdef Loss terms
     cdef ptrdiff_t row
     for row in range(rows):
         if not 0 <= targets[row] < n:
             return row
-    memset(&job, 0, sizeof(job))
-    job.targets = <const cnp.npy_intp *>targets
-    job.classes = n
-    job.weight = weight
-    job.factor = factor
-    loss[0] = c_rows(&index_kernels, &job, rows, n, logits, <const real *>NULL, grad, <real *>NULL)
+    memset(&terms, 0, sizeof(terms))
+    terms.targets = <const cnp.npy_intp *>targets
+    terms.classes = n
+    terms.weight = weight
+    terms.factor = factor
+    loss[0] = c_rows(&index_cross_entropy_kernels, &terms, rows, n, logits, <const real *>NULL, grad, <real *>NULL)
     return -1
 
 
 # ---- elementwise ---------------------------------------------------------------------------------
 
-cdef inline void c_span(const span_function *spans, const double *scalar, ptrdiff_t n, const real *a,
+cdef inline void c_span(const span_function *spans, const double *scalars, ptrdiff_t n, const real *a,
                         const real *b, const real *c, const real *d) noexcept nogil:
     """Calls a span; its operands come one after the other, those it does not have as NULL."""
     cdef char *operand[MAX_OPERANDS]
     operand[0], operand[1], operand[2], operand[3] = <char *>a, <char *>b, <char *>c, <char *>d
-    spans[sizeof(real) == sizeof(double)](operand, scalar, max(n, 0))
+    spans[sizeof(real) == sizeof(double)](operand, scalars, max(n, 0))
 
 
 cdef void c_relu(ptrdiff_t n, const real *x, real *y) noexcept nogil:
@@ -120,23 +106,23 @@ cdef void c_tanh_backward(ptrdiff_t n, const real *dy, const real *y, real *dx) 
 
 
 cdef void c_sgd_update(ptrdiff_t n, real *param, const real *grad, double lr, double weight_decay) noexcept nogil:
-    cdef double[2] numbers = [lr, weight_decay]
-    c_span(sgd_spans, numbers, n, param, grad, <const real *>NULL, <const real *>NULL)
+    cdef double[2] scalars = [lr, weight_decay]
+    c_span(sgd_spans, scalars, n, param, grad, <const real *>NULL, <const real *>NULL)
 
 
 cdef void c_momentum_update(ptrdiff_t n, real *param, const real *grad, real *velocity, double lr,
                             double momentum, double weight_decay) noexcept nogil:
-    cdef double[3] numbers = [lr, momentum, weight_decay]
-    c_span(momentum_spans, numbers, n, param, grad, velocity, <const real *>NULL)
+    cdef double[3] scalars = [lr, momentum, weight_decay]
+    c_span(momentum_spans, scalars, n, param, grad, velocity, <const real *>NULL)
 
 
 cdef void c_adam_update(ptrdiff_t n, real *param, const real *grad, real *m, real *v, ptrdiff_t step, double lr,
                         double beta1, double beta2, double eps, double weight_decay) noexcept nogil:
-    cdef double[7] numbers = [
+    cdef double[7] scalars = [
         lr, beta1, beta2, eps, weight_decay,
         1 / (1 - pow(beta1, <double>step)), 1 / (1 - pow(beta2, <double>step)),
     ]
-    c_span(adam_spans, numbers, n, param, grad, m, v)
+    c_span(adam_spans, scalars, n, param, grad, m, v)
 
 
 # ---- the table -------------------------------------------------------------------------------------

@@ -2,14 +2,34 @@
 # cython: initializedcheck=False, binding=False, freethreading_compatible=True
 """The compiled kernels, built once for each instruction set from these same sources.
 
-    arrays.pxi       from Python arrays to pointers: the fast path, and the way round it
-    walk.pxi         elementwise functions: strides, chunks, threads
-    rows.pxi         functions along an axis: which rows, in which order, by row or by tile
-    activations.pxi  losses.pxi  optimizers.pxi     the kernels themselves, one below the other
-    capi.pxi         the kernels as C functions, for other compiled packages
+    primitives.pxi             the C side: threads, spans, row primitives
+
+From Python arrays to kernels:
+
+    arrays.pxi                 which arguments a kernel can take as they are; what goes the way round
+    strided.pxi                strided memory: joining axes, gathering and scattering
+    blocks.pxi                 how work is cut for threads
+    walk.pxi                   elementwise functions: spans, chunks
+    rows.pxi                   functions along an axis: rows and tiles, blocks
+
+The kernels, each file with a table of them at its head:
+
+    elementwise.pxi            relu, sigmoid, tanh, identity and their derivatives
+    bias_forward.pxi           f(x + b)
+    bias_backward.pxi          f'(dy, y) and its sum over rows
+    softmax.pxi                softmax, log_softmax, logsumexp and backwards
+    class_loss.pxi             what the cross-entropies share
+    index_cross_entropy.pxi    from logits, each row with one class
+    soft_cross_entropy.pxi     from logits, each row with a coefficient for every class
+    softmax_cross_entropy.pxi  the choice between the two
+    cross_entropy.pxi          from probabilities
+    squared_error.pxi
+    optimizers.pxi             sgd, momentum, Adam
+
+    capi.pxi                   the kernels as C functions, for other compiled packages
 
 A kernel over rows is a pair of functions of the same few lines, `..._row` for one contiguous row
-and `..._lanes` for sixteen rows side by side; both compose the primitives of `rows.inc.h`.
+and `..._lanes` for sixteen rows side by side; both compose the primitives of `rows.h`.
 """
 
 cimport numpy as cnp
@@ -30,10 +50,20 @@ ctypedef fused real:
 
 include "primitives.pxi"
 include "arrays.pxi"
+include "strided.pxi"
+include "blocks.pxi"
 include "walk.pxi"
 include "rows.pxi"
-include "activations.pxi"
-include "losses.pxi"
+include "elementwise.pxi"
+include "bias_forward.pxi"
+include "bias_backward.pxi"
+include "softmax.pxi"
+include "class_loss.pxi"
+include "index_cross_entropy.pxi"
+include "soft_cross_entropy.pxi"
+include "softmax_cross_entropy.pxi"
+include "cross_entropy.pxi"
+include "squared_error.pxi"
 include "optimizers.pxi"
 
 

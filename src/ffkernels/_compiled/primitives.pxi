@@ -1,6 +1,5 @@
-# The C side, as Cython sees it.  A primitive is declared once for both types, with `void *` for an
-# array of `real`; in C each is a macro that picks the function by the pointer's type, so a wrong
-# type is still an error, the compiler's.
+# The C++ side, as Cython sees it: templates over the type of an array, which the compiler holds against the
+# definitions wherever one is called.
 
 cdef extern from "simd.h":
     const char *FF_COMPILER
@@ -13,75 +12,58 @@ cdef extern from "threads.h" nogil:
     int threads_for(ptrdiff_t grains)
     void in_parallel(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains)
 
-cdef extern from "real.h" nogil:
+cdef extern from "lanes.h":
     enum: FF_LANES
     enum: FF_LINE
 
-    ctypedef void (*span_function)(char *const *operand, const double *scalar, ptrdiff_t n) noexcept nogil
-    const span_function *relu_spans
-    const span_function *relu_grad_spans
-    const span_function *relu_backward_spans
-    const span_function *bias_relu_spans
-    const span_function *sigmoid_spans
-    const span_function *sigmoid_grad_spans
-    const span_function *sigmoid_backward_spans
-    const span_function *bias_sigmoid_spans
-    const span_function *tanh_spans
-    const span_function *tanh_grad_spans
-    const span_function *tanh_backward_spans
-    const span_function *bias_tanh_spans
-    const span_function *identity_spans
-    const span_function *identity_grad_spans
-    const span_function *identity_backward_spans
-    const span_function *bias_identity_spans
-    const span_function *exp_spans
-    const span_function *log_spans
-    const span_function *sgd_spans
-    const span_function *momentum_spans
-    const span_function *adam_spans
+cdef extern from "elementwise.h" nogil:
+    ctypedef void (*span_function)(char *const *operand, const double *scalars, ptrdiff_t n) noexcept nogil
 
-    double row_max(const void *x, ptrdiff_t n)
-    double row_exp_sum(const void *x, double m, void *y, ptrdiff_t n)
-    double row_sum_exp(const void *x, double m, ptrdiff_t n)
-    double row_sum(const void *x, ptrdiff_t n)
-    double row_dot(const void *x, const void *y, ptrdiff_t n)
-    void row_scale(const void *x, double factor, void *y, ptrdiff_t n)
-    void row_log_softmax(const void *x, double m, double log_sum, void *y, ptrdiff_t n)
-    void row_softmax_backward(const void *dy, const void *y, double dot, void *out, ptrdiff_t n)
-    void row_log_softmax_backward(const void *dy, const void *y, double sum, void *out, ptrdiff_t n)
-    void row_coefficients(const void *t, const void *w, double smoothing, void *a, ptrdiff_t n)
-    double row_gap(const void *x, double m, const void *a, ptrdiff_t n)
-    void row_gradient(const void *y, double scale, const void *a, double factor, void *out, ptrdiff_t n)
-    double row_cross_entropy(const void *p, const void *t, double eps, ptrdiff_t n)
-    void row_cross_entropy_grad(const void *p, const void *t, double eps, double factor, void *out, ptrdiff_t n)
-    double row_squared_error(const void *y, const void *t, ptrdiff_t n)
-    void row_difference(const void *y, const void *t, double factor, void *out, ptrdiff_t n)
-    void row_add(const void *x, void *sums, ptrdiff_t n)
-    void row_flush(const void *sums, double *totals, ptrdiff_t n)
-
-    void tile_load(const void *x, ptrdiff_t row_stride, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t n, void *tile)
-    void tile_store(const void *tile, ptrdiff_t rows, ptrdiff_t n, void *x, ptrdiff_t row_stride, ptrdiff_t step)
-    void lanes_max(const void *x, ptrdiff_t ld, ptrdiff_t n, void *m)
-    void lanes_exp_sum(const void *x, ptrdiff_t ld, const void *m, void *y, ptrdiff_t ld_y, ptrdiff_t n, double *rest)
-    void lanes_sum_exp(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, double *rest)
-    void lanes_sum(const void *x, ptrdiff_t ld, ptrdiff_t n, double *total)
-    void lanes_dot(const void *x, ptrdiff_t ld, const void *y, ptrdiff_t ld_y, ptrdiff_t n, double *total)
-    void lanes_leader(const void *x, ptrdiff_t ld, const void *m, ptrdiff_t n, ptrdiff_t *leader)
-    void lanes_sum_without(const void *x, ptrdiff_t ld, const ptrdiff_t *leader, ptrdiff_t n, double *total)
-    void lanes_coefficients(void *t, ptrdiff_t ld, const void *w, double smoothing, ptrdiff_t n)
-    void lanes_gap(const void *x, ptrdiff_t ld, const void *m, const void *a, ptrdiff_t ld_a, ptrdiff_t n, double *gap)
-    void lanes_gradient(const void *y, ptrdiff_t ld_y, const double *scale, const void *a, ptrdiff_t ld_a, const double *factor, const ptrdiff_t *leader, const void *at_leader, void *out, ptrdiff_t ld_out, ptrdiff_t n)
-    void lanes_scale(const void *x, ptrdiff_t ld, const double *factor, void *y, ptrdiff_t ld_y, ptrdiff_t n)
-    void lanes_log_softmax(const void *x, ptrdiff_t ld, const void *m, const double *log_sum, void *y, ptrdiff_t ld_y, ptrdiff_t n)
-    void lanes_cross_entropy(const void *p, ptrdiff_t ld_p, const void *t, ptrdiff_t ld_t, double eps, ptrdiff_t n, double *loss)
-    void lanes_cross_entropy_grad(const void *p, ptrdiff_t ld_p, const void *t, ptrdiff_t ld_t, double eps, const double *factor, void *out, ptrdiff_t ld_out, ptrdiff_t n)
-    void lanes_softmax_backward(const void *dy, ptrdiff_t ld_dy, const void *y, ptrdiff_t ld_y, const double *dot, void *out, ptrdiff_t ld_out, ptrdiff_t n)
-    void lanes_log_softmax_backward(const void *dy, ptrdiff_t ld_dy, const void *y, ptrdiff_t ld_y, const double *sum, void *out, ptrdiff_t ld_out, ptrdiff_t n)
-
-    double log_f64(double x)
+cdef extern from "logarithm.h" namespace "ffkernels" nogil:
+    double log_f64 "ffkernels::log"(double x)
     double log1p_nonnegative(double d)
     void lanes_log(const double *x, double *y)
-    void lanes_log1p(const double *rest, double *log_sum)
+    void lanes_log1p(const double *excess, double *log_sum)
+
+cdef extern from "tiles.h" namespace "ffkernels" nogil:
+    void tile_load[T](const T *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows, ptrdiff_t n, T *tile)
+    void tile_store[T](const T *tile, ptrdiff_t rows, ptrdiff_t n, T *x, ptrdiff_t row_stride, ptrdiff_t axis_stride)
+
+cdef extern from "rows.h" namespace "ffkernels" nogil:
+    double row_max[T](const T *x, ptrdiff_t n)
+    double row_exp_excess[T](const T *x, double m, T *y, ptrdiff_t n)
+    double row_excess[T](const T *x, double m, ptrdiff_t n)
+    double row_sum[T](const T *x, ptrdiff_t n)
+    double row_dot[T](const T *x, const T *y, ptrdiff_t n)
+    void row_scale[T](const T *x, double factor, T *y, ptrdiff_t n)
+    void row_log_softmax[T](const T *x, double m, double log_sum, T *y, ptrdiff_t n)
+    void row_softmax_backward[T](const T *dy, const T *y, double dot, T *out, ptrdiff_t n)
+    void row_log_softmax_backward[T](const T *dy, const T *y, double sum, T *out, ptrdiff_t n)
+    void row_coefficients[T](const T *t, const T *w, double smoothing, T *a, ptrdiff_t n)
+    double row_gap[T](const T *x, double m, const T *a, ptrdiff_t n)
+    void row_gradient[T](const T *y, double scale, const T *a, double factor, T *out, ptrdiff_t n)
+    double row_cross_entropy[T](const T *p, const T *t, double eps, ptrdiff_t n)
+    void row_cross_entropy_grad[T](const T *p, const T *t, double eps, double factor, T *out, ptrdiff_t n)
+    double row_squared_error[T](const T *y, const T *t, ptrdiff_t n)
+    void row_difference[T](const T *y, const T *t, double factor, T *out, ptrdiff_t n)
+    void row_add[T](const T *x, T *sums, ptrdiff_t n)
+    void row_flush[T](const T *sums, double *totals, ptrdiff_t n)
+    void lanes_max[T](const T *x, ptrdiff_t ld, ptrdiff_t n, T *m)
+    void lanes_exp_excess[T](const T *x, ptrdiff_t ld, const T *m, T *y, ptrdiff_t ld_y, ptrdiff_t n, double *excess)
+    void lanes_excess[T](const T *x, ptrdiff_t ld, const T *m, ptrdiff_t n, double *excess)
+    void lanes_sum[T](const T *x, ptrdiff_t ld, ptrdiff_t n, double *total)
+    void lanes_dot[T](const T *x, ptrdiff_t ld, const T *y, ptrdiff_t ld_y, ptrdiff_t n, double *total)
+    void lanes_leader[T](const T *x, ptrdiff_t ld, const T *m, ptrdiff_t n, ptrdiff_t *leader)
+    void lanes_sum_without[T](const T *x, ptrdiff_t ld, const ptrdiff_t *leader, ptrdiff_t n, double *total)
+    void lanes_coefficients[T](T *t, ptrdiff_t ld, const T *w, double smoothing, ptrdiff_t n)
+    void lanes_gap[T](const T *x, ptrdiff_t ld, const T *m, const T *a, ptrdiff_t ld_a, ptrdiff_t n, double *gap)
+    void lanes_gradient[T](const T *y, ptrdiff_t ld_y, const double *scale, const T *a, ptrdiff_t ld_a, const double *factor, const ptrdiff_t *leader, const T *at_leader, T *out, ptrdiff_t ld_out, ptrdiff_t n)
+    void lanes_scale[T](const T *x, ptrdiff_t ld, const double *factor, T *y, ptrdiff_t ld_y, ptrdiff_t n)
+    void lanes_log_softmax[T](const T *x, ptrdiff_t ld, const T *m, const double *log_sum, T *y, ptrdiff_t ld_y, ptrdiff_t n)
+    void lanes_cross_entropy[T](const T *p, ptrdiff_t ld_p, const T *t, ptrdiff_t ld_t, double eps, ptrdiff_t n, double *loss)
+    void lanes_cross_entropy_grad[T](const T *p, ptrdiff_t ld_p, const T *t, ptrdiff_t ld_t, double eps, const double *factor, T *out, ptrdiff_t ld_out, ptrdiff_t n)
+    void lanes_softmax_backward[T](const T *dy, ptrdiff_t ld_dy, const T *y, ptrdiff_t ld_y, const double *dot, T *out, ptrdiff_t ld_out, ptrdiff_t n)
+    void lanes_log_softmax_backward[T](const T *dy, ptrdiff_t ld_dy, const T *y, ptrdiff_t ld_y, const double *sum, T *out, ptrdiff_t ld_out, ptrdiff_t n)
 
 cdef extern from "numpy/arrayobject.h":
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil

@@ -1,388 +1,402 @@
-# Functions along an axis: which rows there are, and how each reaches a kernel.
+# Functions along an axis: which rows there are, and how each reaches its kernel.
 #
-# The axes but one are joined into `runs` of `count` rows with one stride between them.  Blocks of
-# rows, of a size that depends on the shape alone, are what threads share out and what loss sums are
-# kept for, so that no result depends on the number of threads.  A kernel sees contiguous memory:
+# The axes other than that one are joined where the layouts allow; their order stays, because rows are
+# numbered in C order.  The last of them is a *series* of rows with one stride between neighbours, and
+# series are cut into blocks.  Kernels come in three forms:
 #
-#     BY_ROW      rows lie contiguously: one after the other, straight from the arrays
-#     BY_COLUMN   neighbouring rows lie side by side (axis 0 of a C-ordered matrix): sixteen at a
-#                 time, one in each lane, straight from the arrays; where there are many, from cache
-#                 line to cache line of the output, and what is before and after through a tile
-#     BY_TILE     few elements a row, or side by side with a step that sends all of them to a few sets
-#                 of the cache: sixteen rows copied into a tile in scratch memory, and back
-#     BY_COPY     anything else: a row copied into scratch memory, and back
-#     BY_PICK     a kernel without a form for a row: sixteen at a time, of each of which it finds the one
-#                 element that it needs; `n` is 1, and no more than that is work for threads
+#     row      one contiguous row
+#     lanes    a tile: sixteen rows side by side, one in each SIMD lane; element k of row l is tile[k * ld + l]
+#     pick     sixteen rows with any strides, of each of which it reads one element
+#
+# and a block reaches them in one of five ways (`choose_access`):
+#
+#     ROWS_IN_PLACE    rows are contiguous: one after the other
+#     ROWS_GATHERED    each row is gathered into scratch memory, and scattered back from there
+#     LANES_IN_PLACE   neighbouring rows lie side by side, as along axis 0 of a C-ordered matrix: sixteen at a
+#                      time are a tile as they lie in memory
+#     LANES_IN_TILE    short rows, or rows side by side whose elements would all fall into a few sets of the
+#                      cache: sixteen at a time are copied into a tile in scratch memory, and back
+#     PICKED           a function with a pick kernel
 
 cdef enum:
-    MAX_ARRAYS = 3               # two inputs, one output
+    FIRST, SECOND, OUTPUT        # the arrays of a function along an axis: at most two inputs and an output
+    ROW_ARRAYS
+
+cdef enum:
     TILE_DOUBLES = 128           # longest row that goes into a tile, or twice as many floats
-    COLUMN_STEPS = 2048          # the same for rows side by side: a tile of 128 KiB of float
-    COLUMN_PLACES = 0x7fffffff   # longest row side by side: in float, lanes number its elements in 32 bits
-    COLUMN_LINES = 256           # fewest rows side by side for which it pays to begin at cache lines
+    TILE_COLUMN = 2048           # the same for rows side by side: a tile of 128 KiB of float
+    LONGEST_COLUMN = 0x7fffffff  # longest row side by side: in float, lanes number its elements in 32 bits
+    FEWEST_IN_TILE = 4           # fewest rows for which a tile pays
+    FEWEST_FROM_LINE = 256       # fewest rows side by side for which it pays to begin at a cache line
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
-    TILE_ROWS = 4                # fewest rows for which a tile pays
-    BLOCK_ELEMENTS = 1 << 12     # what a thread takes at a time
-    GRAIN_ROWS = 1 << 12         # elements a thread must have, where each takes some maths
-    GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
 
-cdef enum Order:
-    BY_ROW, BY_COLUMN, BY_TILE, BY_COPY, BY_PICK
+cdef enum Access:
+    ROWS_IN_PLACE, ROWS_GATHERED, LANES_IN_PLACE, LANES_IN_TILE, PICKED
 
-ctypedef struct Job:
-    # What a kernel takes besides its row; each kernel uses its own few of these.
+ctypedef struct Loss:
+    # What the kernels of a cross-entropy take besides their arrays.
     const cnp.npy_intp *targets  # class index of each row, or NULL
-    ptrdiff_t classes            # which they are below
-    const void *weight           # weight of each class, or NULL
-    const double *dloss          # one for each row, or NULL
+    ptrdiff_t classes            # indices are below
+    const void *weight           # of each class, or NULL
+    const double *dloss          # gradient of the loss of each row, or NULL
     bint has_ignore_index
     ptrdiff_t ignore_index
     double smoothing
     double factor                # what the gradient is multiplied by
-    double eps
-    ptrdiff_t step               # between elements of a row, for a kernel that picks one
-    bint coefficients            # the kernel makes coefficients of the targets: as a row in scratch
-                                 # memory, as a tile in the second of two, never in the caller's array
+    double eps                   # least probability to take a logarithm of
 
-ctypedef double (*row_kernel)(const Job *job, ptrdiff_t row, const void *a, const void *b, void *out,
-                              void *scratch, ptrdiff_t n) noexcept nogil
-ctypedef void (*lanes_kernel)(const Job *job, ptrdiff_t row, int rows, const void *a, ptrdiff_t ld_a,
-                              const void *b, ptrdiff_t ld_b, void *out, ptrdiff_t ld_out,
-                              ptrdiff_t n, double *value) noexcept nogil
+# A kernel returns, or stores for each lane, the value of a row: a loss, a logsumexp, 0 where there is
+# none.  `row` is the number of the (first) row.  `loss` may be NULL for what is no loss; `y` and `out`
+# are NULL where there is no such array.  A function with `coefficients` has room for them: as a row in
+# `scratch`, as lanes in the tile `y`, which then is never the caller's memory.
+ctypedef double (*row_kernel_f32)(const Loss *loss, ptrdiff_t row, const float *x, const float *y, float *out,
+                                  float *scratch, ptrdiff_t n) noexcept nogil
+ctypedef double (*row_kernel_f64)(const Loss *loss, ptrdiff_t row, const double *x, const double *y, double *out,
+                                  double *scratch, ptrdiff_t n) noexcept nogil
+ctypedef void (*lanes_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t ld_x,
+                                  const float *y, ptrdiff_t ld_y, float *out, ptrdiff_t ld_out, ptrdiff_t n,
+                                  double *value) noexcept nogil
+ctypedef void (*lanes_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, const double *x, ptrdiff_t ld_x,
+                                  const double *y, ptrdiff_t ld_y, double *out, ptrdiff_t ld_out, ptrdiff_t n,
+                                  double *value) noexcept nogil
+ctypedef void (*pick_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t row_stride,
+                                 ptrdiff_t axis_stride, double *value) noexcept nogil
+ctypedef void (*pick_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, const double *x, ptrdiff_t row_stride,
+                                 ptrdiff_t axis_stride, double *value) noexcept nogil
 
 ctypedef struct kernel_pair:
-    row_kernel by_row[2]         # float, double
-    lanes_kernel by_lanes[2]
+    # One function: a row and a lanes kernel that compute the same, or one of them, or a pick kernel.
+    row_kernel_f32 row_f32
+    row_kernel_f64 row_f64
+    lanes_kernel_f32 lanes_f32
+    lanes_kernel_f64 lanes_f64
+    pick_kernel_f32 pick_f32
+    pick_kernel_f64 pick_f64
+    bint coefficients            # it turns its targets into coefficients of every class, in memory of its own
     ptrdiff_t grain              # elements a thread must have
-    ptrdiff_t tile[2]            # longest row for which a tile pays, found by measurement
+    ptrdiff_t longest_in_tile[2]  # for float and double, found by measurement
 
 ctypedef struct Rows:
-    Job job
-    row_kernel by_row            # NULL: the kernel has none
-    lanes_kernel by_lanes        # the same
+    const kernel_pair *kernels
+    Loss loss
     bint is_double
+    ptrdiff_t itemsize
     ptrdiff_t n                  # length of a row
-    ptrdiff_t runs, count        # rows = runs * count
-    ptrdiff_t block_rows, blocks_a_run
-    Order order
+    Axes axes                    # all but that of the rows; the last one is a series
+    ptrdiff_t axis_stride[ROW_ARRAYS]  # between neighbours in a row, in elements
+    ptrdiff_t row_stride[ROW_ARRAYS]   # between rows of a series, in elements
+    ptrdiff_t series, rows_a_series, blocks_a_series, rows_a_block
+    Access access
     bint summed                  # the values are added up, so that blocks must not depend on alignment
-    bint aligned                 # groups of columns begin where a cache line of the output does
-    bint present[MAX_ARRAYS]     # in the slots 0 and 1 the inputs, in 2 the output
-    char *data[MAX_ARRAYS]
-    ptrdiff_t step[MAX_ARRAYS]   # between elements of a row, in elements
-    ptrdiff_t stride[MAX_ARRAYS]  # between rows of a run, in elements
-    int outer_ndim
-    ptrdiff_t outer_shape[MAX_DIMS]
-    ptrdiff_t outer_strides[MAX_ARRAYS][MAX_DIMS]
-    void *values                 # reals, one for each row, or NULL
-    double *sums                 # one for each block, or NULL
+    bint from_line               # groups of columns begin where a cache line of the output does
+    void *values                 # `real`, one for each row, or NULL
+    BlockSums sums
     char *scratch
-    ptrdiff_t scratch_size       # bytes for each thread
+    ptrdiff_t scratch_bytes      # for each thread
+
+cdef union Scratch:
+    float f32[4 * FF_LANES * TILE_DOUBLES]
+    double f64[2 * FF_LANES * TILE_DOUBLES]
 
 
-cdef kernel_pair both_types(row_kernel row_f32, row_kernel row_f64, lanes_kernel lanes_f32,
-                            lanes_kernel lanes_f64) noexcept:
-    """A kernel of both types, with what suits most; its definition changes what does not suit it."""
-    cdef kernel_pair pair
-    pair.grain = GRAIN_ROWS
-    pair.tile[0], pair.tile[1] = 2 * TILE_DOUBLES, TILE_DOUBLES
-    pair.by_row[0], pair.by_row[1] = row_f32, row_f64
-    pair.by_lanes[0], pair.by_lanes[1] = lanes_f32, lanes_f64
-    return pair
+cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lanes_kernel_f32 lanes_f32,
+                            lanes_kernel_f64 lanes_f64) noexcept:
+    """A function with what suits most; its definition changes what does not suit it."""
+    cdef kernel_pair kernels
+    kernels.row_f32, kernels.row_f64 = row_f32, row_f64
+    kernels.lanes_f32, kernels.lanes_f64 = lanes_f32, lanes_f64
+    kernels.pick_f32 = NULL
+    kernels.pick_f64 = NULL
+    kernels.coefficients = False
+    kernels.grain = GRAIN_ROWS
+    kernels.longest_in_tile[0], kernels.longest_in_tile[1] = 2 * TILE_DOUBLES, TILE_DOUBLES
+    return kernels
 
 
-cdef void begin_rows(Rows *rows, cnp.ndarray like, int axis) noexcept:
-    """Takes shape and type from one array; `add_rows` then adds each."""
-    cdef int i, ndim = cnp.PyArray_NDIM(like)
-    rows.job.targets = NULL
-    rows.job.weight = NULL
-    rows.job.dloss = NULL
-    rows.job.has_ignore_index = False
-    rows.job.smoothing = 0
-    rows.job.factor = 1
-    rows.job.coefficients = 0
-    rows.values = NULL
-    rows.sums = NULL
-    rows.summed = False
-    rows.is_double = is_double(like)
-    rows.n = rows.job.classes = cnp.PyArray_DIM(like, axis)
-    rows.outer_ndim = 0
-    for i in range(ndim):
-        if i != axis:
-            rows.outer_shape[rows.outer_ndim] = cnp.PyArray_DIM(like, i)
-            rows.outer_ndim += 1
-    for i in range(MAX_ARRAYS):
-        rows.present[i] = False
-        rows.data[i] = NULL
-        rows.step[i] = 1
+# ---- one row, or one tile ----------------------------------------------------------------------------
+#
+# `start` is where a series begins in each array, `first` the number of its first row among all, `row`
+# counts within the series.
 
-
-cdef void add_rows(Rows *rows, int slot, cnp.ndarray a, int axis) noexcept:
-    cdef int i, outer = 0
-    cdef ptrdiff_t itemsize = cnp.PyArray_ITEMSIZE(a)
-    rows.present[slot] = True
-    rows.data[slot] = <char *>cnp.PyArray_DATA(a)
-    rows.step[slot] = cnp.PyArray_STRIDE(a, axis) // itemsize
-    if rows.n == 1:
-        rows.step[slot] = 1
-    for i in range(cnp.PyArray_NDIM(a)):
-        if i != axis:
-            rows.outer_strides[slot][outer] = cnp.PyArray_STRIDE(a, i) // itemsize
-            outer += 1
-
-
-cdef void join_rows(Rows *rows) noexcept:
-    """Joins the outer axes where every array passes through them in one go, and takes the last
-    one off as the run."""
-    cdef int i, j, slot, last
-    cdef bint joined
-    i = rows.outer_ndim - 2
-    while i >= 0:
-        joined = True
-        for slot in range(MAX_ARRAYS):
-            if rows.present[slot]:
-                joined = joined and (
-                    rows.outer_strides[slot][i]
-                    == rows.outer_shape[i + 1] * rows.outer_strides[slot][i + 1]
-                )
-        if joined:
-            rows.outer_shape[i] *= rows.outer_shape[i + 1]
-            rows.outer_ndim -= 1
-            for slot in range(MAX_ARRAYS):
-                rows.outer_strides[slot][i] = rows.outer_strides[slot][i + 1]
-            for j in range(i + 1, rows.outer_ndim):
-                rows.outer_shape[j] = rows.outer_shape[j + 1]
-                for slot in range(MAX_ARRAYS):
-                    rows.outer_strides[slot][j] = rows.outer_strides[slot][j + 1]
-        i -= 1
-    last = rows.outer_ndim - 1
-    rows.count = rows.outer_shape[last] if last >= 0 else 1
-    for slot in range(MAX_ARRAYS):
-        rows.stride[slot] = rows.outer_strides[slot][last] if last >= 0 else 0
-    rows.outer_ndim = max(last, 0)
-    rows.runs = 1
-    for i in range(rows.outer_ndim):
-        rows.runs *= rows.outer_shape[i]
-
-
-cdef void choose_order(Rows *rows, ptrdiff_t tile) noexcept:
-    cdef int slot
-    cdef bint steps = True, strides = True, crowded = False, side_by_side
-    for slot in range(MAX_ARRAYS):
-        if rows.present[slot]:
-            steps = steps and rows.step[slot] == 1
-            strides = strides and rows.stride[slot] == 1
-            crowded = crowded or rows.step[slot] * itemsize_of(rows) % CROWDED == 0
-    side_by_side = rows.by_lanes != NULL and strides and rows.count >= FF_LANES and 1 < rows.n <= COLUMN_PLACES
-    if rows.by_row == NULL:
-        rows.order = BY_PICK
-    elif side_by_side and rows.n <= COLUMN_STEPS and (crowded or rows.job.coefficients):
-        rows.order = BY_TILE
-    elif side_by_side and not rows.job.coefficients:
-        rows.order = BY_COLUMN
-    elif rows.by_lanes != NULL and rows.n <= tile and rows.count >= TILE_ROWS:
-        rows.order = BY_TILE
-    elif steps:
-        rows.order = BY_ROW
-    else:
-        rows.order = BY_COPY
-
-
-cdef inline ptrdiff_t itemsize_of(const Rows *rows) noexcept nogil:
-    return 8 if rows.is_double else 4
-
-
-cdef inline char *row_at(const Rows *rows, int slot, ptrdiff_t offset, ptrdiff_t row) noexcept nogil:
-    if not rows.present[slot]:
+cdef inline char *row_at(const Rows *rows, char *const *start, int array, ptrdiff_t row) noexcept nogil:
+    """NULL of an array there is not."""
+    if start[array] == NULL:
         return NULL
-    return rows.data[slot] + (offset + row * rows.stride[slot]) * itemsize_of(rows)
+    return start[array] + row * rows.row_stride[array] * rows.itemsize
 
 
-cdef double copied_row(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, ptrdiff_t row,
-                       char *scratch) noexcept nogil:
-    """A row that lies in memory with a step: gathered, computed, scattered."""
-    cdef ptrdiff_t itemsize = itemsize_of(rows)
-    cdef ptrdiff_t size = rows.n * itemsize
-    cdef char *place[MAX_ARRAYS]
-    cdef char *source
-    cdef int slot
+cdef inline double call_row(const Rows *rows, ptrdiff_t row, const real *x, const real *y, real *out,
+                            real *scratch) noexcept nogil:
+    if real is float:
+        return rows.kernels.row_f32(&rows.loss, row, x, y, out, scratch, rows.n)
+    else:
+        return rows.kernels.row_f64(&rows.loss, row, x, y, out, scratch, rows.n)
+
+
+cdef inline void call_lanes(const Rows *rows, ptrdiff_t row, int count, const real *x, ptrdiff_t ld_x, const real *y,
+                            ptrdiff_t ld_y, real *out, ptrdiff_t ld_out, double *value) noexcept nogil:
+    if real is float:
+        rows.kernels.lanes_f32(&rows.loss, row, count, x, ld_x, y, ld_y, out, ld_out, rows.n, value)
+    else:
+        rows.kernels.lanes_f64(&rows.loss, row, count, x, ld_x, y, ld_y, out, ld_out, rows.n, value)
+
+
+cdef double row_gathered(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row,
+                         real *scratch) noexcept nogil:
+    """A row of which some arrays have their elements apart: gathered, computed, scattered."""
+    cdef char *strided[ROW_ARRAYS]
+    cdef real *contiguous[ROW_ARRAYS]
     cdef double value
-    for slot in range(MAX_ARRAYS):
-        place[slot] = NULL
-        if rows.present[slot]:
-            place[slot] = source = row_at(rows, slot, offset[slot], row)
-            if rows.step[slot] != 1:
-                place[slot] = scratch + (slot + 1) * size
-                if slot != 2:
-                    gather(source, rows.step[slot] * itemsize, place[slot], rows.n, itemsize)
-    value = rows.by_row(&rows.job, index, place[0], place[1], place[2], scratch, rows.n)
-    if rows.present[2] and rows.step[2] != 1:
-        source = row_at(rows, 2, offset[2], row)
-        scatter(place[2], source, rows.step[2] * itemsize, rows.n, itemsize)
+    cdef int k
+    for k in range(ROW_ARRAYS):
+        strided[k] = row_at(rows, start, k, row)
+        contiguous[k] = <real *>strided[k]
+        if strided[k] != NULL and rows.axis_stride[k] != 1:
+            contiguous[k] = scratch + (k + 1) * rows.n
+            if k != OUTPUT:
+                gather(strided[k], rows.axis_stride[k] * sizeof(real), <char *>contiguous[k], rows.n, sizeof(real))
+    value = call_row(rows, first + row, contiguous[FIRST], contiguous[SECOND], contiguous[OUTPUT], scratch)
+    if strided[OUTPUT] != NULL and rows.axis_stride[OUTPUT] != 1:
+        scatter(<char *>contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT] * sizeof(real), rows.n,
+                sizeof(real))
     return value
 
 
-cdef void tile_rows(const Rows *rows, real type, ptrdiff_t index, const ptrdiff_t *offset,
-                    ptrdiff_t row, int count, real *tile, double *value) noexcept nogil:
-    """At most sixteen rows, in a tile for each input; the output takes the place of the first."""
-    cdef real *x
+cdef inline void lanes_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, double *value,
+                                real *_) noexcept nogil:
+    """Sixteen rows side by side."""
+    call_lanes(
+        rows, first + row, FF_LANES, <const real *>row_at(rows, start, FIRST, row), rows.axis_stride[FIRST],
+        <const real *>row_at(rows, start, SECOND, row), rows.axis_stride[SECOND],
+        <real *>row_at(rows, start, OUTPUT, row), rows.axis_stride[OUTPUT], value)
+
+
+cdef void lanes_in_tile(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
+                        real *tile) noexcept nogil:
+    """At most sixteen rows, in a tile for each input; the output is computed in the place of the first."""
+    cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
+    cdef const real *y = <const real *>row_at(rows, start, SECOND, row)
+    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
     cdef real *second = tile + rows.n * FF_LANES
-    tile_load(<real *>row_at(rows, 0, offset[0], row), rows.stride[0], rows.step[0], count, rows.n, tile)
-    if rows.present[1]:
-        tile_load(<real *>row_at(rows, 1, offset[1], row), rows.stride[1], rows.step[1], count, rows.n, second)
-    rows.by_lanes(&rows.job, index, count, tile, FF_LANES, second, FF_LANES,
-                  tile if rows.present[2] else NULL, FF_LANES, rows.n, value)
-    if rows.present[2]:
-        x = <real *>row_at(rows, 2, offset[2], row)
-        tile_store(tile, count, rows.n, x, rows.stride[2], rows.step[2])
+    tile_load(x, rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
+    if y != NULL:
+        tile_load(y, rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n, second)
+    call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, <real *>NULL if out == NULL else tile,
+               FF_LANES, value)
+    if out != NULL:
+        tile_store(tile, count, rows.n, out, rows.row_stride[OUTPUT], rows.axis_stride[OUTPUT])
 
 
-cdef inline void keep(const Rows *rows, ptrdiff_t index, double value) noexcept nogil:
-    """Notes the value of a row where values are wanted."""
+cdef inline void pick(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
+                      real *_) noexcept nogil:
+    """At most sixteen rows, of each of which one element counts."""
+    cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
+    cdef ptrdiff_t row_stride = rows.row_stride[FIRST], axis_stride = rows.axis_stride[FIRST]
+    if real is float:
+        rows.kernels.pick_f32(&rows.loss, first + row, count, x, row_stride, axis_stride, value)
+    else:
+        rows.kernels.pick_f64(&rows.loss, first + row, count, x, row_stride, axis_stride, value)
+
+
+# ---- a block of rows -----------------------------------------------------------------------------------
+
+cdef inline void store_value(const Rows *rows, ptrdiff_t row, double value, real *_) noexcept nogil:
     if rows.values != NULL:
-        if rows.is_double:
-            (<double *>rows.values)[index] = value
-        else:
-            (<float *>rows.values)[index] = <float>value
+        (<real *>rows.values)[row] = <real>value
 
 
-cdef double in_turn(const Rows *rows, ptrdiff_t index, const ptrdiff_t *offset, ptrdiff_t row, ptrdiff_t stop,
-                    char *scratch) noexcept nogil:
-    """Contiguous rows one after the other; returns the sum of their values."""
-    cdef char *place[MAX_ARRAYS]
-    cdef ptrdiff_t stride[MAX_ARRAYS]
+cdef double run_rows_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
+                              real *scratch) noexcept nogil:
+    """Contiguous rows from `row` to `stop`, one after the other; returns the sum of their values."""
+    cdef real *x = <real *>row_at(rows, start, FIRST, row)
+    cdef real *y = <real *>row_at(rows, start, SECOND, row)
+    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
     cdef double value, sum = 0
-    cdef int slot
-    for slot in range(MAX_ARRAYS):
-        place[slot] = row_at(rows, slot, offset[slot], row)
-        stride[slot] = rows.stride[slot] * itemsize_of(rows) if rows.present[slot] else 0
     while row < stop:
-        value = rows.by_row(&rows.job, index, place[0], place[1], place[2], scratch, rows.n)
+        value = call_row(rows, first + row, x, y, out, scratch)
         sum += value
-        keep(rows, index, value)
-        for slot in range(MAX_ARRAYS):
-            place[slot] += stride[slot]
-        index += 1
+        store_value(rows, first + row, value, scratch)
         row += 1
+        x += rows.row_stride[FIRST]
+        if y != NULL:
+            y += rows.row_stride[SECOND]
+        if out != NULL:
+            out += rows.row_stride[OUTPUT]
     return sum
 
 
-cdef inline ptrdiff_t before_line(const Rows *rows, ptrdiff_t offset) noexcept nogil:
-    """How many rows lie before the first whose output begins a cache line."""
-    return (-<ptrdiff_t>row_at(rows, 2, offset, 0) & (FF_LINE - 1)) // itemsize_of(rows)
-
-
-cdef void do_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
-    cdef const Rows *rows = <const Rows *>job
-    cdef ptrdiff_t run = block // rows.blocks_a_run
-    cdef ptrdiff_t row = (block % rows.blocks_a_run) * rows.block_rows
-    cdef ptrdiff_t stop = row + rows.block_rows, lead = 0
-    cdef ptrdiff_t offset[MAX_ARRAYS]
-    cdef ptrdiff_t outer = run, position
+cdef double run_groups(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
+                       ptrdiff_t lead, real *scratch) noexcept nogil:
+    """The same, sixteen at a time where the access allows; the first `lead` rows of a series are a group of
+    their own."""
     cdef double value[FF_LANES]
     cdef double sum = 0
-    cdef char *scratch = rows.scratch + thread * rows.scratch_size
-    cdef int i, count, slot
-    for slot in range(MAX_ARRAYS):
-        offset[slot] = 0
-    for i in range(rows.outer_ndim - 1, -1, -1):
-        position = outer % rows.outer_shape[i]
-        outer //= rows.outer_shape[i]
-        for slot in range(MAX_ARRAYS):
-            if rows.present[slot]:
-                offset[slot] += position * rows.outer_strides[slot][i]
-    if rows.aligned:
-        lead = before_line(rows, offset[2])
-        row += lead if row else 0
-    stop = min(stop + lead, rows.count)
-    if rows.order == BY_ROW:
-        sum = in_turn(rows, run * rows.count + row, offset, row, stop, scratch)
-        row = stop
+    cdef int i, count
     while row < stop:
-        position = run * rows.count + row
-        count = <int>min(stop - row if row >= lead else lead - row, FF_LANES)
-        if rows.order == BY_COLUMN and count == FF_LANES:
-            rows.by_lanes(
-                &rows.job, position, count, row_at(rows, 0, offset[0], row), rows.step[0],
-                row_at(rows, 1, offset[1], row), rows.step[1],
-                row_at(rows, 2, offset[2], row), rows.step[2], rows.n, value)
-        elif rows.order == BY_TILE or rows.aligned:
-            if rows.is_double:
-                tile_rows(rows, <double>0, position, offset, row, count, <double *>scratch, value)
-            else:
-                tile_rows(rows, <float>0, position, offset, row, count, <float *>scratch, value)
-        elif rows.order == BY_PICK:
-            rows.by_lanes(&rows.job, position, count, row_at(rows, 0, offset[0], row), rows.stride[0],
-                          NULL, 0, NULL, 0, rows.n, value)
+        count = <int>min(lead - row if row < lead else stop - row, FF_LANES)
+        if rows.access == LANES_IN_PLACE and count == FF_LANES:
+            lanes_in_place(rows, start, first, row, value, scratch)
+        elif rows.access == LANES_IN_TILE or rows.from_line:
+            lanes_in_tile(rows, start, first, row, count, value, scratch)
+        elif rows.access == PICKED:
+            pick(rows, start, first, row, count, value, scratch)
         else:
             count = 1
-            value[0] = copied_row(rows, position, offset, row, scratch)
+            value[0] = row_gathered(rows, start, first, row, scratch)
         for i in range(count):
             sum += value[i]
-            keep(rows, position + i, value[i])
+            store_value(rows, first + row + i, value[i], scratch)
         row += count
-    if rows.sums != NULL:
-        rows.sums[block] = sum
+    return sum
 
 
-cdef double run_rows(Rows *rows, const kernel_pair *kernels) except? -1:
-    """Runs the kernel over every row; returns the sum of its values, in the order of the rows."""
-    cdef ptrdiff_t size, grains, blocks, block, lanes = FF_LANES
-    cdef double total = 0
-    cdef double sums_on_stack[64]
-    cdef double *sums = sums_on_stack
-    cdef double scratch_on_stack[2 * FF_LANES * TILE_DOUBLES]
-    cdef char *scratch = <char *>scratch_on_stack
-    cdef int n_threads
-    rows.by_row = kernels.by_row[rows.is_double]
-    rows.by_lanes = kernels.by_lanes[rows.is_double]
-    join_rows(rows)
-    if rows.runs == 0 or rows.count == 0:
-        return 0
-    choose_order(rows, kernels.tile[rows.is_double])
-    rows.block_rows = max(1, BLOCK_ELEMENTS // max(rows.n, 1))
-    if rows.order != BY_ROW:
-        rows.block_rows = max(lanes, rows.block_rows // lanes * lanes)
-    rows.blocks_a_run = (rows.count + rows.block_rows - 1) // rows.block_rows
-    blocks = rows.runs * rows.blocks_a_run
-    size = rows.runs * rows.count * rows.n
-    grains = 0 if size < GIL_ELEMENTS else size // kernels.grain
-    n_threads = <int>min(threads_for(grains), blocks)
-    rows.aligned = (
-        rows.order == BY_COLUMN and rows.present[2] and not rows.summed
-        and rows.count >= COLUMN_LINES and rows.n <= COLUMN_STEPS
-    )
-    rows.scratch_size = 0        # in rows, then in bytes
-    if rows.order == BY_TILE or rows.aligned:
-        rows.scratch_size = (1 + (rows.present[1] or rows.job.coefficients)) * lanes
-    elif rows.order == BY_COPY or rows.order == BY_COLUMN:
-        rows.scratch_size = 1 + MAX_ARRAYS
-    elif rows.job.coefficients:
-        rows.scratch_size = 1
-    if <double>rows.scratch_size * rows.n * n_threads > <double>(PTRDIFF_MAX // 16):
-        raise MemoryError        # a row that is broadcast can be longer than memory
-    rows.scratch_size *= rows.n * itemsize_of(rows)
-    if rows.scratch_size * n_threads > <ptrdiff_t>sizeof(scratch_on_stack):
-        scratch = <char *>malloc(rows.scratch_size * n_threads)
-        if scratch == NULL:
-            raise MemoryError
-    rows.scratch = scratch
-    if blocks > 64:
-        sums = <double *>malloc(blocks * sizeof(double))
-        if sums == NULL:
-            if scratch != <char *>scratch_on_stack:
-                free(scratch)
-            raise MemoryError
-    rows.sums = sums
-    if size < GIL_ELEMENTS:
-        in_parallel(do_block, rows, blocks, 1, 0)
+cdef inline double run_rows_between(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row,
+                                    ptrdiff_t stop, ptrdiff_t lead, real *scratch) noexcept nogil:
+    if rows.access == ROWS_IN_PLACE:
+        return run_rows_in_place(rows, start, first, row, stop, scratch)
+    return run_groups(rows, start, first, row, stop, lead, scratch)
+
+
+cdef void run_block(const void *job, ptrdiff_t block, int thread) noexcept nogil:
+    cdef const Rows *rows = <const Rows *>job
+    cdef ptrdiff_t series = block // rows.blocks_a_series, lead = 0
+    cdef ptrdiff_t row = block % rows.blocks_a_series * rows.rows_a_block
+    cdef ptrdiff_t stop = row + rows.rows_a_block
+    cdef char *scratch = rows.scratch + thread * rows.scratch_bytes
+    cdef char *start[MAX_OPERANDS]
+    find_position(&rows.axes, rows.axes.ndim - 1, series, start)
+    if rows.from_line:
+        # Rows side by side before the first whose output begins a cache line; blocks begin as far on.
+        lead = (-<ptrdiff_t>start[OUTPUT] & (FF_LINE - 1)) // rows.itemsize
+        if row > 0:
+            row += lead
+    stop = min(stop + lead, rows.rows_a_series)
+    if rows.is_double:
+        rows.sums.of[block] = run_rows_between(
+            rows, start, series * rows.rows_a_series, row, stop, lead, <double *>scratch)
     else:
-        with nogil:
-            in_parallel(do_block, rows, blocks, n_threads, grains)
-    for block in range(blocks):
-        total += sums[block]
-    if sums != sums_on_stack:
-        free(sums)
-    if scratch != <char *>scratch_on_stack:
-        free(scratch)
-    return total
+        rows.sums.of[block] = run_rows_between(
+            rows, start, series * rows.rows_a_series, row, stop, lead, <float *>scratch)
+
+
+# ---- all rows --------------------------------------------------------------------------------------------
+
+cdef void begin_rows(Rows *rows, const kernel_pair *kernels, cnp.ndarray like, int axis) noexcept:
+    """Takes type and shape from one array; `add_rows` then adds each."""
+    cdef int i, k, ndim = cnp.PyArray_NDIM(like)
+    rows.kernels = kernels
+    rows.is_double = is_double(like)
+    rows.itemsize = cnp.PyArray_ITEMSIZE(like)
+    rows.n = cnp.PyArray_DIM(like, axis)
+    rows.summed = False
+    rows.values = NULL
+    rows.axes.operands = ROW_ARRAYS
+    rows.axes.ndim = 0
+    for i in range(ndim):
+        if i != axis:
+            rows.axes.shape[rows.axes.ndim] = cnp.PyArray_DIM(like, i)
+            for k in range(ROW_ARRAYS):
+                rows.axes.strides[k][rows.axes.ndim] = 0
+            rows.axes.ndim += 1
+    for k in range(ROW_ARRAYS):
+        rows.axes.data[k] = NULL
+        rows.axis_stride[k] = 1
+
+
+cdef void add_rows(Rows *rows, int k, cnp.ndarray a, int axis) noexcept:
+    cdef int i, outer = 0
+    rows.axes.data[k] = <char *>cnp.PyArray_DATA(a)
+    if rows.n != 1:
+        rows.axis_stride[k] = cnp.PyArray_STRIDE(a, axis) // rows.itemsize
+    for i in range(cnp.PyArray_NDIM(a)):
+        if i != axis:
+            rows.axes.strides[k][outer] = cnp.PyArray_STRIDE(a, i)
+            outer += 1
+
+
+cdef void take_series(Rows *rows) noexcept:
+    """Joins the axes, and takes the last one as the series."""
+    cdef int i, k, last
+    join_axes(&rows.axes)
+    if rows.axes.ndim == 0:
+        rows.axes.ndim = 1
+        rows.axes.shape[0] = 1
+        for k in range(ROW_ARRAYS):
+            rows.axes.strides[k][0] = 0
+    last = rows.axes.ndim - 1
+    rows.rows_a_series = rows.axes.shape[last]
+    for k in range(ROW_ARRAYS):
+        rows.row_stride[k] = rows.axes.strides[k][last] // rows.itemsize
+    rows.series = 1
+    for i in range(last):
+        rows.series *= rows.axes.shape[i]
+
+
+cdef Access choose_access(const Rows *rows) noexcept:
+    cdef const kernel_pair *kernels = rows.kernels
+    cdef bint has_row = kernels.row_f32 != NULL, has_lanes = kernels.lanes_f32 != NULL
+    cdef bint contiguous = True, side_by_side = True, crowded = False
+    cdef int k
+    for k in range(ROW_ARRAYS):
+        if rows.axes.data[k] != NULL:
+            contiguous = contiguous and rows.axis_stride[k] == 1
+            side_by_side = side_by_side and rows.row_stride[k] == 1
+            crowded = crowded or rows.axis_stride[k] * rows.itemsize % CROWDED == 0
+    side_by_side = side_by_side and rows.rows_a_series >= FF_LANES and 1 < rows.n <= LONGEST_COLUMN
+    if not has_row and not has_lanes:
+        return PICKED
+    if has_lanes and side_by_side and rows.n <= TILE_COLUMN and (crowded or kernels.coefficients):
+        return LANES_IN_TILE
+    if has_lanes and side_by_side and not kernels.coefficients:
+        return LANES_IN_PLACE
+    if has_lanes and rows.n <= kernels.longest_in_tile[rows.is_double] and rows.rows_a_series >= FEWEST_IN_TILE:
+        return LANES_IN_TILE
+    return ROWS_IN_PLACE if contiguous else ROWS_GATHERED
+
+
+cdef ptrdiff_t scratch_rows(const Rows *rows) noexcept:
+    """How many rows of scratch memory a thread needs."""
+    if rows.access == LANES_IN_TILE or rows.from_line:
+        return FF_LANES * (2 if rows.axes.data[SECOND] != NULL or rows.kernels.coefficients else 1)
+    if rows.access == ROWS_GATHERED or rows.access == LANES_IN_PLACE:
+        return 1 + ROW_ARRAYS
+    return 1 if rows.kernels.coefficients else 0
+
+
+cdef double run_rows(Rows *rows) except? -1:
+    """Runs the kernels over every row; returns the sum of their values, in an order that depends on the
+    shape alone."""
+    cdef ptrdiff_t elements, size, grains, blocks, n_scratch
+    cdef Scratch on_stack
+    cdef int n_threads
+    take_series(rows)
+    if rows.series == 0 or rows.rows_a_series == 0:
+        return 0
+    rows.access = choose_access(rows)
+    rows.from_line = (
+        rows.access == LANES_IN_PLACE and rows.axes.data[OUTPUT] != NULL and not rows.summed
+        and rows.rows_a_series >= FEWEST_FROM_LINE and rows.n <= TILE_COLUMN
+    )
+    elements = 1 if rows.access == PICKED else rows.n     # of a row that are looked at
+    rows.rows_a_block = max(1, BLOCK_ELEMENTS // max(elements, 1))
+    if rows.access != ROWS_IN_PLACE:
+        rows.rows_a_block = max(FF_LANES, rows.rows_a_block // FF_LANES * FF_LANES)
+    rows.blocks_a_series = (rows.rows_a_series + rows.rows_a_block - 1) // rows.rows_a_block
+    blocks = rows.series * rows.blocks_a_series
+    size = rows.series * rows.rows_a_series * elements
+    grains = 0 if size < GIL_ELEMENTS else size // rows.kernels.grain
+    n_threads = <int>min(threads_for(grains), blocks)
+    n_scratch = scratch_rows(rows) * n_threads
+    if n_scratch and rows.n > PTRDIFF_MAX // 16 // n_scratch:
+        raise MemoryError        # a row that is broadcast can be longer than memory
+    rows.scratch_bytes = scratch_rows(rows) * rows.n * rows.itemsize
+    rows.scratch = <char *>&on_stack
+    if rows.scratch_bytes * n_threads > <ptrdiff_t>sizeof(on_stack):
+        rows.scratch = <char *>malloc(rows.scratch_bytes * n_threads)
+        if rows.scratch == NULL:
+            raise MemoryError
+    try:
+        return run_summed_blocks(run_block, rows, &rows.sums, blocks, size, n_threads, grains)
+    finally:
+        if rows.scratch != <char *>&on_stack:
+            free(rows.scratch)

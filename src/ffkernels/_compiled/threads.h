@@ -27,8 +27,7 @@
 #define FFKERNELS_THREADS_H
 
 #include <Python.h>
-#include <stdalign.h>
-#include <stdatomic.h>
+#include <atomic>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,24 +81,27 @@ enum {
 
 typedef void (*part_function)(const void *job, ptrdiff_t part, int thread);
 
-enum { FF_AWAKE, FF_OFFERED, FF_ASLEEP };
+enum ff_state { FF_AWAKE, FF_OFFERED, FF_ASLEEP };
 
 /* Parts first, first + 1, ..., stop - 1, in one word for compare-and-exchange: `first` in its lower half. */
-typedef size_t ff_range;
-enum { FF_HALF = 4 * sizeof(ff_range) };
-static const ff_range FF_MAX_PARTS = ((ff_range)1 << FF_HALF) - 1;
+using ff_range = size_t;
+constexpr int FF_HALF = 4 * sizeof(ff_range);
+constexpr ff_range FF_MAX_PARTS = ((ff_range)1 << FF_HALF) - 1;
 
 static inline ff_range ff_make_range(size_t first, size_t stop) { return stop << FF_HALF | first; }
 static inline size_t ff_first(ff_range range) { return range & FF_MAX_PARTS; }
 static inline size_t ff_stop(ff_range range) { return range >> FF_HALF; }
 static inline size_t ff_length(ff_range range) { return ff_stop(range) - ff_first(range); }
 
-typedef struct ff_team ff_team;
+/* Ranges need no order of memory: what a call works on is handed over with `state`. */
+constexpr auto ff_relaxed = std::memory_order_relaxed;
 
-typedef struct {
-    alignas(64) atomic_size_t range; /* thieves look at it: a cache line of its own */
-    alignas(64) atomic_int state;
-    atomic_int misses;               /* times in a row that it woke where another thread of the call was */
+struct ff_team;
+
+struct ff_worker {
+    alignas(64) std::atomic<ff_range> range; /* thieves look at it: a cache line of its own */
+    alignas(64) std::atomic<ff_state> state;
+    std::atomic<int> misses;         /* times in a row that it woke where another thread of the call was */
     int passed_over;                 /* times in a row that its parent let it sleep; the parent's own */
     int number;                      /* in its team; the caller is 0, and has a range but no thread */
     ff_team *team;
@@ -108,27 +110,27 @@ typedef struct {
 #if FF_AFFINITY
     int processor;                   /* where it fell asleep */
 #endif
-} ff_worker;
+};
 
 struct ff_team {
-    alignas(64) atomic_int taken;    /* whether a call has this team */
-    alignas(64) atomic_int engaged;
+    alignas(64) std::atomic<bool> taken; /* whether a call has this team */
+    alignas(64) std::atomic<int> engaged;
     alignas(64) part_function run;   /* the call, as `in_parallel` was given it */
     const void *job;
     size_t parts;
     double grains;
     int threads;
-    atomic_uint call;                /* its number */
+    std::atomic<unsigned> call;      /* its number */
     int started;                     /* workers that there are, the caller among them */
     PyThread_type_lock all_done;     /* held, but between a helper's release and the caller's acquisition */
-    atomic_uint last_call[FF_MAX_PROCESSORS]; /* number of the last call with a thread on each processor */
+    std::atomic<unsigned> last_call[FF_MAX_PROCESSORS]; /* number of the last one that claimed each processor */
     ff_worker workers[FF_MAX_THREADS];
 };
 
-enum { FF_WAITED_FOR = 1 << 20 }; /* added to `engaged` by a caller who sleeps */
+constexpr int FF_WAITED_FOR = 1 << 20; /* added to `engaged` by a caller who sleeps */
 
 static ff_team ff_teams[FF_TEAMS];
-static atomic_int ff_wanted = 1;
+static std::atomic<int> ff_wanted{1};
 static int ff_openmp_threads; /* without a limit; any other number is one */
 
 static int64_t ff_nanoseconds(void) {
@@ -146,52 +148,50 @@ static int64_t ff_nanoseconds(void) {
 
 /* Spins until the value is there, for FF_SPIN at most; returns whether it came.  It yields meanwhile, in
    case the thread that would set it has no processor. */
-static int ff_spin_until(atomic_int *variable, int value) {
+template <class T>
+static bool ff_spin_until(const std::atomic<T> &variable, T value) {
     int64_t now, end = 0;
     do {
         for (int k = 0; k < FF_LOOKS; k++) {
-            if (atomic_load(variable) == value) return 1;
+            if (variable.load() == value) return true;
             ff_pause();
         }
         ff_yield();
         now = ff_nanoseconds();
         if (!end) end = now + FF_SPIN;
     } while (now < end);
-    return 0;
+    return false;
 }
 
 /* Moves the first part of a worker's range to `part`; returns whether there was one. */
-static int ff_take_part(ff_worker *self, ptrdiff_t *part) {
-    ff_range range = atomic_load_explicit(&self->range, memory_order_relaxed);
+static bool ff_take_part(ff_worker *self, ptrdiff_t *part) {
+    ff_range range = self->range.load(ff_relaxed);
     while (ff_length(range)) {
-        if (atomic_compare_exchange_weak_explicit(&self->range, &range, range + 1, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+        if (self->range.compare_exchange_weak(range, range + 1, ff_relaxed)) {
             *part = (ptrdiff_t)ff_first(range);
-            return 1;
+            return true;
         }
     }
-    return 0;
+    return false;
 }
 
 /* Fills the empty range of a worker with the upper half of another's, its parent's if possible; returns
    whether anything was left.  Ranges are looked at before they are written: most looks find nothing. */
-static int ff_steal(ff_team *team, ff_worker *self) {
+static bool ff_steal(ff_team *team, ff_worker *self) {
     int number = (self->number - 1) / 2;
     for (int k = 0; k < team->threads; k++, number++) {
         if (number == team->threads) number = 0;
         ff_worker *victim = &team->workers[number];
-        ff_range range = atomic_load_explicit(&victim->range, memory_order_relaxed);
+        ff_range range = victim->range.load(ff_relaxed);
         while (ff_length(range)) {
             const size_t middle = ff_first(range) + ff_length(range) / 2;
-            if (atomic_compare_exchange_weak_explicit(&victim->range, &range,
-                                                      ff_make_range(ff_first(range), middle),
-                                                      memory_order_relaxed, memory_order_relaxed)) {
-                atomic_store_explicit(&self->range, ff_make_range(middle, ff_stop(range)), memory_order_relaxed);
-                return 1;
+            if (victim->range.compare_exchange_weak(range, ff_make_range(ff_first(range), middle), ff_relaxed)) {
+                self->range.store(ff_make_range(middle, ff_stop(range)), ff_relaxed);
+                return true;
             }
         }
     }
-    return 0;
+    return false;
 }
 
 /* Runs parts until none is left that has not been taken. */
@@ -234,17 +234,17 @@ static void ff_wake(ff_worker *sleeper) {
 /* Offers work to a helper if it is worth it: `share` is what the helper would get, in grains.  A sleeper that
    found no processor of its own lately must get more, or have been passed over more often. */
 static void ff_offer(ff_team *team, ff_worker *child, double share) {
-    if (atomic_load(&child->state) == FF_ASLEEP) {
-        const int misses = atomic_load_explicit(&child->misses, memory_order_relaxed);
+    if (child->state.load() == FF_ASLEEP) {
+        const int misses = child->misses.load(ff_relaxed);
         if (share < FF_WAKE << misses && ++child->passed_over < FF_PATIENCE << misses) return;
     }
     child->passed_over = 0;
-    atomic_fetch_add(&team->engaged, 1);
-    if (atomic_exchange(&child->state, FF_OFFERED) == FF_ASLEEP) ff_wake(child);
+    team->engaged.fetch_add(1);
+    if (child->state.exchange(FF_OFFERED) == FF_ASLEEP) ff_wake(child);
 }
 
 static void ff_offer_to_children(ff_team *team, const ff_worker *self) {
-    const size_t left = ff_length(atomic_load_explicit(&self->range, memory_order_relaxed));
+    const size_t left = ff_length(self->range.load(ff_relaxed));
     const double grains = team->grains * (double)left / (double)team->parts;
     for (int k = 1; k <= 2 && 2 * self->number + k < team->threads && grains >= k + 1; k++)
         ff_offer(team, &team->workers[2 * self->number + k], grains / (k + 1));
@@ -252,23 +252,23 @@ static void ff_offer_to_children(ff_team *team, const ff_worker *self) {
 
 static void ff_withdraw_offers(ff_team *team, const ff_worker *self) {
     for (int k = 2 * self->number + 1; k <= 2 * self->number + 2 && k < team->threads; k++) {
-        int offered = FF_OFFERED;
-        if (atomic_load(&team->workers[k].state) == FF_OFFERED &&
-            atomic_compare_exchange_strong(&team->workers[k].state, &offered, FF_AWAKE))
-            atomic_fetch_sub(&team->engaged, 1);
+        ff_state offered = FF_OFFERED;
+        if (team->workers[k].state.load() == FF_OFFERED &&
+            team->workers[k].state.compare_exchange_strong(offered, FF_AWAKE))
+            team->engaged.fetch_sub(1);
     }
 }
 
 /* Whether another thread of the call has claimed the processor that this one runs on.  With `claim` this one
    has it from now on. */
-static int ff_processor_is_taken(ff_team *team, int claim) {
+static bool ff_processor_is_taken(ff_team *team, bool claim) {
 #if FF_AFFINITY
-    const unsigned here = (unsigned)sched_getcpu(), call = atomic_load(&team->call);
-    if (here >= FF_MAX_PROCESSORS) return 0;
-    return (claim ? atomic_exchange(&team->last_call[here], call) : atomic_load(&team->last_call[here])) == call;
+    const unsigned here = (unsigned)sched_getcpu(), call = team->call.load();
+    if (here >= FF_MAX_PROCESSORS) return false;
+    return (claim ? team->last_call[here].exchange(call) : team->last_call[here].load()) == call;
 #else
     (void)team, (void)claim;
-    return 0;
+    return false;
 #endif
 }
 
@@ -281,27 +281,28 @@ static void ff_join(ff_team *team, ff_worker *self) {
 }
 
 static void ff_help(void *worker) {
-    ff_worker *self = (ff_worker *)worker;
+    ff_worker *self = static_cast<ff_worker *>(worker);
     ff_team *team = self->team;
-    int taken = 1;
+    bool taken = true;
     for (;;) {
-        int state = FF_AWAKE, slept = 0;
+        ff_state state = FF_AWAKE;
+        bool slept = false;
         /* Without a processor to itself it does not spin: it would be in the way of those who work. */
-        if (taken || !ff_spin_until(&self->state, FF_OFFERED)) {
+        if (taken || !ff_spin_until(self->state, FF_OFFERED)) {
             ff_note_processor(self);
-            slept = atomic_compare_exchange_strong(&self->state, &state, FF_ASLEEP);
+            slept = self->state.compare_exchange_strong(state, FF_ASLEEP);
             if (slept) PyThread_acquire_lock(self->wake, WAIT_LOCK);
         }
         state = FF_OFFERED;
-        const int accepted = atomic_compare_exchange_strong(&self->state, &state, FF_AWAKE);
+        const bool accepted = self->state.compare_exchange_strong(state, FF_AWAKE);
         taken = ff_processor_is_taken(team, accepted);
         if (slept) {
-            const int misses = atomic_load_explicit(&self->misses, memory_order_relaxed);
-            atomic_store_explicit(&self->misses, taken ? misses + (misses < FF_MAX_MISSES) : 0, memory_order_relaxed);
+            const int misses = self->misses.load(ff_relaxed);
+            self->misses.store(taken ? misses + (misses < FF_MAX_MISSES) : 0, ff_relaxed);
         }
         if (accepted) {
             if (!taken) ff_join(team, self);
-            if (atomic_fetch_sub(&team->engaged, 1) == FF_WAITED_FOR + 1) PyThread_release_lock(team->all_done);
+            if (team->engaged.fetch_sub(1) == FF_WAITED_FOR + 1) PyThread_release_lock(team->all_done);
         }
     }
 }
@@ -310,13 +311,13 @@ static void ff_help(void *worker) {
 static void ff_forget_helpers(void) {
     for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++) {
         for (int k = 0; k <= team->started && k < FF_MAX_THREADS; k++) { /* one was just being started */
-            atomic_store(&team->workers[k].range, 0);
-            team->workers[k].wake = NULL;
+            team->workers[k].range.store(0);
+            team->workers[k].wake = nullptr;
         }
         team->started = 0;
-        team->all_done = NULL;
-        atomic_store(&team->engaged, 0);
-        atomic_store(&team->taken, 0);
+        team->all_done = nullptr;
+        team->engaged.store(0);
+        team->taken.store(false);
     }
 }
 
@@ -344,18 +345,18 @@ static ff_signals ff_block_signals(void) {
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     return before;
 }
-static void ff_restore_signals(ff_signals before) { pthread_sigmask(SIG_SETMASK, &before, NULL); }
+static void ff_restore_signals(ff_signals before) { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
 #endif
 
 /* Starts one more helper of a team; returns whether there was a thread to be had. */
-static int ff_start_helper(ff_team *team, ff_worker *helper) {
+static bool ff_start_helper(ff_team *team, ff_worker *helper) {
     helper->number = (int)(helper - team->workers);
     helper->team = team;
     helper->passed_over = 0;
-    atomic_store(&helper->misses, 0);
-    atomic_store(&helper->state, FF_AWAKE);
+    helper->misses.store(0);
+    helper->state.store(FF_AWAKE);
     if (!helper->wake) helper->wake = ff_held_lock();
-    if (!helper->wake) return 0;
+    if (!helper->wake) return false;
     const ff_signals before = ff_block_signals();
     helper->thread = PyThread_start_new_thread(ff_help, helper);
     ff_restore_signals(before);
@@ -373,42 +374,42 @@ static int ff_start(ff_team *team, int threads) {
 
 /* Waits for the helpers that are still in a part. */
 static void ff_wait_for_helpers(ff_team *team) {
-    if (ff_spin_until(&team->engaged, 0)) return;
-    if (atomic_fetch_add(&team->engaged, FF_WAITED_FOR)) PyThread_acquire_lock(team->all_done, WAIT_LOCK);
-    atomic_store(&team->engaged, 0);
+    if (ff_spin_until(team->engaged, 0)) return;
+    if (team->engaged.fetch_add(FF_WAITED_FOR)) PyThread_acquire_lock(team->all_done, WAIT_LOCK);
+    team->engaged.store(0);
 }
 
 /* Runs the call of a team and returns when all parts are done. */
 static void ff_run_as_caller(ff_team *team) {
     ff_worker *self = &team->workers[0];
-    atomic_store_explicit(&self->range, ff_make_range(0, team->parts), memory_order_relaxed);
-    atomic_fetch_add(&team->call, 1);
-    ff_processor_is_taken(team, 1);
+    self->range.store(ff_make_range(0, team->parts), ff_relaxed);
+    team->call.fetch_add(1);
+    ff_processor_is_taken(team, true);
     ff_offer_to_children(team, self);
     ff_work(team, self);
     ff_withdraw_offers(team, self);
     ff_wait_for_helpers(team);
 }
 
-/* A team that no call has; NULL where there is none. */
+/* A team that no call has; nullptr where there is none. */
 static ff_team *ff_take_team(void) {
     for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++)
-        if (!atomic_load(&team->taken) && !atomic_exchange(&team->taken, 1)) return team;
-    return NULL;
+        if (!team->taken.load() && !team->taken.exchange(true)) return team;
+    return nullptr;
 }
 
 /* As many threads as one of the calls in progress may have. */
 static int ff_fair_share(void) {
     int calls = 0;
-    for (int k = 0; k < FF_TEAMS; k++) calls += atomic_load(&ff_teams[k].taken);
-    return (atomic_load(&ff_wanted) + calls - 1) / (calls ? calls : 1);
+    for (int k = 0; k < FF_TEAMS; k++) calls += ff_teams[k].taken.load();
+    return (ff_wanted.load() + calls - 1) / (calls ? calls : 1);
 }
 
-static void want_threads(int n) { atomic_store(&ff_wanted, n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
+static void want_threads(int n) { ff_wanted.store(n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
 
 /* How many threads so many grains of work deserve, at least one for each. */
 static int threads_for(ptrdiff_t grains) {
-    int n = atomic_load_explicit(&ff_wanted, memory_order_relaxed);
+    int n = ff_wanted.load(ff_relaxed);
     if (n > grains) n = (int)grains;
     if (n > 1) {
         const int limit = omp_get_max_threads();
@@ -424,29 +425,27 @@ static void ff_note_openmp(void) { ff_openmp_threads = omp_get_max_threads(); }
 #if !FF_OPENMP
 static void ff_ask_new_thread(void) {}
 #elif defined(_WIN32)
-static DWORD WINAPI ff_new_thread(void *unused) {
-    (void)unused;
+static DWORD WINAPI ff_new_thread(void *) {
     ff_note_openmp();
     return 0;
 }
 
 static void ff_ask_new_thread(void) {
-    HANDLE thread = CreateThread(NULL, 0, ff_new_thread, NULL, 0, NULL);
+    HANDLE thread = CreateThread(nullptr, 0, ff_new_thread, nullptr, 0, nullptr);
     if (!thread) return;
     WaitForSingleObject(thread, INFINITE);
     CloseHandle(thread);
 }
 #else
-static void *ff_new_thread(void *unused) {
-    (void)unused;
+static void *ff_new_thread(void *) {
     ff_note_openmp();
-    return NULL;
+    return nullptr;
 }
 
 static void ff_ask_new_thread(void) {
     pthread_t thread;
     const ff_signals before = ff_block_signals();
-    if (!pthread_create(&thread, NULL, ff_new_thread, NULL)) pthread_join(thread, NULL);
+    if (!pthread_create(&thread, nullptr, ff_new_thread, nullptr)) pthread_join(thread, nullptr);
     ff_restore_signals(before);
 }
 #endif
@@ -455,14 +454,14 @@ static void prepare_threads(void) {
     ff_note_openmp();
     ff_ask_new_thread();
 #ifndef _WIN32
-    pthread_atfork(NULL, NULL, ff_forget_helpers);
+    pthread_atfork(nullptr, nullptr, ff_forget_helpers);
 #endif
 }
 
 /* Calls run(job, part, thread) once for each part, on at most so many threads, which are numbered from 0.
    `grains` is the work in units of the least that is worth a thread that is awake. */
 static void in_parallel(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains) {
-    ff_team *team = threads > 1 && (size_t)parts <= FF_MAX_PARTS ? ff_take_team() : NULL;
+    ff_team *team = threads > 1 && (size_t)parts <= FF_MAX_PARTS ? ff_take_team() : nullptr;
     if (team) {
         const int fair = ff_fair_share();
         threads = fair < threads ? fair : threads;
@@ -478,7 +477,7 @@ static void in_parallel(part_function run, const void *job, ptrdiff_t parts, int
     } else {
         for (ptrdiff_t part = 0; part < parts; part++) run(job, part, 0);
     }
-    if (team) atomic_store(&team->taken, 0);
+    if (team) team->taken.store(false);
 }
 
 #endif

@@ -1,250 +1,185 @@
 # Elementwise functions over arrays of one shape and any strides.
 #
-# The axes are put in the order of memory and joined where they can be; an array and an `out` laid
-# out alike become one long span, whatever their order.  A span of 512 elements with a stride is
-# gathered into a buffer that stays in the first-level cache, computed there and scattered back.
+# The order of elements does not matter, so the axes are sorted and joined: arrays laid out alike become
+# one long span, whatever their layout.  Threads take chunks of a span.  A span with a stride is
+# gathered, 512 elements at a time, into a buffer that stays in the first-level cache, computed there and
+# scattered back.
 
 cdef enum:
-    MAX_OPERANDS = 4
     CHUNK = 16384        # elements one of several threads takes at a time, at most: 64 KiB of float
-    PARTS = 8            # chunks each thread has, at least, so that others can take some over
-    LINES = 64           # elements: a chunk is a multiple of some cache lines
-    BUFFER = 512
-
-# Elements for each thread below which a second one does not pay, by what an element costs: three or four
-# microseconds of work.
-cdef enum:
-    GRAIN_MEMORY = 1 << 15
-    GRAIN_MATHS = 1 << 13
+    CHUNKS = 8           # chunks for each thread, at least, so that others can take some over
+    CHUNK_MULTIPLE = 64  # elements: a chunk is whole cache lines
 
 ctypedef struct Walk:
     span_function span
-    const double *scalar
+    const double *scalars        # what the span takes besides its operands, or NULL
+    ptrdiff_t grain              # elements a thread must have
     ptrdiff_t itemsize
-    ptrdiff_t grain
-    ptrdiff_t chunk                # elements taken at a time
+    Axes axes                    # the last one is the span
+    int written                  # bit k: operand k is written
+    ptrdiff_t chunk              # elements of a span taken at a time
     ptrdiff_t chunks_a_span
-    int operands
-    int outputs                    # bit i: operand i is written
-    int ndim
-    ptrdiff_t shape[MAX_DIMS]      # the last axis is the span
-    ptrdiff_t strides[MAX_OPERANDS][MAX_DIMS]
-    char *data[MAX_OPERANDS]
 
 
-cdef void add_operand(Walk *walk, cnp.ndarray a, bint written) noexcept:
-    """Operand after operand; all have the shape of the first, or a single axis that is its last."""
-    cdef int i, k = walk.operands, ndim = cnp.PyArray_NDIM(a)
-    if k == 0:
-        walk.itemsize = cnp.PyArray_ITEMSIZE(a)
-        walk.ndim = ndim
-        for i in range(ndim):
-            walk.shape[i] = cnp.PyArray_DIM(a, i)
-    for i in range(walk.ndim):
-        walk.strides[k][i] = 0
+cdef void begin_walk(Walk *walk, span_function span, const double *scalars, ptrdiff_t grain, ptrdiff_t itemsize,
+                     int ndim, const cnp.npy_intp *shape) noexcept:
+    """Begins a walk over this shape; `add_operand` or `add_array` then adds each operand."""
+    cdef int i
+    walk.span = span
+    walk.scalars = scalars
+    walk.grain = grain
+    walk.itemsize = itemsize
+    walk.written = 0
+    walk.axes.operands = 0
+    walk.axes.ndim = ndim
     for i in range(ndim):
-        walk.strides[k][walk.ndim - ndim + i] = cnp.PyArray_STRIDE(a, i)
-    walk.data[k] = <char *>cnp.PyArray_DATA(a)
-    walk.outputs |= written << k
-    walk.operands = k + 1
+        walk.axes.shape[i] = shape[i]
 
 
-cdef void drop_axis(Walk *walk, int axis) noexcept:
-    cdef int i, k
-    walk.ndim -= 1
-    for i in range(axis, walk.ndim):
-        walk.shape[i] = walk.shape[i + 1]
-        for k in range(walk.operands):
-            walk.strides[k][i] = walk.strides[k][i + 1]
+cdef void add_operand(Walk *walk, char *data, int ndim, const cnp.npy_intp *strides, bint written) noexcept:
+    """Adds an operand; one of fewer axes is broadcast along the first."""
+    cdef int i, k = walk.axes.operands, missing = walk.axes.ndim - ndim
+    for i in range(missing):
+        walk.axes.strides[k][i] = 0
+    for i in range(ndim):
+        walk.axes.strides[k][missing + i] = strides[i]
+    walk.axes.data[k] = data
+    walk.written |= written << k
+    walk.axes.operands = k + 1
 
 
-cdef void simplify(Walk *walk) noexcept:
-    """Turns every axis to run forwards in the last operand, sorts the axes by its strides, largest
-    first, and joins neighbours that every operand passes through in one go."""
-    cdef int i, j, k, out = walk.operands - 1
-    cdef ptrdiff_t swap
-    cdef bint joined
-    for i in reversed(range(walk.ndim)):
-        if walk.shape[i] == 1:
-            drop_axis(walk, i)
-        elif walk.strides[out][i] < 0:
-            for k in range(walk.operands):
-                walk.data[k] += (walk.shape[i] - 1) * walk.strides[k][i]
-                walk.strides[k][i] = -walk.strides[k][i]
-    for i in range(1, walk.ndim):
-        j = i
-        while j > 0 and walk.strides[out][j - 1] < walk.strides[out][j]:
-            swap = walk.shape[j - 1]
-            walk.shape[j - 1] = walk.shape[j]
-            walk.shape[j] = swap
-            for k in range(walk.operands):
-                swap = walk.strides[k][j - 1]
-                walk.strides[k][j - 1] = walk.strides[k][j]
-                walk.strides[k][j] = swap
-            j -= 1
-    for i in reversed(range(walk.ndim - 1)):
-        joined = True
-        for k in range(walk.operands):
-            joined = joined and walk.strides[k][i] == walk.shape[i + 1] * walk.strides[k][i + 1]
-        if joined:
-            walk.shape[i + 1] *= walk.shape[i]
-            drop_axis(walk, i)
-    if walk.ndim == 0:
-        walk.ndim = 1
-        walk.shape[0] = 1
-        for k in range(walk.operands):
-            walk.strides[k][0] = walk.itemsize
+cdef inline void add_array(Walk *walk, cnp.ndarray a, bint written) noexcept:
+    add_operand(walk, <char *>cnp.PyArray_DATA(a), cnp.PyArray_NDIM(a), cnp.PyArray_STRIDES(a), written)
 
 
-cdef inline void gather(const char *x, ptrdiff_t stride, char *buffer, ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
-    cdef ptrdiff_t i
-    if itemsize == sizeof(float):
-        for i in range(n):
-            (<float *>buffer)[i] = (<const float *>(x + i * stride))[0]
-    else:
-        for i in range(n):
-            (<double *>buffer)[i] = (<const double *>(x + i * stride))[0]
+cdef void join_walk(Walk *walk) noexcept:
+    """Leaves as few and as long axes as the layouts allow, and at least one."""
+    cdef int k
+    sort_axes(&walk.axes)
+    join_axes(&walk.axes)
+    if walk.axes.ndim == 0:
+        walk.axes.ndim = 1
+        walk.axes.shape[0] = 1
+        for k in range(walk.axes.operands):
+            walk.axes.strides[k][0] = walk.itemsize
 
 
-cdef inline void scatter(const char *buffer, char *x, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
-    cdef ptrdiff_t i
-    if itemsize == sizeof(float):
-        for i in range(n):
-            (<float *>(x + i * stride))[0] = (<const float *>buffer)[i]
-    else:
-        for i in range(n):
-            (<double *>(x + i * stride))[0] = (<const double *>buffer)[i]
-
-
-cdef void walk_strided(const Walk *walk, char *const *start, ptrdiff_t n) noexcept nogil:
+cdef void walk_gathered(const Walk *walk, char *const *start, ptrdiff_t n) noexcept nogil:
     """One span of `n` with a stride, a buffer at a time."""
-    cdef double buffers[MAX_OPERANDS][BUFFER]
+    cdef Buffer buffers[MAX_OPERANDS]
     cdef char *operand[MAX_OPERANDS]
     cdef ptrdiff_t done = 0, count, stride
     cdef int k
     while done < n:
         count = min(n - done, BUFFER)
-        for k in range(walk.operands):
-            stride = walk.strides[k][walk.ndim - 1]
+        for k in range(walk.axes.operands):
+            stride = walk.axes.strides[k][walk.axes.ndim - 1]
             operand[k] = start[k] + done * stride
             if stride != walk.itemsize:
-                gather(operand[k], stride, <char *>buffers[k], count, walk.itemsize)
-                operand[k] = <char *>buffers[k]
-        walk.span(operand, walk.scalar, count)
-        for k in range(walk.operands):
-            stride = walk.strides[k][walk.ndim - 1]
-            if stride != walk.itemsize and (walk.outputs >> k) & 1:
+                gather(operand[k], stride, <char *>&buffers[k], count, walk.itemsize)
+                operand[k] = <char *>&buffers[k]
+        walk.span(operand, walk.scalars, count)
+        for k in range(walk.axes.operands):
+            stride = walk.axes.strides[k][walk.axes.ndim - 1]
+            if stride != walk.itemsize and (walk.written >> k) & 1:
                 scatter(operand[k], start[k] + done * stride, stride, count, walk.itemsize)
         done += count
 
 
 cdef void walk_chunk(const void *job, ptrdiff_t chunk, int thread) noexcept nogil:
-    """Chunk number `chunk` of the array, at most walk.chunk elements of one span."""
+    """Chunk number `chunk` of all: at most walk.chunk elements of one span."""
     cdef const Walk *walk = <const Walk *>job
     cdef char *operand[MAX_OPERANDS]
-    cdef ptrdiff_t first = (chunk % walk.chunks_a_span) * walk.chunk
-    cdef ptrdiff_t outer = chunk // walk.chunks_a_span, index
-    cdef ptrdiff_t n = min(walk.shape[walk.ndim - 1] - first, walk.chunk)
+    cdef ptrdiff_t first = chunk % walk.chunks_a_span * walk.chunk, stride
+    cdef ptrdiff_t n = min(walk.axes.shape[walk.axes.ndim - 1] - first, walk.chunk)
     cdef bint contiguous = True
-    cdef int i, k
-    for k in range(walk.operands):
-        operand[k] = walk.data[k] + first * walk.strides[k][walk.ndim - 1]
-        contiguous = contiguous and walk.strides[k][walk.ndim - 1] == walk.itemsize
-    for i in range(walk.ndim - 2, -1, -1):
-        index = outer % walk.shape[i]
-        outer //= walk.shape[i]
-        for k in range(walk.operands):
-            operand[k] += index * walk.strides[k][i]
+    cdef int k
+    find_position(&walk.axes, walk.axes.ndim - 1, chunk // walk.chunks_a_span, operand)
+    for k in range(walk.axes.operands):
+        stride = walk.axes.strides[k][walk.axes.ndim - 1]
+        operand[k] += first * stride
+        contiguous = contiguous and stride == walk.itemsize
     if contiguous:
-        walk.span(operand, walk.scalar, n)
+        walk.span(operand, walk.scalars, n)
     else:
-        walk_strided(walk, operand, n)
+        walk_gathered(walk, operand, n)
 
 
-cdef void run(Walk *walk) noexcept nogil:
+cdef void run_walk(Walk *walk) noexcept:
     cdef ptrdiff_t size = 1, span, grains
     cdef int i, n_threads
-    for i in range(walk.ndim):
-        size *= walk.shape[i]
+    for i in range(walk.axes.ndim):
+        size *= walk.axes.shape[i]
     if size == 0:
         return
     grains = size // walk.grain
     n_threads = threads_for(grains)
-    span = walk.chunk = walk.shape[walk.ndim - 1]
+    span = walk.chunk = walk.axes.shape[walk.axes.ndim - 1]
     if n_threads > 1:
-        walk.chunk = max(min(CHUNK, size // (PARTS * n_threads)), walk.grain // 4, LINES) // LINES * LINES
+        walk.chunk = max(min(CHUNK, size // (CHUNKS * n_threads)), walk.grain // 4, CHUNK_MULTIPLE)
+        walk.chunk -= walk.chunk % CHUNK_MULTIPLE
     walk.chunks_a_span = (span + walk.chunk - 1) // walk.chunk
-    in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, grains)
+    with nogil:
+        in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, grains)
 
 
-cdef inline void run_plain(span_function span, const double *scalars, ptrdiff_t grain, ptrdiff_t n,
-                           ptrdiff_t itemsize, int operands, char **data) noexcept:
-    """The whole of plain arrays as one span."""
+cdef inline void run_contiguous(span_function span, const double *scalars, ptrdiff_t grain, cnp.npy_intp n,
+                                cnp.npy_intp itemsize, int operands, char **data) noexcept:
+    """A walk over contiguous operands of `n` elements: one span, of which a short one needs no `Walk`."""
     cdef Walk walk
     cdef int k
     if n <= CHUNK:
         span(data, scalars, n)
         return
-    walk.span = span
-    walk.scalar = scalars
-    walk.itemsize = itemsize
-    walk.grain = grain
-    walk.operands = operands
-    walk.ndim = 1
-    walk.shape[0] = n
+    begin_walk(&walk, span, scalars, grain, itemsize, 1, &n)
     for k in range(operands):
-        walk.strides[k][0] = itemsize
-        walk.data[k] = data[k]
-    with nogil:
-        run(&walk)
+        add_operand(&walk, data[k], 1, &itemsize, False)
+    run_walk(&walk)
 
 
-cdef void over_elements(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, const span_function *spans,
-                        ptrdiff_t grain) noexcept:
+cdef void run_elementwise(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, const span_function *spans,
+                          ptrdiff_t grain) noexcept:
     """target = f(a), or f(a, b) where b is not None"""
+    cdef span_function span = spans[is_double(target)]
     cdef char *data[3]
-    cdef int operands = 0
+    cdef int inputs = 1 if b is None else 2
     cdef Walk walk
     if is_c_ordered(a) and (b is None or is_c_ordered(b)) and is_c_ordered(target):
         data[0] = <char *>cnp.PyArray_DATA(a)
         if b is not None:
             data[1] = <char *>cnp.PyArray_DATA(b)
-            operands = 1
-        data[operands + 1] = <char *>cnp.PyArray_DATA(target)
-        run_plain(spans[is_double(target)], NULL, grain, cnp.PyArray_SIZE(target),
-                  cnp.PyArray_ITEMSIZE(target), operands + 2, data)
+        data[inputs] = <char *>cnp.PyArray_DATA(target)
+        run_contiguous(span, NULL, grain, cnp.PyArray_SIZE(target), cnp.PyArray_ITEMSIZE(target), inputs + 1, data)
         return
-    walk.operands = walk.outputs = 0
-    walk.span = spans[is_double(target)]
-    walk.grain = grain
-    add_operand(&walk, a, False)
+    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
+               cnp.PyArray_DIMS(target))
+    add_array(&walk, a, False)
     if b is not None:
-        add_operand(&walk, b, False)
-    add_operand(&walk, target, True)
-    simplify(&walk)
-    with nogil:
-        run(&walk)
+        add_array(&walk, b, False)
+    add_array(&walk, target, True)
+    join_walk(&walk)
+    run_walk(&walk)
 
 
 cdef object unary(object x, object out, const span_function *spans, ptrdiff_t grain):
     """out = f(x)"""
     cdef cnp.ndarray source, target
-    if is_array(x) and is_out(out, <cnp.ndarray>x):
+    if is_array(x) and is_ready_out(out, <cnp.ndarray>x):
         source = <cnp.ndarray>x
         target = result = empty_like(source) if out is None else out
     else:
         (source,), target, result = _arguments.elementwise(("x",), (x,), out)
-    over_elements(source, None, target, spans, grain)
-    return delivered(target, result, out)
+    run_elementwise(source, None, target, spans, grain)
+    return finish_output(target, result, out)
 
 
 cdef object binary(object dy, object y, object out, const span_function *spans, ptrdiff_t grain):
     """out = f(dy, y)"""
     cdef cnp.ndarray grad, saved, target
-    if is_pair(dy, y, out):
+    if is_ready_pair(dy, y, out):
         grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
         target = result = empty_like(grad) if out is None else out
     else:
         (grad, saved), target, result = _arguments.elementwise(("dy", "y"), (dy, y), out)
-    over_elements(grad, saved, target, spans, grain)
-    return delivered(target, result, out)
+    run_elementwise(grad, saved, target, spans, grain)
+    return finish_output(target, result, out)

@@ -1,0 +1,165 @@
+# Backwards through an activation and the bias before it: what precedes the products of an affine layer's
+# gradient.
+#
+#     relu_backward_bias      dz = relu_backward(dy, y), and its sum over all axes but the last
+#     sigmoid_backward_bias   dz = sigmoid_backward(dy, y), and the sum
+#     tanh_backward_bias      dz = tanh_backward(dy, y), and the sum
+#     identity_backward_bias  dz = dy, and the sum
+#
+# The span of the elementwise function, then `row_add` while its result is in the first-level cache.
+# Rows are added in `real` for 64 spans, then in double (`row_flush`), block by block.
+
+cdef enum:
+    SPANS_A_FLUSH = 64
+    FEWEST_ROWS_A_BLOCK = 64
+    MOST_BLOCKS = 64
+    TOTALS_ON_STACK = 1024       # doubles
+
+ctypedef struct BiasBackward:
+    span_function span
+    bint is_double
+    char *operand[3]             # dy, y and dz
+    ptrdiff_t rows, n
+    ptrdiff_t rows_a_block
+    ptrdiff_t rows_a_span
+    double *totals               # for each block a row
+    char *sums                   # for each thread `rows_a_span` rows of `real`
+    ptrdiff_t sums_bytes         # for each thread
+
+
+cdef inline bint is_ready_out_bias(object out_bias, object dy, object y, object out) noexcept:
+    """An `out_bias`, or none, that is ready beside dy, y and out."""
+    if out_bias is None:
+        return cnp.PyArray_NDIM(<cnp.ndarray>dy) > 0
+    return (
+        is_c_array(out_bias) and is_along_last(out_bias, <cnp.ndarray>dy)
+        and PyArray_CHKFLAGS(<cnp.ndarray>out_bias, cnp.NPY_ARRAY_WRITEABLE)
+        and disjoint(<cnp.ndarray>out_bias, <cnp.ndarray>dy) and disjoint(<cnp.ndarray>out_bias, <cnp.ndarray>y)
+        and (out is None or disjoint(<cnp.ndarray>out_bias, <cnp.ndarray>out))
+    )
+
+
+cdef inline cnp.ndarray zeros_along_last(cnp.ndarray x):
+    return cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(x) + cnp.PyArray_NDIM(x) - 1, cnp.PyArray_TYPE(x), 0)
+
+
+cdef object backward_bias(object dy, object y, object out, object out_bias, const span_function *spans):
+    cdef cnp.ndarray grad, saved, target, target_bias
+    if is_ready_pair(dy, y, out) and is_ready_out_bias(out_bias, dy, y, out):
+        one, two = dy, y
+        work = result = empty_like(one) if out is None else out
+        work_bias = result_bias = zeros_along_last(one) if out_bias is None else out_bias
+    else:
+        one, two, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
+    grad = cnp.PyArray_GETCONTIGUOUS(one)
+    saved = cnp.PyArray_GETCONTIGUOUS(two)
+    target = work if is_c_ordered(work) else empty_like(grad)
+    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
+    run_backward_bias(grad, saved, target, target_bias, spans[is_double(target)])
+    return finish_output(target, result, out), finish_output(target_bias, result_bias, out_bias)
+
+
+cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray target, cnp.ndarray target_bias,
+                           span_function span) except -1:
+    """dz and its sum, over C-ordered arrays."""
+    cdef BiasBackward job
+    cdef ptrdiff_t size = cnp.PyArray_SIZE(grad), itemsize = cnp.PyArray_ITEMSIZE(grad)
+    cdef ptrdiff_t blocks, block, grains, totals_bytes, i
+    cdef double totals_on_stack[TOTALS_ON_STACK]
+    cdef Buffer sums_on_stack
+    cdef char *memory = NULL
+    cdef double total
+    cdef int n_threads
+    job.span = span
+    job.is_double = is_double(target)
+    job.operand[0] = <char *>cnp.PyArray_DATA(grad)
+    job.operand[1] = <char *>cnp.PyArray_DATA(saved)
+    job.operand[2] = <char *>cnp.PyArray_DATA(target)
+    job.n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
+    job.rows = size // job.n if job.n else 0
+    job.rows_a_block = max(FEWEST_ROWS_A_BLOCK, (job.rows + MOST_BLOCKS - 1) // MOST_BLOCKS)
+    blocks = (job.rows + job.rows_a_block - 1) // job.rows_a_block
+    job.rows_a_span = rows_a_span(min(job.rows, job.rows_a_block), job.n, itemsize)
+    grains = size // GRAIN_MEMORY
+    n_threads = <int>min(threads_for(grains), max(blocks, 1))
+    totals_bytes = blocks * job.n * sizeof(double)
+    job.sums_bytes = job.rows_a_span * job.n * itemsize
+    job.totals = totals_on_stack
+    job.sums = <char *>&sums_on_stack
+    if (totals_bytes > <ptrdiff_t>sizeof(totals_on_stack)
+            or n_threads * job.sums_bytes > <ptrdiff_t>sizeof(sums_on_stack)):
+        memory = <char *>malloc(totals_bytes + n_threads * job.sums_bytes)
+        if memory == NULL:
+            raise MemoryError
+        job.totals = <double *>memory
+        job.sums = memory + totals_bytes
+    memset(job.totals, 0, totals_bytes)
+    run_blocks(backward_bias_block, &job, blocks, size, n_threads, grains)
+    for i in range(job.n):
+        total = 0
+        for block in range(blocks):
+            total += job.totals[block * job.n + i]
+        if is_double(target_bias):
+            (<double *>cnp.PyArray_DATA(target_bias))[i] = total
+        else:
+            (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>total
+    free(memory)
+    return 0
+
+
+cdef void backward_bias_block(const void *data, ptrdiff_t block, int thread) noexcept nogil:
+    cdef const BiasBackward *job = <const BiasBackward *>data
+    cdef ptrdiff_t row = block * job.rows_a_block, stop = min(job.rows, row + job.rows_a_block)
+    cdef double *totals = job.totals + block * job.n
+    cdef char *sums = job.sums + thread * job.sums_bytes
+    if job.is_double:
+        backward_bias_rows(job, row, stop, <double *>sums, totals)
+    else:
+        backward_bias_rows(job, row, stop, <float *>sums, totals)
+
+
+cdef void backward_bias_rows(const BiasBackward *job, ptrdiff_t row, ptrdiff_t stop, real *sums,
+                             double *totals) noexcept nogil:
+    """Rows from `row` to `stop`, several in a span: dz, and its sum over them added to `totals`."""
+    cdef char *operand[3]
+    cdef ptrdiff_t n = job.n, spans = 0, rows
+    cdef int k
+    while row < stop:
+        if spans == 0:
+            memset(sums, 0, job.rows_a_span * n * sizeof(real))
+        rows = min(job.rows_a_span, stop - row)
+        for k in range(3):
+            operand[k] = job.operand[k] + row * n * sizeof(real)
+        job.span(operand, NULL, rows * n)
+        row_add(<real *>operand[2], sums, rows * n)
+        row += rows
+        spans += 1
+        if spans == SPANS_A_FLUSH or row == stop:
+            spans = 0
+            add_rows_pairwise(sums, job.rows_a_span, n)
+            row_flush(sums, totals, n)
+
+
+cdef inline void add_rows_pairwise(real *sums, ptrdiff_t rows, ptrdiff_t n) noexcept nogil:
+    """Adds rows up in the first: the second half to the first, and again."""
+    cdef ptrdiff_t half
+    while rows > 1:
+        half = rows // 2
+        rows -= half
+        row_add(sums + rows * n, sums, half * n)
+
+
+def relu_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, relu_backward_spans)
+
+
+def sigmoid_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, sigmoid_backward_spans)
+
+
+def tanh_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, tanh_backward_spans)
+
+
+def identity_backward_bias(dy, y, out, out_bias):
+    return backward_bias(dy, y, out, out_bias, identity_backward_spans)

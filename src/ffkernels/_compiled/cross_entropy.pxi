@@ -1,0 +1,146 @@
+# Cross-entropy from probabilities: q = max(p, eps), t probabilities or a class index.
+#
+#     cross_entropy                  -sum of t log q;  dp = -t / q       cross_entropy, cross_entropy_grad
+#     cross_entropy_backward         dp = -t / q                         cross_entropy_grad
+#     picked_cross_entropy           -log q[t], a class index t          log
+#     picked_cross_entropy_backward  dp = -1 / q[t] at t, else 0
+
+cdef double cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *p, const real *t, real *dp, real *scratch,
+                              ptrdiff_t n) noexcept nogil:
+    cdef double value = row_cross_entropy(p, t, loss.eps, n)
+    if dp != NULL:
+        row_cross_entropy_grad(p, t, loss.eps, -loss.factor, dp, n)
+    return value
+
+
+cdef void cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld, const real *t,
+                              ptrdiff_t ld_t, real *dp, ptrdiff_t ld_dp, ptrdiff_t n, double *value) noexcept nogil:
+    cdef double factor[FF_LANES]
+    cdef int l
+    lanes_cross_entropy(p, ld, t, ld_t, loss.eps, n, value)
+    if dp != NULL:
+        for l in range(FF_LANES):
+            factor[l] = -loss.factor
+        lanes_cross_entropy_grad(p, ld, t, ld_t, loss.eps, factor, dp, ld_dp, n)
+
+
+cdef kernel_pair cross_entropy_kernels = kernels_of(
+    cross_entropy_row[float], cross_entropy_row[double], cross_entropy_lanes[float], cross_entropy_lanes[double])
+
+
+cdef double cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *t, real *dp,
+                                       real *scratch, ptrdiff_t n) noexcept nogil:
+    row_cross_entropy_grad(p, t, loss.eps, -row_factor(loss, row), dp, n)
+    return 0
+
+
+cdef void cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
+                                       const real *t, ptrdiff_t ld_t, real *dp, ptrdiff_t ld_dp, ptrdiff_t n,
+                                       double *value) noexcept nogil:
+    cdef double factor[FF_LANES]
+    cdef int l
+    for l in range(FF_LANES):
+        factor[l] = -row_factor(loss, row + min(l, rows - 1))
+        value[l] = 0
+    lanes_cross_entropy_grad(p, ld, t, ld_t, loss.eps, factor, dp, ld_dp, n)
+
+
+cdef kernel_pair cross_entropy_backward_kernels = kernels_of(
+    cross_entropy_backward_row[float], cross_entropy_backward_row[double],
+    cross_entropy_backward_lanes[float], cross_entropy_backward_lanes[double])
+
+
+# ---- of class indices: only the probability of the target counts -----------------------------------------
+
+cdef inline real clipped(const Loss *loss, real p) noexcept nogil:
+    return <real>loss.eps if p < <real>loss.eps else p
+
+
+cdef void picked_cross_entropy(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t row_stride,
+                               ptrdiff_t axis_stride, double *value) noexcept nogil:
+    cdef double q[FF_LANES]
+    cdef ptrdiff_t target
+    cdef int l
+    for l in range(FF_LANES):
+        q[l] = 1
+    for l in range(rows):
+        target = class_of(loss, row + l)
+        if target >= 0:
+            q[l] = clipped(loss, p[l * row_stride + target * axis_stride])
+    lanes_log(q, value)
+    for l in range(FF_LANES):
+        value[l] = -value[l]
+
+
+cdef kernel_pair picked_cross_entropy_kernels = kernels_of(NULL, NULL, NULL, NULL)
+picked_cross_entropy_kernels.pick_f32 = picked_cross_entropy[float]
+picked_cross_entropy_kernels.pick_f64 = picked_cross_entropy[double]
+
+
+cdef double picked_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dp,
+                                              real *scratch, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t target = class_of(loss, row)
+    cdef real q = clipped(loss, p[target]) if target >= 0 else 1     # before the gradient overwrites it
+    memset(dp, 0, n * sizeof(real))
+    if target >= 0:
+        dp[target] = <real>(-row_factor(loss, row) / q)
+    return 0
+
+
+cdef kernel_pair picked_cross_entropy_backward_kernels = kernels_of(
+    picked_cross_entropy_backward_row[float], picked_cross_entropy_backward_row[double], NULL, NULL)
+picked_cross_entropy_backward_kernels.grain = GRAIN_MEMORY
+
+
+# ---- from Python -----------------------------------------------------------------------------------------
+
+# What the arguments that an `out` may overlap are called in messages.
+cdef tuple P = ("p", "t", "weight", "dloss")
+
+
+cdef double check_eps(object eps) except -1:
+    """The least probability to take a logarithm of."""
+    if type(eps) is float and 0 <= <double>eps <= 1:
+        return eps
+    return _arguments.clip(eps)
+
+
+def cross_entropy(p, t, axis, eps, reduction, out):
+    cdef ClassLoss call
+    cdef double least
+    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
+    least = check_eps(eps)
+    out = check_loss_out(&call, out, P, p, t)
+    return run_class_loss(
+        &call, &picked_cross_entropy_kernels if call.indices else &cross_entropy_kernels, None, out, least)
+
+
+def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
+    cdef ClassLoss call
+    cdef double least
+    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
+    least = check_eps(eps)
+    grad = result = ready_gradient(&call, out, t, None)
+    if grad is None:
+        grad, result = check_gradient_out(&call, checked, out, P, p, t)
+    if call.indices:
+        loss = run_class_loss(&call, &picked_cross_entropy_kernels, None, None, least)
+        run_class_loss_backward(&call, &picked_cross_entropy_backward_kernels, grad, 1.0, least)
+    else:
+        loss = run_class_loss(&call, &cross_entropy_kernels, grad, None, least)
+    return loss, finish_output(grad, result, out)
+
+
+def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
+    cdef ClassLoss call
+    cdef double least
+    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
+    least = check_eps(eps)
+    factor = check_dloss(&call, dloss)
+    grad = result = ready_gradient(&call, out, t, None) if factor is dloss else None
+    if grad is None:
+        grad, result = check_gradient_out(&call, checked, out, P, p, t, None, dloss)
+    run_class_loss_backward(
+        &call, &picked_cross_entropy_backward_kernels if call.indices else &cross_entropy_backward_kernels,
+        grad, factor, least)
+    return finish_output(grad, result, out)

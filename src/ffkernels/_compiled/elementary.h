@@ -1,0 +1,311 @@
+/* Elementary functions of one `real`, without branches, so that a loop over them vectorises.
+
+   exp       Cody & Waite (1980): x = n ln2 + r with |r| <= ln2/2, e^r = 1 + r + r^2 q(r),
+             q the minimax polynomial on that interval (Remez; its error is 2^-28 of e^r for
+             float and 2^-58 for double), times 2^n made by arithmetic on exponent bits.
+   sigmoid   1 / (1 + e^-x), the denominator carried as value + remainder, so that the one division
+             is the only rounding that counts; so are the slopes.
+   tanh      a polynomial where |x| is small, 1 - 2 / (1 + e^2|x|) where it is not.
+
+   The error bounds are measured, not proved here: over every float there is, at most one ulp. */
+#ifndef FFKERNELS_ELEMENTARY_H
+#define FFKERNELS_ELEMENTARY_H
+
+#include "simd.h"
+
+namespace ffkernels {
+namespace {
+
+template <class real> struct constant;
+
+template <> struct constant<float> {
+    static constexpr float log2e = 1.44269504088896341f;
+    static constexpr float ln2_hi = 0.693145751953125f;      /* few bits: n ln2_hi is exact */
+    static constexpr float ln2_lo = 1.42860682030941723e-06f;
+    static constexpr int exponent_shift = 23;
+    static constexpr float exponent_magic = 12583039.0f;     /* 1.5 * 2^23 + 127: low bits hold n + bias */
+    static constexpr float exp_flush = -87.3365447f;         /* ln of the smallest normal number */
+    static constexpr float exp_lowest = -106.0f;             /* 4 e^x rounds to 0 from here on */
+    static constexpr float exp_highest = 89.0f;              /* e^x rounds to inf from here on */
+    static constexpr float shift_limit = 256.0f;             /* n ln2_hi is exact for every |x| below this + 88 */
+    static constexpr float sigmoid_is_one = 40.0f;           /* 1 + e^-x is 1 from here on */
+    static constexpr float sigmoid_magic = exponent_magic - 64; /* for results 2^64 times as large */
+    static constexpr float tanh_is_one = 20.0f;              /* 1 - 2 e^-2x is 1 from here on */
+    static constexpr float negligible_inverse = 60.0f;       /* 2^n + 2^-n is 2^n for every larger n */
+    static constexpr float exp_2 = 0x1.fffffcp-2f;           /* coefficients of e^r, from r^2 on */
+    static constexpr float exp_3 = 0x1.555491p-3f;
+    static constexpr float exp_4 = 0x1.5558f3p-5f;
+    static constexpr float exp_5 = 0x1.123a1fp-7f;
+    static constexpr float exp_6 = 0x1.6a23cap-10f;
+};
+
+template <> struct constant<double> {
+    static constexpr double log2e = 1.44269504088896340736;
+    static constexpr double ln2_hi = 6.93147180369123816490e-01;
+    static constexpr double ln2_lo = 1.90821492927058770002e-10;
+    static constexpr int exponent_shift = 52;
+    static constexpr double exponent_magic = 6755399441056767.0; /* 1.5 * 2^52 + 1023 */
+    static constexpr double exp_flush = -708.39641853226410622;
+    static constexpr double exp_lowest = -748.0;
+    static constexpr double exp_highest = 710.0;
+    static constexpr double shift_limit = 4096.0;
+    static constexpr double sigmoid_is_one = 40.0;
+    static constexpr double sigmoid_magic = exponent_magic - 512;
+    static constexpr double tanh_is_one = 20.0;
+    static constexpr double negligible_inverse = 400.0;
+    static constexpr double exp_2 = 0x1.000000000000ap-1;
+    static constexpr double exp_3 = 0x1.55555555554f9p-3;
+    static constexpr double exp_4 = 0x1.555555555083fp-5;
+    static constexpr double exp_5 = 0x1.1111111127d10p-7;
+    static constexpr double exp_6 = 0x1.6c16c18438a89p-10;
+    static constexpr double exp_7 = 0x1.a01a012a0e7e8p-13;
+    static constexpr double exp_8 = 0x1.a01999e274b14p-16;
+    static constexpr double exp_9 = 0x1.71df25b516d4cp-19;
+    static constexpr double exp_10 = 0x1.28ad9b7868661p-22;
+    static constexpr double exp_11 = 0x1.ad7f3b22740dcp-26;
+};
+
+/* 2^n for an integral n in the range of normal numbers, given n + exponent_magic. */
+template <class real> FF_INLINE real power_of_two(real shifted) {
+    return from_bits<real>(to_bits(shifted) << constant<real>::exponent_shift);
+}
+
+/* (e^r - 1 - r) / r^2 for |r| <= ln2/2, two coefficients at a time: a chain half as long is worth 3 to 8 %
+   of the loops around it for float, a third for double. */
+FF_INLINE float exp_tail(float r) {
+    using c = constant<float>;
+    const float r2 = r * r;
+    const float low = muladd(r, c::exp_3, c::exp_2), high = muladd(r, c::exp_5, c::exp_4);
+    return muladd(muladd(r2, c::exp_6, high), r2, low);
+}
+FF_INLINE double exp_tail(double r) {
+    using c = constant<double>;
+    const double r2 = r * r;
+    double q = muladd(r, c::exp_11, c::exp_10);
+    q = muladd(r2, q, muladd(r, c::exp_9, c::exp_8));
+    q = muladd(r2, q, muladd(r, c::exp_7, c::exp_6));
+    q = muladd(r2, q, muladd(r, c::exp_5, c::exp_4));
+    return muladd(r2, q, muladd(r, c::exp_3, c::exp_2));
+}
+
+/* z = n ln2 + r, and n + magic, of which `power_of_two` makes 2^n. */
+template <class real> struct reduced { real shifted, r; };
+
+template <class real> FF_INLINE reduced<real> reduce(real z, real magic) {
+    using c = constant<real>;
+    const real shifted = muladd(z, c::log2e, magic), n = shifted - magic;
+    return {shifted, muladd(n, -c::ln2_lo, muladd(n, -c::ln2_hi, z))};
+}
+
+/* What e^(x - m) takes of m.  Rounding the difference would cost half of *its* last place: 16 ulp
+   of the result at a difference of 20, 64 at 80.  So x is reduced by itself, x = n ln2 + r, which is
+   exact, and with m = k ln2 + rho the result is 2^(n - k) e^r / e^rho.  With e^r = 1 + t and
+   e^rho = 1 + tau the quotient is 1 + (t - tau) / (1 + tau): exactly 1 at the maximum.  Where m is so
+   large that n ln2_hi would be rounded, all x that count are within a factor of 2 of m, and x - m
+   is exact: `base` is taken off both. */
+template <class real> struct shift { real base, maximum, lowest, magic, tau, inverse; };
+
+template <class real> FF_INLINE shift<real> shift_by(real m) {
+    using c = constant<real>;
+    shift<real> s;
+    s.base = std::fabs(m) < c::shift_limit ? 0 : m;
+    s.maximum = m - s.base;
+    s.lowest = s.maximum + c::exp_flush;
+    const real k = muladd(s.maximum, c::log2e, c::exponent_magic) - c::exponent_magic;
+    const real rho = muladd(k, -c::ln2_lo, muladd(k, -c::ln2_hi, s.maximum));
+    s.magic = c::exponent_magic - k;
+    s.tau = muladd(rho * rho, exp_tail(rho), rho);
+    const real inverse = 1 / (1 + s.tau);
+    s.inverse = muladd(inverse, (1 - inverse) - inverse * s.tau, inverse);
+    return s;
+}
+
+/* e^(x - m) for x <= m, the case of every softmax, of z = x - base: results below the smallest normal
+   number are 0, exactly so for -inf.  The scale is multiplied in, not added to the exponent bits,
+   because an integer added to a NaN makes a number of it. */
+template <class real> FF_INLINE real exp_below(real z, shift<real> s) {
+    const reduced<real> a = reduce(z, s.magic);
+    const real t = muladd(a.r * a.r, exp_tail(a.r), a.r);
+    const real y = muladd(t - s.tau, s.inverse, (real)1) * power_of_two(a.shifted);
+    return z < s.lowest ? 0 : y;
+}
+
+/* e^x for every x: the scale in two factors, so that subnormal results are rounded once and
+   those above 2^1023 or 2^127 are reached.  Far out the exponent bits run over; what they make is
+   not used. */
+template <class real> FF_INLINE real exp(real x) {
+    using c = constant<real>;
+    const real n = muladd(x, c::log2e, c::exponent_magic) - c::exponent_magic;
+    const real half = muladd(n, (real)0.5, c::exponent_magic) - c::exponent_magic;
+    const real r = muladd(n, -c::ln2_lo, muladd(n, -c::ln2_hi, x));
+    /* 1 + r with what rounding it lost: 1 + (r + r^2 q) would come out 1.03 ulp off. */
+    const real one_plus_r = 1 + r, lost = r - (one_plus_r - 1);
+    const real p = one_plus_r + muladd(r * r, exp_tail(r), lost);
+    real y = p * power_of_two(half + c::exponent_magic) * power_of_two(n - half + c::exponent_magic);
+    y = x > c::exp_highest ? (real)INFINITY : y;
+    return x < c::exp_lowest ? 0 : y;
+}
+
+/* A number as an unevaluated sum; `lo` is what rounding `hi` lost. */
+template <class real> struct pair { real hi, lo; };
+
+/* a + b for |a| >= |b| or a == 0: fast two-sum (Dekker 1971). */
+template <class real> FF_INLINE pair<real> fast_two_sum(real a, real b) {
+    const real hi = a + b;
+    return {hi, b - (hi - a)};
+}
+
+/* 1 / d rounded nearly once. */
+template <class real> FF_INLINE real reciprocal(pair<real> d) {
+    const real q = 1 / d.hi;
+    return muladd(muladd(-q, d.lo, residual(q, d.hi, (real)1)), q, q);
+}
+
+/* Sigmoid, tanh and their slopes in three stages, which `elementwise.h` runs on neighbouring blocks: the
+   reduced argument, a denominator, the quotient. */
+
+/* 1 / (1 + e^-x), all of it 2^64 or 2^512 times as large until the end: so e^-x does not overflow
+   where the result is subnormal, and that is rounded once.  e^-x = s + s r + s w with s = 2^n and
+   w = r^2 q(r), so that of the denominator only sums are rounded, and what they lost is known.  Far
+   out the exponent bits run over; what they make is not used. */
+struct sigmoid_stages {
+    template <class real> static FF_INLINE reduced<real> argument(real x) {
+        return reduce(-x, constant<real>::sigmoid_magic);
+    }
+
+    template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
+        const real one = power_of_two(constant<real>::sigmoid_magic);
+        const real s = power_of_two(a.shifted), sr = s * a.r, sw = s * (a.r * a.r * exp_tail(a.r));
+        const real one_plus_s = one + s, d = (one_plus_s + sr) + sw;
+        return {d, (((one_plus_s - d) + sr) + sw) + (one - (one_plus_s - s))};
+    }
+
+    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
+        using c = constant<real>;
+        real q = reciprocal(d) * power_of_two(c::sigmoid_magic);
+        q = x > c::sigmoid_is_one ? 1 : q;
+        return x < c::exp_lowest ? 0 : q;
+    }
+};
+
+/* The terms of even and odd powers of r in e^r from the fourth and the third on, each less its lowest power. */
+FF_INLINE float exp_even(float r2) {
+    using c = constant<float>;
+    return muladd(r2, c::exp_6, c::exp_4);
+}
+FF_INLINE float exp_odd(float r2) {
+    using c = constant<float>;
+    return muladd(r2, c::exp_5, c::exp_3);
+}
+FF_INLINE double exp_even(double r2) {
+    using c = constant<double>;
+    return muladd(r2, muladd(r2, muladd(r2, c::exp_10, c::exp_8), c::exp_6), c::exp_4);
+}
+FF_INLINE double exp_odd(double r2) {
+    using c = constant<double>;
+    return muladd(r2, muladd(r2, muladd(r2, muladd(r2, c::exp_11, c::exp_9), c::exp_7), c::exp_5), c::exp_3);
+}
+
+/* s(x) s(-x), which s (1 - s) gets wrong where s rounds to 1: 1 / (2 + E + 1/E) with E = e^|x|, again
+   that much larger.  With E = s e^r, s = 2^n, its even powers of r come times s + 1/s and
+   its odd ones times s - 1/s.  So nothing is rounded that falls while the whole rises, which would
+   show where the slope is flat: the result is monotone. */
+struct sigmoid_grad_stages {
+    template <class real> static FF_INLINE reduced<real> argument(real x) {
+        return reduce(std::fabs(x), constant<real>::sigmoid_magic);
+    }
+
+    template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
+        using c = constant<real>;
+        const real two = power_of_two(c::sigmoid_magic + 1);
+        const real r = a.r, r2 = r * r, even = exp_even(r2), odd = exp_odd(r2);
+        real n = a.shifted - c::sigmoid_magic;
+        n = n < c::negligible_inverse ? n : c::negligible_inverse;
+        const real s = power_of_two(a.shifted), inverse = power_of_two(c::sigmoid_magic - n);
+        const real sum = s + inverse, below = two + inverse, base = s + below;
+        real difference = s - inverse;
+        real curved = r2 * (sum * c::exp_2 + muladd(difference, r * odd, sum * (r2 * even)));
+        if (!has_fma) { /* the product with s is exact */
+            curved -= inverse * r;
+            difference = s;
+        }
+        const real linear = muladd(difference, r, base), d = linear + curved;
+        return {d, ((linear - d) + curved) + (muladd(difference, r, base - linear) + (below - (base - s)))};
+    }
+
+    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
+        return scaled(std::fabs(x), d, power_of_two(constant<real>::sigmoid_magic));
+    }
+
+    template <class real> static FF_INLINE real scaled(real a, pair<real> d, real scale) {
+        const real q = reciprocal(d) * scale;
+        return a > -constant<real>::exp_lowest ? 0 : q;
+    }
+};
+
+/* sech^2 x = 4 s(2x) s(-2x). */
+struct tanh_grad_stages {
+    template <class real> static FF_INLINE reduced<real> argument(real x) {
+        return sigmoid_grad_stages::argument(2 * x);
+    }
+
+    template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
+        return sigmoid_grad_stages::denominator(a);
+    }
+
+    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
+        return sigmoid_grad_stages::scaled(2 * std::fabs(x), d, power_of_two(constant<real>::sigmoid_magic + 2));
+    }
+};
+
+/* (tanh x / x - 1) / x^2 of u = x^2 for |x| <= 0.9 (Remez; tanh x is off by 2^-29 for float, 2^-56 for
+   double), two coefficients at a time for a shorter chain. */
+FF_INLINE float tanh_tail(float u) {
+    const float u2 = u * u;
+    float p = -0x1.dd95c4p-12f;
+    p = muladd(u2, p, muladd(u, 0x1.528402p-9f, -0x1.0ed008p-7f));
+    p = muladd(u2, p, muladd(u, 0x1.62ef7cp-6f, -0x1.b9c9f2p-5f));
+    return muladd(u2, p, muladd(u, 0x1.110f34p-3f, -0x1.55554ep-2f));
+}
+FF_INLINE double tanh_tail(double u) {
+    const double u2 = u * u;
+    double p = muladd(u, 0x1.38372e55a6d5fp-22, -0x1.4c83ab36149e8p-19);
+    p = muladd(u2, p, muladd(u, 0x1.6de2354e19b57p-17, -0x1.22b34a4b9c84ap-15));
+    p = muladd(u2, p, muladd(u, 0x1.896172aada30dp-14, -0x1.f23b99c779e49p-13));
+    p = muladd(u2, p, muladd(u, 0x1.350c41eb371b4p-11, -0x1.7d99618f4b07p-10));
+    p = muladd(u2, p, muladd(u, 0x1.d6d2e0d4363a4p-9, -0x1.226e2da6f5c69p-7));
+    p = muladd(u2, p, muladd(u, 0x1.664f48302a0b9p-6, -0x1.ba1ba1b80d90fp-5));
+    return muladd(u2, p, muladd(u, 0x1.111111110dbf9p-3, -0x1.5555555555519p-2));
+}
+
+/* x + x^3 P(x^2) for small x, else 1 - 2 / (1 + e^2|x|), in which errors of the quotient count for
+   less the smaller it is.  With e^2|x| = s + s t, s = 2^n, its denominator (1 + s) + s t is rounded
+   once.  Far out the exponent bits run over; what they make is not used. */
+struct tanh_stages {
+    template <class real> static FF_INLINE reduced<real> argument(real x) {
+        return reduce(2 * std::fabs(x), constant<real>::exponent_magic);
+    }
+
+    template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
+        const real s = power_of_two(a.shifted), st = s * muladd(a.r * a.r, exp_tail(a.r), a.r);
+        return fast_two_sum(1 + s, st);
+    }
+
+    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
+        /* Up to where the polynomial is taken: its last digits need fused multiply-adds. */
+        constexpr real smallest_large = has_fma ? (real)0.9 : (real)0.75;
+        const real a = std::fabs(x), u = x * x;
+        const real small = muladd(a * u, tanh_tail(u), a);
+        const real q = 2 / d.hi;
+        real large = 1 - q;
+        if (!has_fma) /* what rounding the denominator and the difference lost */
+            large += ((1 - large) - q) + q * q * ((real)0.5 * d.lo);
+        large = a > constant<real>::tanh_is_one ? 1 : large;
+        return std::copysign(a < smallest_large ? small : large, x);
+    }
+};
+
+} // namespace
+} // namespace ffkernels
+
+#endif

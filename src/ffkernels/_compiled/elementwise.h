@@ -1,0 +1,213 @@
+/* Elementwise functions: a formula each, and the loop over contiguous spans that it makes.
+
+   `spans<relu>` is what the Cython side hands to a walker: the loop of either type.  Operands come in the
+   order of the Python function's arguments, the output last. */
+#ifndef FFKERNELS_ELEMENTWISE_H
+#define FFKERNELS_ELEMENTWISE_H
+
+#include "elementary.h"
+#include "lanes.h"
+#include "logarithm.h"
+
+/* Each operand[i] points to n contiguous values, `scalars` to what numbers the operation takes. */
+typedef void (*span_function)(char *const *operand, const double *scalars, ptrdiff_t n);
+
+namespace ffkernels {
+namespace {
+
+/* The loops of a function over float and over double. */
+template <class Function>
+constexpr span_function spans[2] = {Function::template span<float>, Function::template span<double>};
+
+/* y = f(x) */
+template <class Function> struct unary {
+    template <class real> static void span(char *const *operand, const double *, ptrdiff_t n) {
+        each(n, [](real &y, real x) FF_INLINED { y = Function::of(x); }, (real *)operand[1], (const real *)operand[0]);
+    }
+};
+
+/* y = f(a, b) */
+template <class Function> struct binary {
+    template <class real> static void span(char *const *operand, const double *, ptrdiff_t n) {
+        each(n, [](real &y, real a, real b) FF_INLINED { y = Function::of(a, b); }, (real *)operand[2],
+             (const real *)operand[0], (const real *)operand[1]);
+    }
+};
+
+/* y = f(the sum of x), by stages, each of them on another one of three neighbouring blocks.  The processor's
+   queues hold some hundred operations.  A whole chain takes four blocks' worth of them, most of which wait for
+   the operation before; stages that do not wait for each other keep its units busy.  Sigmoid fell from
+   0.67 ns an element to 0.50, tanh from 0.78 to 0.59. */
+template <class Stages, class real, class... In> FF_INLINE void staged_span(ptrdiff_t n, real *y, const In *... x) {
+    real shifted[FF_LANES], r[FF_LANES], hi[FF_LANES], lo[FF_LANES];
+    ptrdiff_t i = 0;
+    const auto at = [&](ptrdiff_t k) FF_INLINED { return (x[k] + ...); };
+    const auto first = [&](int l, ptrdiff_t k) FF_INLINED {
+        const reduced<real> a = Stages::argument(at(k));
+        shifted[l] = a.shifted;
+        r[l] = a.r;
+    };
+    const auto second = [&](int l) FF_INLINED {
+        const pair<real> d = Stages::denominator(reduced<real>{shifted[l], r[l]});
+        hi[l] = d.hi;
+        lo[l] = d.lo;
+    };
+    const auto third = [&](int l, ptrdiff_t k) FF_INLINED { return Stages::quotient(at(k), pair<real>{hi[l], lo[l]}); };
+    if (n >= 3 * FF_LANES) {
+        real result[FF_LANES];
+        EACH_LANE(l) first(l, l);
+        EACH_LANE(l) {
+            second(l);
+            first(l, FF_LANES + l);
+        }
+        LOOP_OVER_BLOCKS
+        for (; n - i >= 3 * FF_LANES; i += FF_LANES) {
+            EACH_LANE(l) {
+                result[l] = third(l, i + l);
+                second(l);
+                first(l, i + 2 * FF_LANES + l);
+            }
+            EACH_LANE(l) y[i + l] = result[l];
+        }
+        EACH_LANE(l) {
+            result[l] = third(l, i + l);
+            second(l);
+        }
+        EACH_LANE(l) y[i + l] = result[l];
+        i += FF_LANES;
+        EACH_LANE(l) result[l] = third(l, i + l);
+        EACH_LANE(l) y[i + l] = result[l];
+        i += FF_LANES;
+    }
+    each(n - i, [](real &y, auto... x) FF_INLINED {
+        const real sum = (x + ...);
+        y = Stages::quotient(sum, Stages::denominator(Stages::argument(sum)));
+    }, y + i, (x + i)...);
+}
+
+template <class Stages> struct staged {
+    template <class real> static void span(char *const *operand, const double *, ptrdiff_t n) {
+        staged_span<Stages>(n, (real *)operand[1], (const real *)operand[0]);
+    }
+};
+
+template <class Stages> struct staged_with_bias {
+    template <class real> static void span(char *const *operand, const double *, ptrdiff_t n) {
+        staged_span<Stages>(n, (real *)operand[2], (const real *)operand[0], (const real *)operand[1]);
+    }
+};
+
+namespace elementwise {
+
+#define FORMULA template <class real> static FF_INLINE real of
+
+/* Comparisons are written so that a NaN falls through to itself. */
+struct relu : unary<relu> {
+    FORMULA(real x) { return x < 0 ? 0 : x; }
+};
+struct relu_grad : unary<relu_grad> {
+    FORMULA(real x) { return x > 0 ? 1 : (x <= 0 ? 0 : x); }
+};
+struct relu_backward : binary<relu_backward> {
+    FORMULA(real dy, real y) { return y > 0 ? dy : (y <= 0 ? 0 : y); }
+};
+struct bias_relu : binary<bias_relu> {
+    FORMULA(real x, real b) { return relu::of(x + b); }
+};
+
+struct sigmoid : staged<sigmoid_stages> {};
+struct sigmoid_grad : staged<sigmoid_grad_stages> {};
+struct sigmoid_backward : binary<sigmoid_backward> {
+    FORMULA(real dy, real y) { return dy * (y * (1 - y)); }
+};
+struct bias_sigmoid : staged_with_bias<sigmoid_stages> {};
+
+struct tanh : staged<tanh_stages> {};
+struct tanh_grad : staged<tanh_grad_stages> {};
+/* (1-y)(1+y), not 1 - y*y: where y nears 1 the square's rounding is all that would be left. */
+struct tanh_backward : binary<tanh_backward> {
+    FORMULA(real dy, real y) { return dy * ((1 - y) * (1 + y)); }
+};
+struct bias_tanh : staged_with_bias<tanh_stages> {};
+
+struct identity {
+    template <class real> static void span(char *const *operand, const double *, ptrdiff_t n) {
+        if (operand[0] != operand[1]) memcpy(operand[1], operand[0], n * sizeof(real));
+    }
+};
+/* The derivative is 1 for every x, NaN too: nothing but the shape of what was saved is looked at. */
+struct identity_grad : unary<identity_grad> {
+    FORMULA(real) { return 1; }
+};
+struct identity_backward : binary<identity_backward> {
+    FORMULA(real dy, real) { return dy; }
+};
+struct bias_identity : binary<bias_identity> {
+    FORMULA(real x, real b) { return x + b; }
+};
+
+struct exp : unary<exp> {
+    FORMULA(real x) { return ffkernels::exp(x); }
+};
+struct log : unary<log> {
+    FORMULA(real x) { return ffkernels::log(x); }
+};
+
+#undef FORMULA
+
+/* Optimiser updates: parameters and state are read and written in place.  `update` gets the function that
+   makes the gradient with weight decay of a gradient and a parameter; without weight decay an infinite parameter
+   has no part in it. */
+template <class real, class Update> FF_INLINE void with_decay(real weight_decay, Update update) {
+    if (weight_decay == 0)
+        update([](real grad, real) FF_INLINED { return grad; });
+    else
+        update([=](real grad, real param) FF_INLINED { return grad + weight_decay * param; });
+}
+
+struct sgd {
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real lr = (real)scalars[0], weight_decay = (real)scalars[1];
+        with_decay(weight_decay, [&](auto decayed) FF_INLINED {
+            each(n, [=](real &param, real grad) FF_INLINED { param -= lr * decayed(grad, param); },
+                 (real *)operand[0], (const real *)operand[1]);
+        });
+    }
+};
+
+struct momentum {
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real lr = (real)scalars[0], momentum = (real)scalars[1], weight_decay = (real)scalars[2];
+        with_decay(weight_decay, [&](auto decayed) FF_INLINED {
+            each(n, [=](real &param, real grad, real &velocity) FF_INLINED {
+                velocity = momentum * velocity + decayed(grad, param);
+                param -= lr * velocity;
+            }, (real *)operand[0], (const real *)operand[1], (real *)operand[2]);
+        });
+    }
+};
+
+struct adam {
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real lr = (real)scalars[0], beta1 = (real)scalars[1], beta2 = (real)scalars[2];
+        const real eps = (real)scalars[3], weight_decay = (real)scalars[4];
+        /* 1 - beta and the bias corrections are formed in double: 1 - 0.999 has lost three digits
+           in float. */
+        const real one_minus_beta1 = (real)(1 - scalars[1]), one_minus_beta2 = (real)(1 - scalars[2]);
+        const real unbias1 = (real)scalars[5], unbias2 = (real)scalars[6];
+        with_decay(weight_decay, [&](auto decayed) FF_INLINED {
+            each(n, [=](real &param, real grad, real &mean, real &square) FF_INLINED {
+                const real g = decayed(grad, param);
+                mean = beta1 * mean + one_minus_beta1 * g;
+                square = beta2 * square + one_minus_beta2 * (g * g);
+                param -= lr * (mean * unbias1) / (std::sqrt(square * unbias2) + eps);
+            }, (real *)operand[0], (const real *)operand[1], (real *)operand[2], (real *)operand[3]);
+        });
+    }
+};
+
+} // namespace elementwise
+} // namespace
+} // namespace ffkernels
+
+#endif

@@ -1,0 +1,153 @@
+/* Loops over blocks of FF_LANES values, which formulas on single values are handed to.
+
+   `each` runs a formula over arrays, `fold` gathers one value from them, `each_step` runs over tiles.  A
+   formula gets a value of each array: a reference to it where the array is an output.  An output is either
+   exactly one of the inputs or disjoint from all of them: the Python side refuses anything else. */
+#ifndef FFKERNELS_LANES_H
+#define FFKERNELS_LANES_H
+
+#include "simd.h"
+
+/* One AVX-512 register of float, two of AVX2, four of SSE2 or NEON.  A fixed count keeps the accumulators of
+   a row in registers, and the order of its sums the same whatever the alignment and the instruction set. */
+constexpr int FF_LANES = 16;
+#if defined(__clang__)
+#define EACH_LANE(l) FF_PRAGMA(clang loop unroll(full)) for (int l = 0; l < FF_LANES; l++)
+#define LOOP_OVER_BLOCKS FF_PRAGMA(clang loop vectorize(disable))
+#else
+#define EACH_LANE(l) FF_PRAGMA(omp simd) for (int l = 0; l < FF_LANES; l++)
+#define LOOP_OVER_BLOCKS
+#endif
+
+/* Stores across two cache lines cost a tenth of a pass through the caches, and half of one that rewrites an
+   array; NumPy's large arrays begin 16 bytes past a line. */
+constexpr int FF_LINE = 64;
+
+namespace ffkernels {
+namespace {
+
+/* A value for each lane that lives through a loop: accumulators.  clang takes arrays apart and keeps every lane of
+   them in a register of its own. */
+#if defined(__clang__)
+template <class T> using lanes = T __attribute__((vector_size(FF_LANES * sizeof(T))));
+#else
+template <class T> struct lanes {
+    T lane[FF_LANES];
+    FF_INLINE T &operator[](int l) { return lane[l]; }
+    FF_INLINE T operator[](int l) const { return lane[l]; }
+};
+#endif
+
+/* A number for each lane, rounded to the type that it takes part in. */
+template <class T, class From> FF_INLINE lanes<T> in_lanes(const From *x) {
+    lanes<T> y;
+    EACH_LANE(l) y[l] = (T)x[l];
+    return y;
+}
+
+/* Copies fewer than FF_LANES values, in pieces: a store under a mask takes 16 cycles on some processors. */
+template <int size = FF_LANES / 2, class T> inline void copy_part(T *to, const T *from, int count) {
+    if (count & size) {
+        memcpy(to, from, size * sizeof(T));
+        to += size;
+        from += size;
+    }
+    if constexpr (size > 1) copy_part<size / 2>(to, from, count);
+}
+
+/* FF_LANES neighbouring values of an array, or fewer in the last lanes and 0 in the others, copied.  Loads come
+   before all stores that way and stores go to memory in one piece: with loads and stores one lane after the
+   other clang, which has to think that an output may overlap an input, made scalar code of it, ten times as slow. */
+template <class T> struct block {
+    std::remove_const_t<T> lane[FF_LANES];
+    T *from;
+
+    FF_INLINE explicit block(T *p) : from(p) {
+        EACH_LANE(l) lane[l] = p[l];
+    }
+    FF_INLINE block(T *p, int count) : from(p) {
+        if (count == FF_LANES) {
+            EACH_LANE(l) lane[l] = p[l];
+        } else {
+#if defined(__clang__)
+            EACH_LANE(l) lane[l] = 0;
+            copy_part(lane + (FF_LANES - count), p, count);
+#else
+            const int first = FF_LANES - count;
+            EACH_LANE(l) lane[l] = l < first ? 0 : p[l - first]; /* a masked load */
+#endif
+        }
+    }
+    FF_INLINE void store() const {
+        if constexpr (!std::is_const_v<T>)
+            EACH_LANE(l) from[l] = lane[l];
+    }
+    FF_INLINE void store(int count) const {
+        if constexpr (!std::is_const_v<T>) {
+            if (count == FF_LANES)
+                store();
+            else
+                copy_part(from, lane + (FF_LANES - count), count);
+        }
+    }
+};
+
+/* formula(l, values...) for every lane l. */
+template <class Formula, class... T> FF_INLINE void run_block(Formula formula, block<T> &&... x) {
+    EACH_LANE(l) formula(l, x.lane[l]...);
+    (x.store(), ...);
+}
+
+/* The same for a block that others overlap, which is stored after they have been read; of `count` values, or
+   none. */
+template <class Formula, class Others, class... T>
+FF_INLINE void run_block_around(int count, Formula formula, Others others, block<T> &&... x) {
+    if (count) EACH_LANE(l) formula(l, x.lane[l]...);
+    others();
+    (x.store(count), ...);
+}
+
+/* How many values come before the first that begins a cache line. */
+template <class T> FF_INLINE int before_cache_line(const T *p) {
+    return (int)((0 - (uintptr_t)p) % FF_LINE / sizeof *p);
+}
+
+/* formula(values...) for every i in [0, n); `out` is an output.  No value needs a loop of its own or a mask:
+   the last block, and the first where the second begins at a cache line, overlap their neighbours. */
+template <class Formula, class Out, class... T> FF_INLINE void each(ptrdiff_t n, Formula formula, Out *out, T *... p) {
+    constexpr ptrdiff_t fewest_to_align = 768;
+    const auto in_lane = [&](int, auto &... x) FF_INLINED { formula(x...); };
+    const int count = n < FF_LANES ? (int)n : FF_LANES;
+    if (n <= 0) return;
+    run_block_around(count, in_lane, [&]() FF_INLINED {
+        if (n <= FF_LANES) return;
+        const int lead = n < fewest_to_align ? 0 : before_cache_line(out);
+        run_block_around(FF_LANES, in_lane, [&]() FF_INLINED {
+            LOOP_OVER_BLOCKS
+            for (ptrdiff_t i = lead ? lead : FF_LANES; i < n - FF_LANES; i += FF_LANES)
+                run_block(in_lane, block<Out>(out + i), block<T>(p + i)...);
+        }, block<Out>(out), block<T>(p)...);
+    }, block<Out>(out + (n - count), count), block<T>(p + (n - count), count)...);
+}
+
+/* Rows side by side: `n` steps along the axis times FF_LANES rows, one row in each lane.  p[k * ld + l] is
+   element k of row l. */
+template <class T> struct tile {
+    T *p;
+    ptrdiff_t ld;
+
+    FF_INLINE tile(T *p, ptrdiff_t ld) : p(p), ld(ld) {}
+    FF_INLINE block<T> step(ptrdiff_t k) const { return block<T>(p + k * ld); }
+};
+
+/* formula(k, l, values...) for every lane l of every step k of some tiles. */
+template <class Formula, class... T> FF_INLINE void each_step(ptrdiff_t n, Formula formula, tile<T>... x) {
+    LOOP_OVER_BLOCKS
+    for (ptrdiff_t k = 0; k < n; k++)
+        run_block([&](int l, auto &... v) FF_INLINED { formula(k, l, v...); }, x.step(k)...);
+}
+
+} // namespace
+} // namespace ffkernels
+
+#endif

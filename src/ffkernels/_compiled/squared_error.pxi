@@ -1,0 +1,161 @@
+# Half the sum of squared errors, over C-ordered arrays.
+#
+#     sum_squared_error           1/2 sum of (y - t)^2     squared_error
+#     sum_squared_error_backward  dy = factor (y - t)      difference
+#
+# A loss for each row takes rows as they are; where all rows end in one number and have one factor, short
+# ones would cost a call each, and the whole is taken in spans of 1024 elements instead.
+
+cdef enum:
+    ERROR_SPAN = 1024
+
+ctypedef struct SquaredError:
+    bint is_double
+    const char *y
+    const char *t
+    char *dy                     # NULL: no gradient
+    bint has_loss
+    double factor                # of the gradient
+    const double *dloss          # gradient of the loss of each row, or NULL
+    void *values                 # `real`, one for each row, or NULL
+    ptrdiff_t rows, n            # rows, or spans
+    ptrdiff_t rows_a_block
+    BlockSums sums
+
+
+cdef double squared_error_row(const SquaredError *job, ptrdiff_t row, const real *y, const real *t, real *dy,
+                              ptrdiff_t n) noexcept nogil:
+    """Returns the loss of a row, and stores its gradient."""
+    cdef double value = 0.5 * row_squared_error(y, t, n) if job.has_loss else 0
+    if dy != NULL:
+        row_difference(y, t, job.factor * job.dloss[row] if job.dloss != NULL else job.factor, dy, n)
+    return value
+
+
+cdef double squared_error_rows(const SquaredError *job, const real *y, const real *t, real *dy, ptrdiff_t row,
+                               ptrdiff_t stop) noexcept nogil:
+    """Rows from `row` to `stop` of those that begin at y and t; returns the sum of their losses."""
+    cdef double value, sum = 0
+    cdef ptrdiff_t first
+    for row in range(row, stop):
+        first = row * job.n
+        value = squared_error_row(job, row, y + first, t + first, <real *>NULL if dy == NULL else dy + first, job.n)
+        sum += value
+        if job.values != NULL:
+            (<real *>job.values)[row] = <real>value
+    return sum
+
+
+cdef void squared_error_block(const void *data, ptrdiff_t block, int thread) noexcept nogil:
+    cdef const SquaredError *job = <const SquaredError *>data
+    cdef ptrdiff_t row = block * job.rows_a_block, stop = min(job.rows, row + job.rows_a_block)
+    if job.is_double:
+        job.sums.of[block] = squared_error_rows(
+            job, <const double *>job.y, <const double *>job.t, <double *>job.dy, row, stop)
+    else:
+        job.sums.of[block] = squared_error_rows(
+            job, <const float *>job.y, <const float *>job.t, <float *>job.dy, row, stop)
+
+
+cdef double run_squared_error_rows(SquaredError *job) except? -1:
+    """Runs over all rows; returns the sum of their losses, in order."""
+    cdef ptrdiff_t size = job.rows * job.n, grains = size // GRAIN_MEMORY, blocks
+    job.rows_a_block = max(1, BLOCK_ELEMENTS // max(job.n, 1))
+    blocks = (job.rows + job.rows_a_block - 1) // job.rows_a_block
+    return run_summed_blocks(
+        squared_error_block, job, &job.sums, blocks, size, <int>min(threads_for(grains), blocks), grains)
+
+
+cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object grad, int reduction, object loss_out, object dloss):
+    """Returns the loss, or with a `dloss` computes its gradient alone."""
+    cdef SquaredError job
+    cdef cnp.ndarray values = None
+    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done, itemsize = cnp.PyArray_ITEMSIZE(y)
+    cdef double normaliser = 1, total = 0
+    job.is_double = is_double(y)
+    job.y = <const char *>cnp.PyArray_DATA(y)
+    job.t = <const char *>cnp.PyArray_DATA(t)
+    job.dy = <char *>NULL if grad is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>grad)
+    job.has_loss = dloss is None
+    job.dloss = NULL
+    job.values = NULL
+    job.rows = cnp.PyArray_DIM(y, 0) if cnp.PyArray_NDIM(y) > 1 else 1
+    job.n = size // max(job.rows, 1)
+    if reduction == MEAN and job.rows:
+        normaliser = 1.0 / job.rows
+    job.factor = normaliser
+    if type(dloss) is float:
+        job.factor *= <double>dloss
+    elif dloss is not None:
+        job.dloss = <const double *>cnp.PyArray_DATA(<cnp.ndarray>dloss)
+    elif reduction == NONE:
+        values = loss_values(loss_out, y, cnp.PyArray_NDIM(y) > 1, cnp.PyArray_DIMS(y))
+        job.values = cnp.PyArray_DATA(values)
+    if reduction != NONE or type(dloss) is float:
+        job.rows, job.n = size // ERROR_SPAN, ERROR_SPAN
+    if job.rows:
+        total = run_squared_error_rows(&job)
+    done = job.rows * job.n
+    if done < size:                  # the last span, a shorter one
+        job.y += done * itemsize
+        job.t += done * itemsize
+        if job.dy != NULL:
+            job.dy += done * itemsize
+        job.rows, job.n = 1, size - done
+        job.rows_a_block = 1
+        job.sums.of = job.sums.first
+        squared_error_block(&job, 0, 0)
+        total += job.sums.of[0]
+    return None if dloss is not None else finish_loss(
+        normaliser * total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
+
+
+cdef inline bint is_ready_c_pair(object y, object t, object out) noexcept:
+    """A C-ordered pair, and an `out` or none beside it, that are ready."""
+    return (
+        is_ready_pair(y, t, out) and cnp.PyArray_NDIM(<cnp.ndarray>y) > 0
+        and is_c_ordered(<cnp.ndarray>y) and is_c_ordered(<cnp.ndarray>t)
+        and (out is None or is_c_ordered(<cnp.ndarray>out))
+    )
+
+
+cdef inline bint is_ready_error_out(object out, cnp.ndarray y, cnp.ndarray t, int reduction) noexcept:
+    """An `out` for the value of the loss that is ready."""
+    cdef int ndim = reduction == NONE and cnp.PyArray_NDIM(y) > 1
+    return is_ready_result(out, y, ndim, cnp.PyArray_DIMS(y)) and disjoint(<cnp.ndarray>out, t)
+
+
+cdef tuple squared_error_gradient(object y, object t, object reduction, object dloss, object out):
+    """The loss, or None with a `dloss`, and the gradient."""
+    cdef int code = reduction_code(reduction)
+    if code >= 0 and is_ready_c_pair(y, t, out) and (dloss is None or type(dloss) is float):
+        grad = empty_like(y) if out is None else out
+        return run_squared_error(y, t, grad, code, None, dloss), grad
+    call = _arguments.squared_error(y, t, reduction)
+    inputs = {"y": y, "t": t}
+    if dloss is not None:
+        inputs["dloss"] = dloss
+        dloss = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
+    work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
+    grad = work if is_c_ordered(work) else empty_like(call.y)
+    loss = run_squared_error(call.y, call.t, grad, call.reduction, None, dloss)
+    return loss, finish_output(grad, result, out)
+
+
+def sum_squared_error(y, t, reduction, out):
+    cdef int code = reduction_code(reduction)
+    if code >= 0 and is_ready_c_pair(y, t, None) and (
+        out is None or is_ready_error_out(out, <cnp.ndarray>y, <cnp.ndarray>t, code)
+    ):
+        return run_squared_error(y, t, None, code, out, None)
+    call = _arguments.squared_error(y, t, reduction)
+    out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
+    return run_squared_error(call.y, call.t, None, call.reduction, out, None)
+
+
+def sum_squared_error_with_grad(y, t, reduction, out):
+    return squared_error_gradient(y, t, reduction, None, out)
+
+
+def sum_squared_error_backward(y, t, dloss, reduction, out):
+    return squared_error_gradient(y, t, reduction, dloss, out)[1]

@@ -1,0 +1,148 @@
+/* Sums and other folds over a row, or over each row of a tile.
+
+   A sum runs in `real` over a PART, then over the parts of a SEGMENT; segments are added up in double with
+   compensation.  So a term passes through a dozen roundings, in a row of a million classes as in one of a
+   thousand. */
+#ifndef FFKERNELS_SUMS_H
+#define FFKERNELS_SUMS_H
+
+#include "lanes.h"
+
+namespace ffkernels {
+namespace {
+
+/* In blocks, or in steps of a tile. */
+template <class real> constexpr ptrdiff_t part_length = sizeof(real) == sizeof(float) ? 8 : 4;
+constexpr int PARTS_IN_SEGMENT = 4;
+
+/* Adds a term to a compensated sum in each lane: two-sum (Knuth 1969), whose errors are added up in `low`. */
+template <class real> FF_INLINE void add_compensated(lanes<double> &high, lanes<double> &low, const lanes<real> &term) {
+    lanes<double> sum;
+    EACH_LANE(l) sum[l] = high[l] + (double)term[l];
+    EACH_LANE(l) {
+        const double part = sum[l] - high[l];
+        low[l] += (high[l] - (sum[l] - part)) + ((double)term[l] - part);
+    }
+    high = sum;
+}
+
+/* An infinite sum has no rounding errors, but inf - inf beside it. */
+FF_INLINE double compensated(double high, double low) { return high - high == 0 ? high + low : high; }
+
+/* One value of all lanes, by halves: in the same order whatever the width of a vector. */
+template <class T, class Gather> FF_INLINE T across_lanes(lanes<T> lane, Gather gather) {
+    T half[FF_LANES / 2];
+    for (int l = 0; l < 8; l++) half[l] = gather(lane[l], lane[l + 8]);
+    for (int l = 0; l < 4; l++) half[l] = gather(half[l], half[l + 4]);
+    for (int l = 0; l < 2; l++) half[l] = gather(half[l], half[l + 2]);
+    return gather(half[0], half[1]);
+}
+
+template <class T> FF_INLINE T add(T a, T b) { return a + b; }
+
+FF_INLINE double sum_across_lanes(lanes<double> lane) { return across_lanes<double>(lane, add<double>); }
+
+/* How many values the block takes that ends a row of n where n is no multiple of FF_LANES, 0 where it is.  It
+   overlaps the block before it: only its last n % FF_LANES lanes count. */
+FF_INLINE int last_block_of(ptrdiff_t n) {
+    return n % FF_LANES == 0 ? 0 : n < FF_LANES ? (int)n : FF_LANES;
+}
+
+/* Folds term(values...) for every i in [0, n) by gather(a, b), whose neutral element is given. */
+template <class Result, class Gather, class Term, class... T>
+FF_INLINE Result fold(ptrdiff_t n, Result neutral, Gather gather, Term term, const T *... p) {
+    const int rest = (int)(n % FF_LANES), count = last_block_of(n);
+    lanes<Result> gathered;
+    EACH_LANE(l) gathered[l] = neutral;
+    if (rest) {
+        run_block([&](int l, auto... x) FF_INLINED {
+            const Result t = term(x...);
+            gathered[l] = l < FF_LANES - rest ? neutral : t;
+        }, block<const T>(p + (n - count), count)...);
+    }
+    LOOP_OVER_BLOCKS
+    for (ptrdiff_t i = 0; i < n - rest; i += FF_LANES)
+        run_block([&](int l, auto... x) FF_INLINED { gathered[l] = gather(gathered[l], (Result)term(x...)); },
+                  block<const T>(p + i)...);
+    return across_lanes<Result>(gathered, gather);
+}
+
+/* The sum of term(values...) for every i in [0, n).  The term may also store: it gets references to the values
+   of arrays that are not const. */
+template <class real, class Term, class... T> FF_INLINE double sum(ptrdiff_t n, Term term, T *... p) {
+    constexpr ptrdiff_t part = part_length<real> * FF_LANES, segment = PARTS_IN_SEGMENT * part;
+    const int rest = (int)(n % FF_LANES), count = last_block_of(n);
+    const ptrdiff_t whole = n - rest;
+    lanes<real> of_segment, of_part;
+    lanes<double> high, low;
+    EACH_LANE(l) of_segment[l] = 0;
+    const auto add_block = [&](lanes<real> &to, ptrdiff_t i) FF_INLINED {
+        run_block([&](int l, auto &... x) FF_INLINED { to[l] += term(x...); }, block<T>(p + i)...);
+    };
+    run_block_around(count, [&](int l, auto &... x) FF_INLINED {
+        const real t = term(x...);
+        of_segment[l] = l < FF_LANES - rest ? 0 : t;
+    }, [&]() FF_INLINED {
+        ptrdiff_t i = 0;
+        do {
+            const ptrdiff_t stop = whole - i < segment ? whole : i + segment;
+            LOOP_OVER_BLOCKS
+            while (stop - i >= part) {
+                EACH_LANE(l) of_part[l] = 0;
+                LOOP_OVER_BLOCKS
+                for (ptrdiff_t k = 0; k < part; k += FF_LANES) add_block(of_part, i + k);
+                EACH_LANE(l) of_segment[l] += of_part[l];
+                i += part;
+            }
+            if (i < stop) {
+                EACH_LANE(l) of_part[l] = 0;
+                LOOP_OVER_BLOCKS
+                for (; i < stop; i += FF_LANES) add_block(of_part, i);
+                EACH_LANE(l) of_segment[l] += of_part[l];
+            }
+            if (stop <= segment) {
+                EACH_LANE(l) high[l] = of_segment[l];
+                EACH_LANE(l) low[l] = 0;
+            } else {
+                add_compensated<real>(high, low, of_segment);
+            }
+            EACH_LANE(l) of_segment[l] = 0;
+        } while (i < whole);
+    }, block<T>(p + (n - count), count)...);
+    const double total = sum_across_lanes(high);
+    return whole > segment ? compensated(total, sum_across_lanes(low)) : total;
+}
+
+/* The sums of term(k, l, values...) over the steps k of tiles, one for each lane. */
+template <class real, class Term, class... T>
+FF_INLINE void sum_steps(double *total, ptrdiff_t n, Term term, tile<T>... x) {
+    const ptrdiff_t part = n < 2 * part_length<real> ? n : part_length<real>;
+    const bool compensate = n > 2 * PARTS_IN_SEGMENT * part;
+    lanes<double> high, low;
+    EACH_LANE(l) high[l] = low[l] = 0;
+    LOOP_OVER_BLOCKS
+    for (ptrdiff_t k = 0; k < n;) {
+        const ptrdiff_t stop = n - k < part ? n : k + part;
+        lanes<real> of_part;
+        EACH_LANE(l) of_part[l] = 0;
+        LOOP_OVER_BLOCKS
+        for (; k < stop; k++) {
+            lanes<real> terms;
+            run_block([&](int l, auto &... v) FF_INLINED { terms[l] = term(k, l, v...); }, x.step(k)...);
+            EACH_LANE(l) of_part[l] += terms[l];
+        }
+        if (compensate)
+            add_compensated<real>(high, low, of_part);
+        else
+            EACH_LANE(l) high[l] += of_part[l];
+    }
+    if (compensate)
+        EACH_LANE(l) total[l] = compensated(high[l], low[l]);
+    else
+        EACH_LANE(l) total[l] = high[l];
+}
+
+} // namespace
+} // namespace ffkernels
+
+#endif
