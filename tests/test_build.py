@@ -192,7 +192,7 @@ def signatures(text, type_name):
 
 
 def test_primitives_are_declared_as_they_are_defined():
-    """The compiler sees that types agree where one is called; names, order and leftovers are looked at here."""
+    """The compiler sees that types agree where one is called: names, order and leftovers are left."""
     headers = "".join((SOURCES / name).read_text() for name in ("rows.h", "tiles.h", "logarithm.h"))
     defined = signatures(headers, "real")
     declared = signatures((SOURCES / "primitives.pxi").read_text(), "T")
