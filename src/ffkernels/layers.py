@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import _numpy
+from . import _files, _numpy
 from . import backend as _backend
 from ._arguments import _FLOATS, _INDEX, Array, _any_array, _work_dtype, real_array
 from ._numpy import _nets
@@ -995,7 +995,8 @@ class FeedForward:
         Parameters
         ----------
         path : path-like
-            Written to as it stands, whatever it ends in.
+            Written to as it stands, whatever it ends in. A file that is there is replaced when the new
+            one is complete.
 
         Raises
         ------
@@ -1014,8 +1015,7 @@ class FeedForward:
             **self.params,
             **extras,
         }
-        with open(path, "wb") as file:
-            np.savez(file, **arrays)
+        _files.write(path, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -1048,25 +1048,7 @@ class FeedForward:
 
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> Self:
-        import struct
-        import zipfile  # with what it imports, a third of the package's import
-        import zlib
-
-        with open(path, "rb") as file:
-            try:
-                with zipfile.ZipFile(file) as archive:
-                    damaged = archive.testzip()
-                if damaged is not None:
-                    raise ValueError(f"{damaged} is damaged")
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as npz:
-                    arrays = dict(npz)
-            # What a damaged archive raises, by the byte that is wrong.
-            except (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-                    ValueError, struct.error, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-                raise ValueError(
-                    f"path: expected a file from FeedForward.save, got {path}: {error}"
-                ) from error
+        arrays = _files.read(path, "FeedForward.save")
         try:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
