@@ -863,8 +863,18 @@ class FeedForward:
             np.matmul(x, self.params[W], out=z)
             x = fused[name][0](z, self.params[b], z)
 
-    def _step(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-        """Return the loss, with its gradients in `grads`."""
+    def _put_gradients_in(self, memory: Array) -> None:
+        """Lay the gradients side by side in memory of the caller's, in the order of `params`."""
+        start = 0
+        for name, param in self.params.items():
+            self.grads[name] = memory[start : start + param.size].reshape(param.shape)
+            start += param.size
+        self._own = (*self.params.values(), *self.grads.values())
+
+    def _step(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, reduction: Literal["mean", "sum"] = "mean"
+    ) -> Any:
+        """Return the loss, with its gradients in `grads`; what is refused leaves them as they were."""
         batch = _batch(x, self.sizes[0])
         if len(batch) != self._rows:
             self._resize(len(batch))
@@ -876,8 +886,8 @@ class FeedForward:
         t = _targets(t, y, self._t, self._is_regression)
         result = None
         if own and self.loss_name == "softmax_cross_entropy":
-            result = _nets.softmax_cross_entropy_with_grad(y, t, y)
-        loss, dout = result or self._loss_with_grad(y, t, out=y)
+            result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
+        loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
         layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
         for (W, b, name), before, after, below in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
