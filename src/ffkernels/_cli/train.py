@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,15 +17,27 @@ import pandas as pd
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from .. import backend, optimizers, set_num_threads
+from .. import backend, get_num_threads, optimizers, set_num_threads
 from .._training import LEARNING_RATES, MOMENTUM
 from ..inputs import InputLayer, inspect
 from ..layers import FeedForward
 from ..tables import Column, TableNet, encode, label
-from . import CommandError, figures, tables
+from . import CommandError, checkpoint, figures, tables
+from .checkpoint import Checkpoint
+from .ranks import ALONE, Ranks
 from .tables import Target
 from .timing import step_times
-from .training import Rows, accuracy, blas_threads, fit, peer_outputs, r_squared
+from .training import (
+    History,
+    Rows,
+    Score,
+    State,
+    accuracy,
+    blas_threads,
+    fit,
+    peer_outputs,
+    r_squared,
+)
 
 Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.intp]
@@ -34,6 +49,32 @@ _COUNTED = "(rows count from 0 below the names, as pandas.read_csv counts them)"
 # How many of the worst rows are drawn: as images, as charts.
 _IMAGES, _CHARTS = 12, 6
 
+# What makes a training what it is; a checkpoint has these, and going on changes none.
+_FIXED: dict[str, Any] = {
+    "target": None,
+    "task": None,
+    "keep": [],
+    "drop": [],
+    "hidden": [256],
+    "activation": "relu",
+    "batch_size": 32,
+    "optimizer": "adam",
+    "lr": None,
+    "class_weight": None,
+    "seed": 0,
+    "test_size": 0.2,
+}
+DEFAULTS: dict[str, Any] = _FIXED | {
+    "csv": None,
+    "epochs": 100,
+    "threads": None,
+    "output": Path("ffkernels-run"),
+    "save": None,
+    "checkpoint": None,
+    "checkpoint_every": 1,
+    "resume": None,
+}
+
 
 class Split(NamedTuple):
     """The positions of the rows for each use."""
@@ -43,58 +84,116 @@ class Split(NamedTuple):
     test: Positions
 
 
-def run(options: argparse.Namespace) -> None:
+@dataclass
+class Job:
+    """What the first rank has made of the table, and every rank trains on."""
+
+    options: argparse.Namespace
+    state: State
+    training: Rows
+    validation: Rows
+    weight: Array | None
+    score: Score
+
+
+class Held(NamedTuple):
+    """What only the first rank keeps, for the results."""
+
+    model: TableNet
+    table: pd.DataFrame
+    true: Array
+
+
+def run(given: argparse.Namespace, ranks: Ranks = ALONE) -> None:
     """Do what the command line asks for."""
-    if options.csv is None and (options.target or options.task or options.keep or options.drop):
-        raise CommandError("--target, --task, --keep and --drop go with --csv")
-    _prepare_paths(options.output, options.save)
-    if options.threads:
+    if threads := getattr(given, "threads", None):
         try:
-            set_num_threads(options.threads)
+            set_num_threads(threads)
         except ValueError as error:
             raise CommandError(str(error).replace("n:", "--threads:", 1)) from None
+    machines = ranks.machines()
+    kept: list[Held] = []
+
+    def prepare() -> Job:
+        job, held = _prepare(given, machines)
+        kept.append(held)
+        return job
+
+    job = ranks.from_first(prepare)
+    options, state = job.options, job.state
+    # Alone, BLAS takes what it finds; ranks of one machine share its processors.
+    threads = threads or (get_num_threads() if ranks.size > 1 else None)
+
+    def after_epoch(state: State) -> None:
+        if options.checkpoint and state.history.epochs % options.checkpoint_every == 0:
+            checkpoint.write(options.checkpoint, state, _kept_options(options), options.fingerprint)
+
+    history = fit(
+        state,
+        job.training,
+        job.validation,
+        score=job.score,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        threads=threads,
+        weight=job.weight,
+        ranks=ranks,
+        after_epoch=after_epoch,
+    )
+    if ranks.first:
+        _show(job, *kept, history)
+    ranks.wait()
+
+
+def _prepare(given: argparse.Namespace, machines: list[int]) -> tuple[Job, Held]:
+    """Read the table and make the net, as far as a checkpoint says that it was trained."""
+    options, stored = _options(given)
+    if options.csv is None and (options.target or options.task or options.keep or options.drop):
+        raise CommandError("--target, --task, --keep and --drop go with --csv")
+    _prepare_paths(options.output, options.save, options.checkpoint)
     table, target = _read(options)
     if options.class_weight and target.classes is None:
         raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
     split = _split(target, options.test_size, options.seed)
     columns = _choose_inputs(options, table, target, split.training)
     model = _untrained(options, columns, table, target, split.training)
-    training, validation, test = (
-        Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part])) for part in split
+    training, validation = (
+        Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part]))
+        for part in (split.training, split.validation)
     )
     weight = None
     if options.class_weight:
         counts = np.bincount(training.t, minlength=len(model.classes or ()))
         weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
         _say("Weights", *_weights(weight, model))
-    lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
-
-    def optimizer(module: ModuleType) -> Any:
-        return module.Adam(lr) if options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
-
+    if options.lr is None:
+        options.lr = LEARNING_RATES[options.optimizer]
     _say(
         "Rows",
         f"{len(training.x)} to train on, {len(validation.x)} to validate, "
-        f"{len(test.x)} held out to test",
+        f"{len(split.test)} held out to test",
     )
     _say(
         "Net",
         f"{'-'.join(map(str, model.net.sizes))}, {options.activation}; {options.optimizer}, "
-        f"learning rate {lr:g}, batches of {options.batch_size}; "
+        f"learning rate {options.lr:g}, batches of {options.batch_size}; "
         f"backend {backend.get_backend()}",
     )
-    history = fit(
-        model.net,
-        optimizer(optimizers),
-        training,
-        validation,
-        score=r_squared if target.classes is None else accuracy,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        threads=options.threads,
-        weight=weight,
-    )
+    if sum(machines) > 1:
+        _say("Ranks", _ranks(machines))
+    state = State.begin(model.net, _optimizer(options, optimizers), options.seed)
+    if stored is not None:
+        stored.restore(state)
+        _say("Resumed", f"{stored.path}, after epoch {stored.epochs}")
+    score = r_squared if target.classes is None else accuracy
+    job = Job(options, state, training, validation, weight, score)
+    return job, Held(model, table.iloc[split.test], target.values[split.test])
+
+
+def _show(job: Job, held: Held, history: History) -> None:
+    """Save the net, say how good it is, and draw what it learnt."""
+    options, model = job.options, held.model
+    model.net = job.state.net
     _say(
         "Training",
         f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
@@ -102,44 +201,89 @@ def run(options: argparse.Namespace) -> None:
     )
     if options.save:
         _save(model, options.save)
-    outputs, true = model.outputs(table.iloc[split.test]), target.values[split.test]
+    outputs = model.outputs(held.table)
     with blas_threads(model.net, options.batch_size, options.threads):
-        both = Rows(*(np.concatenate(parts) for parts in zip(training, validation, strict=True)))
-        peer, epochs = peer_outputs(both, test.x, history.seconds, options.seed)
-    if target.classes is None:
+        both = Rows(*map(np.concatenate, zip(job.training, job.validation, strict=True)))
+        x = model.inputs(held.table)
+        peer, epochs = peer_outputs(both, x, history.seconds, options.seed)
+    if model.classes is None:
         peer = model.mean + model.scale * peer
     _say(
         "Result",
-        _judge(outputs, true, target.classes),
-        f"{_score(peer, true, target.classes)} with scikit-learn's default net in the same "
+        _judge(outputs, held.true, model.classes),
+        f"{_score(peer, held.true, model.classes)} with scikit-learn's default net in the same "
         f"{history.seconds:.2f} s, {epochs} epochs, as a check",
     )
-    times = step_times(model.net, optimizer, training, options.batch_size)
+    times = step_times(
+        model.net, functools.partial(_optimizer, options), job.training, options.batch_size
+    )
     _say("A step", *_compare(times))
     curves = options.output / "curves.png"
-    figures.curves(history, "R²" if target.classes is None else "accuracy", curves)
-    held_out = table.iloc[split.test]
-    _say("Pictures", str(curves), *map(str, _draw(options, model, held_out, outputs, true)))
+    figures.curves(history, "R²" if model.classes is None else "accuracy", curves)
+    drawn = _draw(options, model, held.table, outputs, held.true)
+    _say("Pictures", str(curves), *map(str, drawn))
 
 
-def _prepare_paths(output: Path, save: Path | None) -> None:
+def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint | None]:
+    """Return all options: those given, before those of a checkpoint, before the usual ones."""
+    chosen = {name: value for name, value in vars(given).items() if name in DEFAULTS}
+    path, stored, saved = chosen.get("resume"), None, {}
+    if path is not None:
+        if fixed := [name for name in chosen if name in _FIXED]:
+            raise CommandError(
+                f"--{fixed[0].replace('_', '-')}: the training that --resume goes on with has its own"
+            )
+        stored = checkpoint.read(path)
+        saved = {name: stored.options.get(name) for name in _FIXED} | {"checkpoint": path}
+        if "csv" in stored.options:
+            saved["csv"] = Path(stored.options["csv"])
+    options = argparse.Namespace(**DEFAULTS | saved | chosen)
+    # Only for a checkpoint: a table may also come through a pipe, which is read once.
+    options.fingerprint = checkpoint.fingerprint(options.csv) if options.checkpoint else None
+    if stored is not None and options.fingerprint != stored.table:
+        raise CommandError(f"{options.csv}: not the table that {path} was trained on")
+    return options, stored
+
+
+def _kept_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a checkpoint says of the command line."""
+    kept = {name: getattr(options, name) for name in _FIXED}
+    # Found again from another folder, too.
+    return kept if options.csv is None else kept | {"csv": str(options.csv.absolute())}
+
+
+def _optimizer(options: argparse.Namespace, module: ModuleType) -> Any:
+    return module.Adam(options.lr) if options.optimizer == "adam" else module.SGD(options.lr, MOMENTUM)
+
+
+def _ranks(machines: list[int]) -> str:
+    threads = get_num_threads()
+    return (
+        f"{sum(machines)} processes on {len(machines)} machine{'s' if len(machines) > 1 else ''}, "
+        f"{threads} thread{'s' if threads > 1 else ''} each"
+    )
+
+
+def _prepare_paths(output: Path, *files: Path | None) -> None:
     """Fail before the training where its results could not be written after it."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"{output}: {error.strerror or error}") from None
-    if save is None:
-        return
-    if not save.parent.is_dir():
-        raise CommandError(f"{save.parent}: no such folder")
-    new = not save.exists()
-    try:
-        with open(save, "ab"):
-            pass
-        if new:
-            save.unlink()
-    except OSError as error:
-        raise CommandError(f"{save}: {error.strerror or error}") from None
+    for path in filter(None, files):
+        if not path.parent.is_dir():
+            raise CommandError(f"{path.parent}: no such folder")
+        new = not path.exists()
+        try:
+            with open(path, "ab"):
+                pass
+            if new:
+                path.unlink()
+            elif path.is_file():  # whose place another one will take
+                with tempfile.TemporaryFile(dir=path.resolve().parent):
+                    pass
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror or error}") from None
 
 
 def _save(model: TableNet, path: Path) -> None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,11 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from .._training import Best, epoch
+from .._training import Best, epoch, share
 from ..layers import FeedForward
-from ..optimizers import Optimizer
+from ..optimizers import SGD, Adam
 from . import CommandError
+from .ranks import ALONE, Ranks
 
 Array = npt.NDArray[Any]
 # A measure of the net's outputs against the targets, higher is better.
@@ -82,49 +83,83 @@ def blas_threads(net: FeedForward, rows: int, most: int | None = None) -> thread
     return threadpool_limits(1 if largest < _WORTH_THREADS else most, user_api="blas")
 
 
+@dataclass
+class State:
+    """A training at the end of an epoch: all that it needs to go on."""
+
+    net: FeedForward
+    optimizer: SGD | Adam
+    rng: np.random.Generator
+    best: Best
+    history: History = field(default_factory=History)
+
+    @classmethod
+    def begin(cls, net: FeedForward, optimizer: SGD | Adam, seed: int) -> Self:
+        """Return the state before the first epoch."""
+        return cls(net, optimizer, np.random.default_rng(seed), Best(net))
+
+
 def fit(
-    net: FeedForward,
-    optimizer: Optimizer,
+    state: State,
     training: Rows,
     validation: Rows,
     *,
     score: Score,
     epochs: int,
     batch_size: int,
-    seed: int,
     threads: int | None = None,
     weight: Array | None = None,
+    ranks: Ranks = ALONE,
+    after_epoch: Callable[[State], None] | None = None,
 ) -> History:
     """Train until the validation loss has stopped falling; leave the net as it was at its best.
 
-    Each class can have a weight; those of ``threads`` limit what BLAS takes.
+    Each class can have a weight; those of ``threads`` limit what BLAS takes. Ranks begin with the same
+    state and rows; all have the same losses, the first alone has scores and calls ``after_epoch``.
     """
-    history = History()
+    net, best, history = state.net, state.best, state.history
     targets, validation_targets = training.t, validation.t
     if weight is not None:
         # A class's probabilities times its weight: a row with the weight in the class's place.
         targets, validation_targets = (np.diag(weight)[t] for t in (training.t, validation.t))
-    rng, best = np.random.default_rng(seed), Best(net)
-    begin = time.perf_counter()
-    steps = epochs * -(-len(training.x) // batch_size)
+    part = share(len(validation.x), ranks.rank, ranks.size)
+    watched = Rows(validation.x[part], validation_targets[part])
+    parallel = ranks.parallel(net)
+    before, begin = history.seconds, time.perf_counter()
+    steps = -(-len(training.x) // batch_size)
     # A log takes a line where a terminal draws over the last.
     interval = 0.1 if sys.stderr.isatty() else 2.0
+
+    def scored(rows: Rows) -> float:
+        own = rows.x[share(len(rows.x), ranks.rank, ranks.size)]
+        outputs = ranks.joined(net.predict(own))
+        return float("nan") if outputs is None else score(outputs, rows.t)
+
     with (
-        tqdm(total=steps, unit=" steps", mininterval=interval) as bar,
-        blas_threads(net, batch_size, threads),
+        tqdm(
+            total=epochs * steps,
+            initial=history.epochs * steps,
+            unit=" steps",
+            mininterval=interval,
+            disable=not ranks.first,
+        ) as bar,
+        blas_threads(net, -(-batch_size // ranks.size), threads),
         np.errstate(all="ignore"),  # a learning rate set too high is told below, once
     ):
-        for number in range(1, epochs + 1):
-            loss = 0.0
-            for part in epoch(net, optimizer, training.x, targets, batch_size, rng):
-                loss += part
+        while history.epochs < epochs and history.epochs - best.epoch < _PATIENCE:
+            number, loss = history.epochs + 1, 0.0
+            for step in epoch(
+                parallel, state.optimizer, training.x, targets, batch_size, state.rng, ranks.rank, ranks.size
+            ):
+                loss += step
                 bar.update()
-            scored = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
+            first = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
+            watched_loss = ranks.mean(float(net.loss(*watched)), len(watched.x))
             history.training_loss.append(loss)
-            history.training_score.append(score(net.predict(scored.x), scored.t))
-            history.validation_loss.append(float(net.loss(validation.x, validation_targets)))
-            history.validation_score.append(score(net.predict(validation.x), validation.t))
-            if not np.isfinite(history.training_loss[-1] + history.validation_loss[-1]):
+            history.training_score.append(scored(first))
+            history.validation_loss.append(watched_loss)
+            history.validation_score.append(scored(validation))
+            if not np.isfinite(loss + watched_loss):
                 raise CommandError(f"the loss grew past all bounds in epoch {number}: lower --lr")
             bar.set_postfix_str(
                 f"epoch {number}, loss {history.training_loss[-1]:.3g}, "
@@ -132,11 +167,13 @@ def fit(
                 f"validation {history.validation_score[-1]:.3f}",
                 refresh=False,
             )
-            if best.update(history.validation_loss[-1], number) >= _PATIENCE:
-                bar.total = bar.n
-                break
+            best.update(watched_loss, number)
+            history.seconds = before + time.perf_counter() - begin
+            if after_epoch is not None and ranks.first:
+                after_epoch(state)
+        bar.total = bar.n
     best.restore()
-    history.best_epoch, history.seconds = best.epoch, time.perf_counter() - begin
+    history.best_epoch, history.seconds = best.epoch, before + time.perf_counter() - begin
     return history
 
 
