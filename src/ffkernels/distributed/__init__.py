@@ -1,0 +1,11 @@
+"""One loss and one net on many processes, over MPI by mpi4py.
+
+Every function here is called by all ranks of a communicator, `comm`, together. Ranks that disagree on
+what they pass raise the same exception, all of them, before anything large is exchanged.
+"""
+
+__all__: list[str] = []
+
+
+def __dir__() -> list[str]:
+    return __all__
