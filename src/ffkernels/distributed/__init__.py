@@ -4,7 +4,9 @@ Every function here is called by all ranks of a communicator, `comm`, together. 
 what they pass raise the same exception, all of them, before anything large is exchanged.
 """
 
-__all__: list[str] = []
+from ._data_parallel import DataParallel
+
+__all__ = ["DataParallel"]
 
 
 def __dir__() -> list[str]:
