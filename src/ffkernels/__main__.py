@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import math
 import os
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from . import __version__, show_config
 from ._cli import CommandError
+from ._cli.ranks import launched, together
 
 # What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
 _EXTRA = ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm")
@@ -22,8 +25,6 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ._cli.ranks import together
-
     with together() as ranks:
         from ._cli import train
 
@@ -256,7 +257,10 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 2 for what the user can put right."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    _, rank = launched()
+    # Of several ranks one says what is wrong.
+    with contextlib.redirect_stderr(io.StringIO()) if rank else contextlib.nullcontext():
+        options = parser.parse_args(arguments)
     if not hasattr(options, "run"):
         parser.print_help()
         return 0

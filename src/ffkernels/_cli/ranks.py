@@ -126,7 +126,7 @@ def _threads(granted: list[tuple[frozenset[int], float]], rank: int) -> int:
     return min(max(1, int(threads + 1e-9)), backend.MAX_THREADS)
 
 
-def _launched() -> tuple[int, int]:
+def launched() -> tuple[int, int]:
     """Return how many processes a launcher says it started, and the number of this one."""
     for size, rank in _LAUNCHERS:
         count = os.environ.get(size, "")
@@ -137,7 +137,7 @@ def _launched() -> tuple[int, int]:
 
 def _join() -> Any:
     """Return a communicator of all processes that a launcher started; None for a single one."""
-    size, rank = _launched()
+    size, rank = launched()
     if size == 1:
         return None
     message = None
