@@ -32,7 +32,7 @@ def targets(kind):
 
 
 def cuts(comm):
-    """Where each rank's rows end: shares of the same size, of different ones, none for the first or last."""
+    """Where each rank's rows end: shares of one size, of several, none for all but the last or first."""
     even = [ROWS * k // comm.size for k in range(comm.size + 1)]
     return [even, [0, *[5] * (comm.size - 1), ROWS], [*[0] * comm.size, ROWS], [0, *[ROWS] * comm.size]]
 
@@ -132,7 +132,7 @@ def test_nets_and_optimizers_that_differ(comm):
     if _compiled is not None:
         with (
             use_backend("numpy" if last else "compiled"),
-            pytest.raises(ValueError, match="backend: .* got compiled on rank 0 and numpy on rank"),
+            pytest.raises(ValueError, match=r"backend: .* got compiled on rank 0 and numpy on rank"),
         ):
             DataParallel(FeedForward([4, 5, 3]), comm)
     with pytest.raises(TypeError, match="net: expected a FeedForward, got dict"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
+CURVES = ("training_loss", "validation_loss", "training_score", "validation_score")
 SHAPE = [2]  # of one row of what scikit-learn's net would say
 
 
@@ -66,8 +68,9 @@ def test_resumed_is_uninterrupted_bit_for_bit(run, monkeypatch, options, after):
     assert (whole[0], begun[0], resumed[0]) == (0, 0, 0), resumed[2]
     assert f"Resumed   c.npz, after epoch {after}" in resumed[1]
     assert begun[3].epochs == after and resumed[3].epochs == 9
-    for curve in ("training_loss", "validation_loss", "training_score", "validation_score", "best_epoch"):
+    for curve in CURVES:
         assert getattr(resumed[3], curve) == getattr(whole[3], curve)
+    assert resumed[3].best_epoch == whole[3].best_epoch
     assert resumed[3].seconds > begun[3].seconds
     with np.load("whole.npz") as one, np.load("resumed.npz") as other:
         for name in one.files:
@@ -144,24 +147,22 @@ def test_files_that_are_no_checkpoint(run):
     table()
     command = "train --csv t.csv --target kind --drop z --epochs 2 --hidden 4"
     run(f"{command} --checkpoint c.npz --save net.npz")
-    whole = open("c.npz", "rb").read()
+    whole = Path("c.npz").read_bytes()
 
     def refused(content, words):
-        with open("bad.npz", "wb") as file:
-            file.write(content)
+        Path("bad.npz").write_bytes(content)
         code, _, err = run("train --resume bad.npz")
         assert code == 2 and "bad.npz: expected a checkpoint that train --checkpoint wrote" in err
         assert words in err and "Traceback" not in err
 
     refused(b"", "not a zip file")
     refused(b"a,b\n1,2\n", "not a zip file")
-    refused(open("net.npz", "rb").read(), "lacks 'training'")
+    refused(Path("net.npz").read_bytes(), "lacks 'training'")
     rng = np.random.default_rng(0)
     for end in rng.integers(1, len(whole), 4):
         refused(whole[:end], "")
     for at in np.linspace(0, len(whole) - 1, 20).astype(int):  # a wrong byte anywhere is no crash
-        with open("bad.npz", "wb") as file:
-            file.write(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        Path("bad.npz").write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         code, _, err, *_ = run("train --resume bad.npz")
         assert code == 0 or (code == 2 and "bad.npz: expected a checkpoint" in err), (at, err)
     with np.load("c.npz") as npz:
@@ -170,7 +171,7 @@ def test_files_that_are_no_checkpoint(run):
 
     def changed(**parts):
         np.savez("bad.npz", **{k: v for k, v in (arrays | parts).items() if v is not None})
-        return open("bad.npz", "rb").read()
+        return Path("bad.npz").read_bytes()
 
     refused(changed(training=json.dumps(described | {"format": "other"})), "its format is 'other'")
     refused(changed(training="{"), "")
@@ -200,7 +201,7 @@ def test_one_that_fails_later_leaves_the_last(run, monkeypatch):
     table()
     command = "train --csv t.csv --target kind --drop z --checkpoint c.npz"
     run(f"{command} --epochs 2")
-    whole = open("c.npz", "rb").read()
+    whole = Path("c.npz").read_bytes()
 
     def full(file, **arrays):
         file.write(b"half of it")
@@ -210,5 +211,5 @@ def test_one_that_fails_later_leaves_the_last(run, monkeypatch):
         patch.setattr(np, "savez", full)
         code, _, err = run("train --resume c.npz --epochs 3")
     assert code == 2 and "c.npz: No space left on device" in err
-    assert open("c.npz", "rb").read() == whole
+    assert Path("c.npz").read_bytes() == whole
     assert run("train --resume c.npz --epochs 3")[3].epochs == 3

@@ -1,5 +1,6 @@
-"""`mpiexec -n 4 python -m ffkernels train`: the training of one process, and how several end together."""
+"""`mpiexec -n 4 python -m ffkernels train`: the training of one process; how several end together."""
 
+import functools
 import json
 import math
 import os
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 import ranks
+from ffkernels.__main__ import main
 from ffkernels._cli.ranks import _threads
+from ffkernels.layers import FeedForward
 from ranks import environment, mpiexec, why_not
 
 for needed in ("matplotlib", "sklearn", "threadpoolctl", "tqdm"):
@@ -22,17 +25,17 @@ pd = pytest.importorskip("pandas")
 
 needs_mpi = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
-# What ranks run instead of `-m ffkernels`: in float64, without what follows the training, and with a line
-# of the test's own. Each leaves a file with the number of its process.
+# What ranks run instead of `-m ffkernels`: in float64, without what follows the training, and with a
+# line of the test's own. Each leaves a file with the number of its process.
 HOOKED = """
 import functools, json, os, signal, sys
 import numpy as np
 from ffkernels import layers
 from ffkernels.__main__ import main
 from ffkernels._cli import train, training
-def show(job, held, history):
-    json.dump(vars(history), open(f"{job.options.output}/history.json", "w"))
-train.FeedForward, train._show = functools.partial(layers.FeedForward, dtype=np.float64), show
+def show(self, history):
+    json.dump(vars(history), open(f"{self.options.output}/history.json", "w"))
+train.FeedForward, train.Training.show = functools.partial(layers.FeedForward, dtype=np.float64), show
 rank = int(os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or 0)
 open(f"process {os.getpid()}", "w").close()
 steps = 0
@@ -47,12 +50,26 @@ def at(wanted, action):
         return step(self, *arguments)
     layers.FeedForward._step = counted
 """
+WITHOUT = "import sys; sys.modules['{}'] = None; from ffkernels.__main__ import main; sys.exit(main())"
 RUN = "\ncodes = [main(command.split()) for command in sys.argv[1:]]\nsys.exit(max(codes))"
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Runs commands as HOOKED does, in this process."""
+    from ffkernels._cli import train
+
+    def show(self, history):
+        Path(self.options.output, "history.json").write_text(json.dumps(vars(history)))
+
+    monkeypatch.setattr(train, "FeedForward", functools.partial(FeedForward, dtype=np.float64))
+    monkeypatch.setattr(train.Training, "show", show)
+    return lambda *commands: [main(command.split()) for command in commands]
 
 
 def table(rows=101):
@@ -96,7 +113,7 @@ def wait_for(path, process, seconds=60.0):
 
 
 @needs_mpi
-def test_the_same_curve_on_any_number_of_ranks():
+def test_the_same_curve_on_any_number_of_ranks(alone):
     """The last batch has fewer rows than there are ranks."""
     table()
     commands = [
@@ -108,8 +125,7 @@ def test_the_same_curve_on_any_number_of_ranks():
     for size in (1, 2, 4):
         given = [f"train {command} --output {size}-{k}" for k, command in enumerate(commands)]
         if size == 1:
-            call = [sys.executable, "-c", HOOKED + RUN, *given]
-            subprocess.run(call, env=environment(), check=True, capture_output=True)
+            assert alone(*given) == [0, 0, 0]
         else:
             run = mpiexec(size, "-c", HOOKED + RUN, *given)
             assert run.returncode == 0, run.stdout
@@ -144,7 +160,6 @@ def test_one_rank_speaks_and_writes(monkeypatch):
     ("command", "words"),
     [
         ("train --csv nowhere.csv --target y", "nowhere.csv: No such file"),
-        ("train --lr 1e30", "the loss grew past all bounds in epoch 1: lower --lr"),
         ("train --hidden 0", "expected a number from 1 up, got 0"),
     ],
 )
@@ -159,8 +174,8 @@ def test_what_the_user_can_put_right_is_said_once(command, words):
     ("line", "words"),
     [
         # In a step the others are told; between two they wait in the next, and have to be ended.
-        ("at(7, lambda: {}['gone']) if rank == 1 else 0", "KeyError: 'gone' (on rank 1)"),
-        ("training.epoch = (lambda *a: {}['gone']) if rank == 1 else training.epoch", "rank 1: Traceback"),
+        ("if rank == 1: at(7, lambda: {}['gone'])", "KeyError: 'gone' (on rank 1)"),
+        ("if rank == 1: training.epoch = lambda *a: {}['gone']", "rank 1: Traceback"),
     ],
 )
 def test_an_exception_on_one_rank_ends_all(line, words):
@@ -185,30 +200,31 @@ def test_ctrl_c_ends_all():
 
 
 @needs_mpi
-def test_a_killed_rank_leaves_no_process_and_a_checkpoint_that_resumes():
+def test_a_killed_rank_leaves_no_process_and_a_checkpoint_that_resumes(alone):
     table()
     # 72 rows of 101 are trained on: 8 steps an epoch.
     command = "--csv t.csv --target kind --drop z --batch-size 10 --optimizer sgd"
-    call = [sys.executable, "-c", HOOKED + RUN, f"train {command} --epochs 9 --output whole"]
-    subprocess.run(call, env=environment(), check=True, capture_output=True)
-    line = "at(5 * 8 + 3, lambda: os.kill(os.getpid(), signal.SIGKILL)) if rank == 1 else 0"
-    killed = mpiexec(
-        2, "-c", f"{HOOKED}\n{line}\n{RUN}", f"train {command} --epochs 9 --output killed --checkpoint c.npz"
-    )
+    assert alone(f"train {command} --epochs 9 --output whole") == [0]
+    line = "if rank == 1: at(5 * 8 + 3, lambda: os.kill(os.getpid(), signal.SIGKILL))"
+    begin = f"train {command} --epochs 9 --output killed --checkpoint c.npz"
+    killed = mpiexec(2, "-c", f"{HOOKED}\n{line}\n{RUN}", begin)
     assert killed.returncode != 0 and gone()
     assert not Path("killed/history.json").exists()
     assert [path.name for path in Path().glob("c.npz*")] == ["c.npz"]
     for size in (2, 1):
-        resume = [f"train --resume c.npz --checkpoint {size}.npz --output {size}"]
-        run = mpiexec(size, "-c", HOOKED + RUN, *[f"{resume[0]} --epochs 9"])
-        assert run.returncode == 0 and "Resumed   c.npz, after epoch 5" in run.stdout, run.stdout
+        resume = f"train --resume c.npz --checkpoint {size}.npz --output {size} --epochs 9"
+        if size == 1:
+            assert alone(resume) == [0]
+        else:
+            run = mpiexec(size, "-c", HOOKED + RUN, resume)
+            assert run.returncode == 0 and "Resumed   c.npz, after epoch 5" in run.stdout, run.stdout
         for curve in ("training_loss", "validation_loss"):
             np.testing.assert_allclose(history(str(size))[curve], history("whole")[curve], rtol=1e-10)
 
 
 @pytest.mark.parametrize("launcher", ["PMI", "OMPI_COMM_WORLD"])
 def test_without_mpi4py_it_does_not_train_several_times(launcher):
-    code = "import sys; sys.modules['mpi4py'] = None; from ffkernels.__main__ import main; sys.exit(main())"
+    code = WITHOUT.format("mpi4py")
     for rank in (0, 1):
         given = environment() | {f"{launcher}_SIZE": "2", f"{launcher}_RANK": str(rank)}
         call = [sys.executable, "-c", code, "train"]
@@ -226,15 +242,44 @@ def test_a_launcher_of_another_mpi_is_told():
     assert run.returncode == 2 and "one of 2 processes, but MPI counts 1: the launcher" in run.stderr
 
 
-@pytest.mark.parametrize("given", [{}, {"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, {"PMI_SIZE": "1"}])
-def test_one_process_does_not_import_mpi4py(given):
-    code = (
-        "import sys; from ffkernels.__main__ import main; main(['train', '--csv', 'nowhere.csv', '--target',"
-        " 'y']); print('mpi4py' in sys.modules, 'ffkernels.distributed' in sys.modules)"
-    )
-    call = [sys.executable, "-c", code]
-    run = subprocess.run(call, env=environment() | given, capture_output=True, text=True)
-    assert run.stdout == "False False\n"
+def test_one_process_does_not_import_mpi4py():
+    """Neither without a launcher, nor as the one process of a script of Slurm's or of `mpiexec -n 1`."""
+    code = """
+import os, sys
+from ffkernels.__main__ import main
+for given in {}, {"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, {"PMI_SIZE": "1", "PMI_RANK": "0"}:
+    os.environ |= given
+    main(["train", "--csv", "nowhere.csv", "--target", "y"])
+    print("mpi4py" in sys.modules, "ffkernels.distributed" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    assert run.stdout == 3 * "False False\n"
+    assert run.stderr.count("nowhere.csv: No such file") == 3
+
+
+@needs_mpi
+def test_only_the_first_rank_imports_what_reads_and_draws():
+    code = """
+import os, sys
+from ffkernels.__main__ import main
+try:
+    sys.exit(main(["train", "--lr", "1e30"]))
+finally:
+    name = "imported" if {"pandas", "sklearn", "matplotlib"} & set(sys.modules) else "not"
+    open(f"{name} {os.getpid()}", "w").close()
+"""
+    run = mpiexec(2, "-c", code)
+    assert run.returncode == 2
+    assert run.stdout.count("the loss grew past all bounds in epoch 1: lower --lr") == 1
+    assert len(list(Path().glob("imported *"))) == len(list(Path().glob("not *"))) == 1
+
+
+@needs_mpi
+def test_an_extra_that_lacks_is_named_once():
+    code = WITHOUT.format("pandas")
+    run = mpiexec(2, "-c", code, "train")
+    assert run.returncode == 2, run.stdout
+    assert run.stdout.count("pandas is not installed: pip install 'ffkernels[train]'") == 1
 
 
 @pytest.mark.parametrize(

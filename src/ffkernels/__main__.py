@@ -26,9 +26,9 @@ def _info(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     with together() as ranks:
-        from ._cli import train
+        from ._cli import training
 
-        train.run(options, ranks)
+        training.run(options, ranks)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .. import _files
@@ -24,7 +23,7 @@ _FORMAT = "ffkernels checkpoint 1"
 
 @dataclass
 class Checkpoint:
-    """What a file says: the options of the command line, and the state that `restore` gives a training."""
+    """What a file says: the options of the command line, and the state that `restore` sets."""
 
     path: Path
     options: dict[str, Any]

@@ -51,7 +51,7 @@ class Ranks:
         return self.rank == 0
 
     def from_first(self, make: Callable[[], _T]) -> _T:
-        """Return on every rank what a function gives on the first; a CommandError is raised on all."""
+        """Return on every rank what a function gives on the first; raise on all what it tells users."""
         if self._comm is None:
             return make()
         from mpi4py.util import pkl5  # arrays of any size, without a copy
@@ -60,11 +60,11 @@ class Ranks:
         if self.first:
             try:
                 made = make()
-            except CommandError as error:
+            except (CommandError, ModuleNotFoundError) as error:
                 made = error
         self.wait()
         made = pkl5.Intracomm(self._comm).bcast(made)
-        if isinstance(made, CommandError):
+        if isinstance(made, Exception):
             raise made
         return made
 
@@ -97,25 +97,29 @@ class Ranks:
         total, count = self._comm.allreduce(np.array([value * rows, rows]))
         return float(total / count)
 
-    def machines(self) -> list[int]:
-        """Return on the first rank how many ranks share each machine; limit the threads to their share.
+    def limit_threads(self, most: int | None) -> list[int]:
+        """Set the threads of this rank; return on the first how many ranks share each machine.
 
-        Each processor is divided by the ranks that may run on it: a launcher may have given each its own.
+        Where neither the command line nor the environment says how many, each processor is divided by
+        the ranks that may run on it: a launcher may have given each its own.
         """
+        if most is not None:
+            try:
+                backend.set_num_threads(most)
+            except ValueError as error:
+                raise CommandError(str(error).replace("n:", "--threads:", 1)) from None
         if self._comm is None:
             return [1]
         from mpi4py import MPI
 
         node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
-        if not (os.environ.get("FFKERNELS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")):
+        told = most or os.environ.get("FFKERNELS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
+        if not told:
             granted = node.allgather((backend._affinity(), backend._quota()))
             backend.set_num_threads(_threads(granted, node.rank))
         sizes = self._comm.gather(node.size if node.rank == 0 else None) or []
         node.Free()
         return [size for size in sizes if size]
-
-
-ALONE = Ranks()
 
 
 def _threads(granted: list[tuple[frozenset[int], float]], rank: int) -> int:
@@ -153,8 +157,8 @@ def _join() -> Any:
     else:
         if MPI.COMM_WORLD.size != size:
             message = (
-                f"started as one of {size} processes, but MPI counts {MPI.COMM_WORLD.size}: the launcher "
-                f"belongs to another MPI than mpi4py's, {MPI.Get_library_version().splitlines()[0]}"
+                f"started as one of {size} processes, but MPI counts {MPI.COMM_WORLD.size}: the "
+                f"launcher is not that of mpi4py's MPI, {MPI.Get_library_version().splitlines()[0]}"
             )
     if message is None:
         return MPI.COMM_WORLD
@@ -178,7 +182,7 @@ def together() -> Iterator[Ranks]:
 
 
 def _end(error: BaseException, comm: Any) -> NoReturn:
-    """Raise an error that all ranks have met on the first one; else tell it, and end all ranks at once."""
+    """Raise an error that all ranks have met on the first one; else tell it, and end all at once."""
     if isinstance(error, Exception):
         arrived = comm.Ibarrier()
         end = time.monotonic() + _GRACE
@@ -187,12 +191,15 @@ def _end(error: BaseException, comm: Any) -> NoReturn:
         if met and comm.rank == 0:
             raise error
         if met:
-            sys.exit(2 if isinstance(error, CommandError) else 1)
+            sys.exit(2 if isinstance(error, (CommandError, ModuleNotFoundError)) else 1)
     sys.stdout.flush()
-    if isinstance(error, CommandError):
-        print(f"rank {comm.rank}: {error}", file=sys.stderr)
-    elif not isinstance(error, KeyboardInterrupt):
-        print(f"rank {comm.rank}: {''.join(traceback.format_exception(error))}", end="", file=sys.stderr)
-    sys.stderr.flush()
-    comm.Abort(130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, CommandError) else 1)
+    code = 1
+    if isinstance(error, KeyboardInterrupt):
+        code, told = 130, "interrupted"
+    elif isinstance(error, CommandError):
+        code, told = 2, str(error)
+    else:
+        told = "".join(traceback.format_exception(error)).rstrip()
+    print(f"rank {comm.rank}: {told}", file=sys.stderr, flush=True)
+    comm.Abort(code)
     raise error

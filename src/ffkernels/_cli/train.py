@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import functools
+import copy
 import math
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -17,27 +16,16 @@ import pandas as pd
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from .. import backend, get_num_threads, optimizers, set_num_threads
+from .. import backend, get_num_threads, optimizers
 from .._training import LEARNING_RATES, MOMENTUM
 from ..inputs import InputLayer, inspect
 from ..layers import FeedForward
 from ..tables import Column, TableNet, encode, label
 from . import CommandError, checkpoint, figures, tables
 from .checkpoint import Checkpoint
-from .ranks import ALONE, Ranks
 from .tables import Target
 from .timing import step_times
-from .training import (
-    History,
-    Rows,
-    Score,
-    State,
-    accuracy,
-    blas_threads,
-    fit,
-    peer_outputs,
-    r_squared,
-)
+from .training import History, Job, Rows, State, accuracy, blas_threads, peer_outputs, r_squared
 
 Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.intp]
@@ -84,144 +72,93 @@ class Split(NamedTuple):
     test: Positions
 
 
-@dataclass
-class Job:
-    """What the first rank has made of the table, and every rank trains on."""
+class Training:
+    """A training as the first rank knows it: made of a table, and shown when it is done."""
 
-    options: argparse.Namespace
-    state: State
-    training: Rows
-    validation: Rows
-    weight: Array | None
-    score: Score
+    def __init__(self, given: argparse.Namespace, machines: list[int]) -> None:
+        self.options, stored = _options(given)
+        options = self.options
+        if options.csv is None and (options.target or options.task or options.keep or options.drop):
+            raise CommandError("--target, --task, --keep and --drop go with --csv")
+        _prepare_paths(options.output, options.save, options.checkpoint)
+        table, target = _read(options)
+        if options.class_weight and target.classes is None:
+            raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
+        split = _split(target, options.test_size, options.seed)
+        columns = _choose_inputs(options, table, target, split.training)
+        self.model = model = _untrained(options, columns, table, target, split.training)
+        self.held_out, self.true = table.iloc[split.test], target.values[split.test]
+        training, validation = (
+            Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part]))
+            for part in (split.training, split.validation)
+        )
+        weight = None
+        if options.class_weight:
+            counts = np.bincount(training.t, minlength=len(model.classes or ()))
+            weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
+            _say("Weights", *_weights(weight, model))
+        if options.lr is None:
+            options.lr = LEARNING_RATES[options.optimizer]
+        _say(
+            "Rows",
+            f"{len(training.x)} to train on, {len(validation.x)} to validate, "
+            f"{len(self.true)} held out to test",
+        )
+        _say(
+            "Net",
+            f"{'-'.join(map(str, model.net.sizes))}, {options.activation}; {options.optimizer}, "
+            f"learning rate {options.lr:g}, batches of {options.batch_size}; "
+            f"backend {backend.get_backend()}",
+        )
+        if sum(machines) > 1:
+            _say("Ranks", _ranks(machines))
+        state = State.begin(model.net, self._optimizer(optimizers), options.seed)
+        if stored is not None:
+            stored.restore(state)
+            _say("Resumed", f"{stored.path}, after epoch {stored.epochs}")
+        score = r_squared if target.classes is None else accuracy
+        sizes = options.epochs, options.batch_size
+        self.job = Job(state, training, validation, score, *sizes, weight)
 
+    def _optimizer(self, module: ModuleType) -> Any:
+        """Return the optimiser, made of the classes of a module."""
+        lr = self.options.lr
+        return module.Adam(lr) if self.options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
 
-class Held(NamedTuple):
-    """What only the first rank keeps, for the results."""
-
-    model: TableNet
-    table: pd.DataFrame
-    true: Array
-
-
-def run(given: argparse.Namespace, ranks: Ranks = ALONE) -> None:
-    """Do what the command line asks for."""
-    if threads := getattr(given, "threads", None):
-        try:
-            set_num_threads(threads)
-        except ValueError as error:
-            raise CommandError(str(error).replace("n:", "--threads:", 1)) from None
-    machines = ranks.machines()
-    kept: list[Held] = []
-
-    def prepare() -> Job:
-        job, held = _prepare(given, machines)
-        kept.append(held)
-        return job
-
-    job = ranks.from_first(prepare)
-    options, state = job.options, job.state
-    # Alone, BLAS takes what it finds; ranks of one machine share its processors.
-    threads = threads or (get_num_threads() if ranks.size > 1 else None)
-
-    def after_epoch(state: State) -> None:
+    def after_epoch(self, state: State) -> None:
+        """Write a checkpoint where one is due."""
+        options = self.options
         if options.checkpoint and state.history.epochs % options.checkpoint_every == 0:
             checkpoint.write(options.checkpoint, state, _kept_options(options), options.fingerprint)
 
-    history = fit(
-        state,
-        job.training,
-        job.validation,
-        score=job.score,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        threads=threads,
-        weight=job.weight,
-        ranks=ranks,
-        after_epoch=after_epoch,
-    )
-    if ranks.first:
-        _show(job, *kept, history)
-    ranks.wait()
-
-
-def _prepare(given: argparse.Namespace, machines: list[int]) -> tuple[Job, Held]:
-    """Read the table and make the net, as far as a checkpoint says that it was trained."""
-    options, stored = _options(given)
-    if options.csv is None and (options.target or options.task or options.keep or options.drop):
-        raise CommandError("--target, --task, --keep and --drop go with --csv")
-    _prepare_paths(options.output, options.save, options.checkpoint)
-    table, target = _read(options)
-    if options.class_weight and target.classes is None:
-        raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
-    split = _split(target, options.test_size, options.seed)
-    columns = _choose_inputs(options, table, target, split.training)
-    model = _untrained(options, columns, table, target, split.training)
-    training, validation = (
-        Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part]))
-        for part in (split.training, split.validation)
-    )
-    weight = None
-    if options.class_weight:
-        counts = np.bincount(training.t, minlength=len(model.classes or ()))
-        weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
-        _say("Weights", *_weights(weight, model))
-    if options.lr is None:
-        options.lr = LEARNING_RATES[options.optimizer]
-    _say(
-        "Rows",
-        f"{len(training.x)} to train on, {len(validation.x)} to validate, "
-        f"{len(split.test)} held out to test",
-    )
-    _say(
-        "Net",
-        f"{'-'.join(map(str, model.net.sizes))}, {options.activation}; {options.optimizer}, "
-        f"learning rate {options.lr:g}, batches of {options.batch_size}; "
-        f"backend {backend.get_backend()}",
-    )
-    if sum(machines) > 1:
-        _say("Ranks", _ranks(machines))
-    state = State.begin(model.net, _optimizer(options, optimizers), options.seed)
-    if stored is not None:
-        stored.restore(state)
-        _say("Resumed", f"{stored.path}, after epoch {stored.epochs}")
-    score = r_squared if target.classes is None else accuracy
-    job = Job(options, state, training, validation, weight, score)
-    return job, Held(model, table.iloc[split.test], target.values[split.test])
-
-
-def _show(job: Job, held: Held, history: History) -> None:
-    """Save the net, say how good it is, and draw what it learnt."""
-    options, model = job.options, held.model
-    model.net = job.state.net
-    _say(
-        "Training",
-        f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
-        "the best on the validation rows",
-    )
-    if options.save:
-        _save(model, options.save)
-    outputs = model.outputs(held.table)
-    with blas_threads(model.net, options.batch_size, options.threads):
-        both = Rows(*map(np.concatenate, zip(job.training, job.validation, strict=True)))
-        x = model.inputs(held.table)
-        peer, epochs = peer_outputs(both, x, history.seconds, options.seed)
-    if model.classes is None:
-        peer = model.mean + model.scale * peer
-    _say(
-        "Result",
-        _judge(outputs, held.true, model.classes),
-        f"{_score(peer, held.true, model.classes)} with scikit-learn's default net in the same "
-        f"{history.seconds:.2f} s, {epochs} epochs, as a check",
-    )
-    times = step_times(
-        model.net, functools.partial(_optimizer, options), job.training, options.batch_size
-    )
-    _say("A step", *_compare(times))
-    curves = options.output / "curves.png"
-    figures.curves(history, "R²" if model.classes is None else "accuracy", curves)
-    drawn = _draw(options, model, held.table, outputs, held.true)
-    _say("Pictures", str(curves), *map(str, drawn))
+    def show(self, history: History) -> None:
+        """Save the net, say how good it is, and draw what it learnt."""
+        options, model = self.options, self.model
+        _say(
+            "Training",
+            f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
+            "the best on the validation rows",
+        )
+        if options.save:
+            _save(model, options.save)
+        training, outputs = self.job.training, model.outputs(self.held_out)
+        with blas_threads(model.net, options.batch_size, options.threads):
+            both = Rows(*map(np.concatenate, zip(training, self.job.validation, strict=True)))
+            x = model.inputs(self.held_out)
+            peer, epochs = peer_outputs(both, x, history.seconds, options.seed)
+        if model.classes is None:
+            peer = model.mean + model.scale * peer
+        _say(
+            "Result",
+            _judge(outputs, self.true, model.classes),
+            f"{_score(peer, self.true, model.classes)} with scikit-learn's default net in the same "
+            f"{history.seconds:.2f} s, {epochs} epochs, as a check",
+        )
+        _say("A step", *_compare(step_times(model.net, self._optimizer, training, options.batch_size)))
+        curves = options.output / "curves.png"
+        figures.curves(history, "R²" if model.classes is None else "accuracy", curves)
+        drawn = _draw(options, model, self.held_out, outputs, self.true)
+        _say("Pictures", str(curves), *map(str, drawn))
 
 
 def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint | None]:
@@ -237,7 +174,7 @@ def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint 
         saved = {name: stored.options.get(name) for name in _FIXED} | {"checkpoint": path}
         if "csv" in stored.options:
             saved["csv"] = Path(stored.options["csv"])
-    options = argparse.Namespace(**DEFAULTS | saved | chosen)
+    options = argparse.Namespace(**copy.deepcopy(DEFAULTS | saved) | chosen)
     # Only for a checkpoint: a table may also come through a pipe, which is read once.
     options.fingerprint = checkpoint.fingerprint(options.csv) if options.checkpoint else None
     if stored is not None and options.fingerprint != stored.table:
@@ -250,10 +187,6 @@ def _kept_options(options: argparse.Namespace) -> dict[str, Any]:
     kept = {name: getattr(options, name) for name in _FIXED}
     # Found again from another folder, too.
     return kept if options.csv is None else kept | {"csv": str(options.csv.absolute())}
-
-
-def _optimizer(options: argparse.Namespace, module: ModuleType) -> Any:
-    return module.Adam(options.lr) if options.optimizer == "adam" else module.SGD(options.lr, MOMENTUM)
 
 
 def _ranks(machines: list[int]) -> str:

@@ -52,12 +52,12 @@ class DataParallel:
 
     Notes
     -----
-    ``net.grads`` lie side by side in one piece of memory, which is what travels: docs/distributed.md says
-    how many bytes that are, and from how many ranks on it takes longer than the step.
+    ``net.grads`` lie side by side in one piece of memory, which is what travels: docs/distributed.md
+    says how many bytes that are, and from how many ranks on it takes longer than the step.
 
     What one rank refuses, every rank raises. Any other end of one rank, such as an exception in code
-    between two steps, leaves the others waiting, unless the script is started by ``mpiexec -n 4 python -m
-    mpi4py script.py``, which then ends them all.
+    between two steps, leaves the others waiting, unless the script is started by ``mpiexec -n 4 python
+    -m mpi4py script.py``, which then ends them all.
 
     Examples
     --------
@@ -82,8 +82,8 @@ class DataParallel:
             _agreement.refuse(comm, TypeError(f"net: expected a FeedForward, got {type(net).__name__}"))
         self.net, self.comm = net, comm
         # Two backends would round their updates differently.
-        given = {"net": repr(net), "backend": _backend.get_backend()}
-        _agreement.agree(comm, type(self).__name__, given)
+        alike: dict[str, object] = {"net": net, "backend": _backend.get_backend()}
+        _agreement.agree(comm, type(self).__name__, alike)
 
         size = sum(param.size for param in net.params.values())
         self._message = np.empty(size + _TAIL, net.dtype)
@@ -118,7 +118,7 @@ class DataParallel:
         Raises
         ------
         TypeError, ValueError, IndexError
-            On every rank, what `FeedForward.train_step` raises on one; the parameters are unchanged then.
+            On every rank, what `FeedForward.train_step` raises on one; the parameters stay.
         ValueError
             On every rank, if at the first step the optimisers differ.
         """
