@@ -4,7 +4,9 @@ Every function here is called by all ranks of a communicator, `comm`, together. 
 what they pass raise the same exception, all of them, before anything large is exchanged.
 """
 
-__all__: list[str] = []
+from ._cross_entropy import softmax_cross_entropy_with_grad
+
+__all__ = ["softmax_cross_entropy_with_grad"]
 
 
 def __dir__() -> list[str]:
