@@ -5,7 +5,7 @@
     arrays.pxi       from Python arrays to pointers: the fast path, and the way round it
     walk.pxi         elementwise functions: strides, chunks, threads
     rows.pxi         functions along an axis: which rows, in which order, by row or by tile
-    activations.pxi  losses.pxi  optimizers.pxi     the kernels themselves, one below the other
+    activations.pxi  losses.pxi  shards.pxi  optimizers.pxi     the kernels, one below the other
     capi.pxi         the kernels as C functions, for other compiled packages
 
 A kernel over rows is a pair of functions of the same few lines, `..._row` for one contiguous row
@@ -34,6 +34,7 @@ include "walk.pxi"
 include "rows.pxi"
 include "activations.pxi"
 include "losses.pxi"
+include "shards.pxi"
 include "optimizers.pxi"
 
 

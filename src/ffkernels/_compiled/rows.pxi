@@ -38,6 +38,9 @@ ctypedef struct Job:
     bint has_ignore_index
     ptrdiff_t ignore_index
     double smoothing
+    double keep, spread          # of a target, and for every class, where shards hold the classes
+    double *columns              # so many numbers of each row as the kernel knows, one column after the
+    ptrdiff_t rows               # other, each of so many
     double factor                # what the gradient is multiplied by
     double eps
     ptrdiff_t step               # between elements of a row, for a kernel that picks one

@@ -49,7 +49,7 @@ def contents(array: Array) -> str:
 def agree(comm: Any, call: str, alike: dict[str, object], own: tuple[int, int] = (0, 0)) -> Array:
     """The ranks' own two numbers, a row a rank, once all were called alike.
 
-    `call` and the values of `alike`, told by their `str`, have to be the same on every rank; ValueError
+    `call` and the values of `alike`, told by `str`, have to be the same on every rank: a ValueError
     on all of them names the first that is not.
     """
     said = {"call": call} | {name: str(value) for name, value in alike.items()}
