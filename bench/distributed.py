@@ -25,7 +25,7 @@ from report import write_section
 
 import ffkernels
 from ffkernels._cli.markdown import table
-from ffkernels.distributed import softmax_cross_entropy_with_grad
+from ffkernels.distributed import DataParallel, softmax_cross_entropy_with_grad
 
 RANKS = (1, 2, 4)
 ROUNDS = 31
@@ -54,7 +54,18 @@ def cross_entropy(comm: Any, rows: int, classes: int) -> Callable[[], Any]:
     return lambda: softmax_cross_entropy_with_grad(logits, targets, comm=comm, out=out)
 
 
+def train_step(comm: Any, batch: int) -> Callable[[], Any]:
+    """A step of the net of `python -m ffkernels bench`, each rank with its share of the batch."""
+    rng = np.random.default_rng(0)
+    rows = batch // (comm.size if comm else 1)
+    x, t = rng.normal(size=(rows, 784)).astype(np.float32), rng.integers(0, 10, rows)
+    net, optimizer = ffkernels.FeedForward([784, 256, 256, 10], seed=0), ffkernels.SGD(0.01)
+    step = (DataParallel(net, comm) if comm else net).train_step
+    return lambda: step(x, t, optimizer)
+
+
 MEASUREMENTS = {
+    "training step, 1024x784": functools.partial(train_step, batch=1024),
     "cross-entropy, 512x32000": functools.partial(cross_entropy, rows=512, classes=32_000),
     "cross-entropy, 64x256000": functools.partial(cross_entropy, rows=64, classes=256_000),
 }
@@ -95,8 +106,8 @@ def settle(world: Any) -> None:
 
 def timed(call: Callable[[], Any], comm: Any) -> tuple[float, float, int]:
     """Seconds of a call, seconds in communication, bytes sent."""
-    call()
     time.sleep(PAUSE)
+    call()
     if comm:
         comm.Barrier()
         comm.sent, comm.seconds = 0, 0.0
@@ -124,7 +135,9 @@ def measure(world: Any, prepare: Callable[[Any], Callable[[], Any]]) -> dict[int
     settle(world)
     every = {ranks: world.gather(turns) or [] for ranks, turns in noted.items()}
     return {
-        ranks: np.swapaxes([turns for turns in told if turns], 0, 1) for ranks, told in every.items() if told
+        ranks: np.swapaxes([turns for turns in told if turns], 0, 1)
+        for ranks, told in every.items()
+        if told
     }
 
 
