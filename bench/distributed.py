@@ -185,7 +185,7 @@ def main() -> int:
     here = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     launcher = shutil.which("mpiexec", path=here)
     if launcher is None:
-        parser.error("there is no mpiexec: pip install 'ffkernels[mpi]'")
+        parser.error("there is no mpiexec: pip install mpich")
     threads = dict.fromkeys(["FFKERNELS_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
     # By mpi4py's own runner, which ends all ranks where one raises.
     command = [launcher, "-n", str(max(RANKS)), sys.executable, "-m", "mpi4py", __file__, "--rank"]

@@ -52,7 +52,7 @@ def why_not():
     if importlib.util.find_spec("mpi4py") is None:
         return "mpi4py is not installed: pip install 'ffkernels[mpi]'"
     if launcher() is None:
-        return "there is no mpiexec: pip install 'ffkernels[mpi]'"
+        return "there is no mpiexec: pip install mpich"
     run = mpiexec(1, "-c", "from mpi4py import MPI")
     return f"mpiexec does not start: {run.stdout.strip()}" if run.returncode else ""
 

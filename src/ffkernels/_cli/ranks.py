@@ -152,8 +152,11 @@ def _join() -> Any:
             f"started as one of {size} processes, but mpi4py is not installed: "
             "pip install 'ffkernels[mpi]'"
         )
-    except (ImportError, RuntimeError) as error:  # of a library of MPI that is not there
-        message = f"started as one of {size} processes, but MPI does not load: {error}"
+    except (ImportError, RuntimeError) as error:  # by which it tells that it found no library
+        message = (
+            f"started as one of {size} processes, but mpi4py finds no library of MPI: pip install mpich, "
+            f"or name yours in MPI4PY_LIBMPI ({' '.join(str(error).split())})"
+        )
     else:
         if MPI.COMM_WORLD.size != size:
             message = (

@@ -30,7 +30,7 @@ def check_communicator(comm: Any) -> None:
         raise missing(error, "mpi", "ffkernels.distributed") from None
     except RuntimeError as error:  # by which mpi4py tells that it found no library
         raise ImportError(
-            f"ffkernels.distributed needs an MPI library: pip install 'ffkernels[mpi]'; {error}"
+            f"ffkernels.distributed needs a library of MPI, as from pip install mpich: {error}"
         ) from None
     if isinstance(comm, MPI.Comm) and comm == MPI.COMM_NULL:
         raise ValueError("comm: expected a communicator that this process belongs to, got MPI.COMM_NULL")
