@@ -133,12 +133,8 @@ def measure(world: Any, prepare: Callable[[Any], Callable[[], Any]]) -> dict[int
             if ranks in parts:
                 noted[ranks].append(timed(*parts[ranks]))
     settle(world)
-    every = {ranks: world.gather(turns) or [] for ranks, turns in noted.items()}
-    return {
-        ranks: np.swapaxes([turns for turns in told if turns], 0, 1)
-        for ranks, told in every.items()
-        if told
-    }
+    every = {ranks: world.gather(turns) for ranks, turns in noted.items()}
+    return {ranks: np.swapaxes(list(filter(None, told)), 0, 1) for ranks, told in every.items() if told}
 
 
 def rows_of(name: str, told: dict[int, Any]) -> list[list[str]]:
