@@ -17,11 +17,13 @@ import ranks
 from ffkernels.__main__ import main
 from ffkernels._cli.ranks import _threads
 from ffkernels.layers import FeedForward
+from ffkernels.tables import TableNet
 from ranks import environment, mpiexec, why_not
 
 for needed in ("matplotlib", "sklearn", "threadpoolctl", "tqdm"):
     pytest.importorskip(needed)
 pd = pytest.importorskip("pandas")
+load_digits = pytest.importorskip("sklearn.datasets").load_digits
 
 needs_mpi = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -150,6 +152,11 @@ def test_one_rank_speaks_and_writes(monkeypatch):
     for label in ("Data  ", "Net  ", "Training  ", "Saved  ", "Result  ", "A step  ", "Pictures  "):
         assert run.stdout.count(label) == 1, run.stdout
     assert "Ranks     2 processes on 1 machine, " in run.stdout
+    # What is saved and shown is the net that was trained.
+    result = next(line for line in run.stdout.splitlines() if line.startswith("Result"))
+    assert float(result.split()[2].rstrip("%,")) > 85, run.stdout
+    frame = load_digits(as_frame=True)
+    assert np.mean(TableNet.load("net.npz").predict(frame.data) == frame.target) > 0.85
     assert run.stdout.count("| 123/123 [") == 1, run.stdout
     assert sorted(path.name for path in Path().iterdir()) == ["ffkernels-run", "net.npz"]
     assert len(list(Path("ffkernels-run").iterdir())) == 3

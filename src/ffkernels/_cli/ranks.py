@@ -63,10 +63,10 @@ class Ranks:
             except (CommandError, ModuleNotFoundError) as error:
                 made = error
         self.wait()
-        made = pkl5.Intracomm(self._comm).bcast(made)
-        if isinstance(made, Exception):
-            raise made
-        return made
+        sent = pkl5.Intracomm(self._comm).bcast(made)
+        if isinstance(sent, Exception):
+            raise sent
+        return made if self.first else sent  # not the copy that the first gets, too
 
     def wait(self) -> None:
         """Wait for every rank, and leave the processors to them meanwhile."""
