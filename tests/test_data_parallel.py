@@ -1,6 +1,13 @@
 """A net on several ranks takes the steps of one process, and is the same on all, bit for bit."""
 
+import contextlib
+import doctest
+import io
+import os
+import re
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,9 +154,6 @@ def test_nets_and_optimizers_that_differ(comm):
 
 @on_ranks(2)
 def test_predict_loss_and_save_are_the_nets_own(comm):
-    import os
-    import tempfile
-
     net = FeedForward([4, 5, 3], seed=0)
     parallel = DataParallel(net, comm)
     assert repr(parallel) == f"DataParallel({net!r}, rank {comm.rank} of 2)"
@@ -181,3 +185,41 @@ def test_from_the_second_step_on_nothing_is_allocated(comm):
         peaks.append(tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
     assert min(peaks) < rows * 4 * 4 / 4  # a quarter of the net's outputs
+
+
+@on_ranks(1, 2)
+def test_the_example(comm):
+    from ffkernels.distributed import _data_parallel
+
+    failed, tried = doctest.testmod(_data_parallel)
+    assert not failed and tried > 8
+
+
+@on_ranks(2)
+def test_the_guide(comm):
+    """Its code runs, and its figures are what its formulas make of its constants."""
+    guide = Path(__file__).parents[1].joinpath("docs/distributed.md").read_text()
+    names, printed = {}, io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(printed),
+    ):
+        for block in guide.split("```python\n")[1:]:
+            exec(block.partition("```")[0], names)
+    said = re.findall(r"^ *print\(.*\)  # (.*)$", guide, re.MULTILINE)
+    assert len(said) == 2 and printed.getvalue().split() == said
+    steps = {"16": 0.374e-3, "100": 1.38e-3, "1024": 13e-3}
+    ranks = (2, 8, 64, 256, 1024)
+    lines = re.findall(r"^\| (\d+ Gb/s) \| (.*) \|$", guide, re.MULTILINE)
+    assert len(lines) == 12
+    for name, cells in lines:
+        network, (first, *rest) = names["networks"][name], cells.split(" | ")
+        if first in steps and rest[0].endswith("%"):
+            want = [names["data_parallel"](p, steps[first], 4 * 269_325, *network) for p in ranks]
+            assert rest == [f"{share:.0%}" for share in want]
+        else:
+            want = [names["vocabulary_parallel"](p, 7.75e-3, 512, *network) for p in ranks]
+            assert [first, *rest] == [f"{times:.1f}" for times in want]
+    net = FeedForward([784, 256, 256, 10])
+    assert sum(param.size for param in net.params.values()) + 3 == 269_325

@@ -61,18 +61,18 @@ class DataParallel:
 
     Examples
     --------
-    >>> from mpi4py import MPI  # doctest: +SKIP
+    >>> from mpi4py import MPI
     >>> import numpy as np
     >>> from ffkernels import Adam, FeedForward
     >>> from ffkernels.distributed import DataParallel
-    >>> comm = MPI.COMM_WORLD  # doctest: +SKIP
+    >>> comm = MPI.COMM_WORLD
     >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     >>> t = x[:, 0] ^ x[:, 1]
-    >>> own = slice(comm.rank, None, comm.size)  # doctest: +SKIP
-    >>> net, adam = DataParallel(FeedForward([2, 8, 2], seed=0), comm), Adam(lr=0.1)  # doctest: +SKIP
+    >>> own = slice(comm.rank, None, comm.size)
+    >>> net, adam = DataParallel(FeedForward([2, 8, 2], seed=0), comm), Adam(lr=0.1)
     >>> for _ in range(100):
-    ...     loss = net.train_step(x[own], t[own], adam)  # doctest: +SKIP
-    >>> net.predict(x).argmax(axis=1)  # doctest: +SKIP
+    ...     loss = net.train_step(x[own], t[own], adam)
+    >>> net.predict(x).argmax(axis=1)
     array([0, 1, 1, 0])
     """
 
