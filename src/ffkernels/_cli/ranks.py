@@ -154,8 +154,8 @@ def _join() -> Any:
         )
     except (ImportError, RuntimeError) as error:  # by which it tells that it found no library
         message = (
-            f"started as one of {size} processes, but mpi4py finds no library of MPI: pip install mpich, "
-            f"or name yours in MPI4PY_LIBMPI ({' '.join(str(error).split())})"
+            f"started as one of {size} processes, but mpi4py finds no library of MPI: pip install "
+            f"mpich, or name yours in MPI4PY_LIBMPI ({' '.join(str(error).split())})"
         )
     else:
         if MPI.COMM_WORLD.size != size:
