@@ -179,6 +179,8 @@ def test_files_that_are_no_checkpoint(run):
     for part in ("options", "history", "rng", "best", "table"):
         less = {name: value for name, value in described.items() if name != part}
         refused(changed(training=json.dumps(less)), f"lacks '{part}'")
+    fewer = {name: value for name, value in described["options"].items() if name != "hidden"}
+    refused(changed(training=json.dumps(described | {"options": fewer})), "lacks 'hidden'")
     for name in ("net/W1", "best/b1", "optimizer/m/W1", "optimizer/step/b2"):
         refused(changed(**{name: None}), f"lacks '{name.removeprefix('optimizer/')}'")
     refused(changed(**{"net/W1": np.zeros((9, 9))}), "net/W1: expected (2, 4), got (9, 9)")
@@ -195,6 +197,17 @@ def test_a_checkpoint_that_cannot_be_written_is_told_before_the_training(run):
     command = "train --csv t.csv --target kind --drop z"
     code, out, err = run(f"{command} --checkpoint nowhere/c.npz")
     assert code == 2 and "nowhere: no such folder" in err and not out
+
+
+def test_options_that_do_not_fit(run):
+    table()
+    command = "train --csv t.csv --target kind --drop z"
+    code, _, err = run(f"{command} --checkpoint-every 2")
+    assert code == 2 and "--checkpoint-every goes with --checkpoint or --resume" in err
+    code, _, err = run(f"{command} --checkpoint n.npz --save n.npz")
+    assert code == 2 and "n.npz: expected two files for --checkpoint and --save, got one" in err
+    code, _, err = run(f"{command} --checkpoint n.npz --checkpoint-every 0")
+    assert code == 2 and "expected a number from 1 up, got 0" in err
 
 
 def test_one_that_fails_later_leaves_the_last(run, monkeypatch):

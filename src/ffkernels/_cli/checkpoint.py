@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,11 @@ class Checkpoint:
 
     path: Path
     options: dict[str, Any]
+    csv: Path | None
     table: list[int] | None
+    epochs: int
     _described: dict[str, Any]
     _arrays: dict[str, Array]
-
-    @property
-    def epochs(self) -> int:
-        """After how many epochs it was written."""
-        return len(self._described["history"]["training_loss"])
 
     def restore(self, state: State) -> None:
         """Make a training that begins with the same options what it was."""
@@ -80,16 +77,17 @@ def write(path: Path, state: State, options: Mapping[str, Any], table: list[int]
         raise CommandError(f"{path}: {error.strerror or error}") from None
 
 
-def read(path: Path) -> Checkpoint:
-    """Read what `write` wrote."""
+def read(path: Path, names: Iterable[str]) -> Checkpoint:
+    """Read what `write` wrote, with the options of these names."""
     try:
         arrays = _files.read(path, "train --checkpoint")
         described = json.loads(str(arrays.pop("training")))
         if described["format"] != _FORMAT:
             raise ValueError(f"its format is {described['format']!r}, not {_FORMAT!r}")
-        checkpoint = Checkpoint(path, dict(described["options"]), described["table"], described, arrays)
-        checkpoint.epochs  # noqa: B018  that it is there
-        return checkpoint
+        options = {name: described["options"][name] for name in names}
+        csv, table = described["options"]["csv"], described["table"]
+        epochs = len(described["history"]["training_loss"])
+        return Checkpoint(path, options, csv and Path(csv), table, epochs, described, arrays)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None
     except (LookupError, TypeError, ValueError) as error:

@@ -170,11 +170,13 @@ def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint 
             raise CommandError(
                 f"--{fixed[0].replace('_', '-')}: the training that --resume goes on with has its own"
             )
-        stored = checkpoint.read(path)
-        saved = {name: stored.options.get(name) for name in _FIXED} | {"checkpoint": path}
-        if "csv" in stored.options:
-            saved["csv"] = Path(stored.options["csv"])
+        stored = checkpoint.read(path, _FIXED)
+        saved = stored.options | {"csv": stored.csv, "checkpoint": path}
     options = argparse.Namespace(**copy.deepcopy(DEFAULTS | saved) | chosen)
+    if options.checkpoint is None and "checkpoint_every" in chosen:
+        raise CommandError("--checkpoint-every goes with --checkpoint or --resume")
+    if options.checkpoint is not None and options.checkpoint == options.save:
+        raise CommandError(f"{options.save}: expected two files for --checkpoint and --save, got one")
     # Only for a checkpoint: a table may also come through a pipe, which is read once.
     options.fingerprint = checkpoint.fingerprint(options.csv) if options.checkpoint else None
     if stored is not None and options.fingerprint != stored.table:
@@ -186,7 +188,7 @@ def _kept_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return what a checkpoint says of the command line."""
     kept = {name: getattr(options, name) for name in _FIXED}
     # Found again from another folder, too.
-    return kept if options.csv is None else kept | {"csv": str(options.csv.absolute())}
+    return kept | {"csv": options.csv and str(options.csv.absolute())}
 
 
 def _ranks(machines: list[int]) -> str:
