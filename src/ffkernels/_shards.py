@@ -23,7 +23,7 @@ from ._arguments import MEAN, Array
 #:
 #: MAXIMUM  of the logits, without NaN; -inf where there are none
 #: EXCESS   sum of e^(x - maximum) less its leading term; -1 where there are none, NaN where there is one
-#: GAP      sum of a (maximum - x), with a 0 for the maximum where that is -inf
+#: GAP      sum of a (maximum - x) where a is not 0; inf where only -inf has any
 #: TOTAL    sum of a, the coefficients: targets, smoothed and weighted
 #: OTHERS   sum of a without that of the leading class, if EXCESS < 1, where all classes have any
 #: LEADER   that class
@@ -103,9 +103,7 @@ def shares(own: Array, maximum: Array, soft: bool, out: Array) -> Array:
     shrunk = _shrunk(own, maximum)
     out[0] = leads
     out[1] = np.where(leads, own[EXCESS], shrunk * (1 + own[EXCESS]))
-    # From a maximum of its own, or from 0 where there is none.
-    nearest = np.where(own[MAXIMUM] > -np.inf, own[MAXIMUM], 0)
-    out[2] = own[GAP] + np.where(total == 0, 0, total * (maximum - nearest))
+    out[2] = own[GAP] + np.where(total == 0, 0, total * (maximum - own[MAXIMUM]))
     out[3] = total
     if soft:
         out[4] = np.where(leads, own[OTHERS], total)
@@ -129,9 +127,9 @@ def merged(sums: Array, maximum: Array) -> Array:
 
 @np.errstate(all="ignore")
 def losses(whole: Array) -> Array:
-    """sum of a (maximum - x) + sum of a log(sum of e^(x - maximum)); without coefficients 0, or NaN."""
-    silent = (whole[TOTAL] == 0) & ~np.isnan(whole[EXCESS])
-    return whole[GAP] + np.where(silent, 0, whole[TOTAL] * np.log1p(whole[EXCESS]))
+    """sum of a (maximum - x) + sum of a log(sum of e^(x - maximum))."""
+    losses: Array = whole[GAP] + whole[TOTAL] * np.log1p(whole[EXCESS])
+    return losses
 
 
 def factor(own: Shard, reduction: int, weights: float) -> float:
