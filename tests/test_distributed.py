@@ -253,6 +253,56 @@ def test_nothing_to_divide_by(comm):
             assert loss == 0 and grad.shape == (2, 0)
 
 
+def joined(parts, soft, merged=_shards.merged):
+    """The statistics of several shards as of one."""
+    maximum = np.max([own[_shards.MAXIMUM] for own in parts], 0)
+    sums = np.zeros(_shards.summed(len(maximum), soft))
+    for own in parts:
+        share = np.empty_like(sums)
+        _shards.shares(own, maximum, soft, out=share)
+        sums += share
+    return merged(sums, maximum)
+
+
+def test_shards_in_one_process(backend):
+    """Blocks of classes, without MPI; and some of them joined first, as those of a rank would be."""
+    rng = np.random.default_rng(6)
+    kernels = ff.backend.active
+    for _ in range(60):
+        x, t, options, blocks = random_call(rng, 4)
+        want, want_grad = expected(x, t, **options)
+        shards, parts, grads = [], [], []
+        for block in blocks:
+            weight = options.get("weight")
+            call = _arguments.loss_of_some_classes(
+                "logits", x[:, block], t if t.ndim == 1 else t[:, block], -1,
+                None if weight is None else weight[block], options.get("ignore_index"),
+                options.get("label_smoothing", 0.0), options["reduction"],
+            )  # fmt: skip
+            shards.append(_shards.shard(call, block.start, x.shape[1]))
+            parts.append(_shards.statistics(len(x)))
+            grads.append(np.empty_like(call.scores))
+            kernels.shard_statistics(shards[-1], grads[-1], parts[-1])
+        soft, own = shards[0].soft, parts
+        whole = joined([joined(own[:2], soft), joined(own[2:], soft)], soft, _shards.complete)
+        at_once = joined(own, soft, _shards.complete)
+        needed = slice(_shards.OTHERS if soft else _shards.TOTAL)
+        np.testing.assert_allclose(whole[needed], at_once[needed], rtol=1e-14, atol=1e-14)
+        factor = _shards.factor(shards[0], call.reduction, sum(map(_shards.counted, shards)))
+        for shard, part, grad in zip(shards, parts, grads, strict=True):
+            share = np.empty(_shards.summed(len(x), soft))
+            shrunk = _shards.shares(part, whole[_shards.MAXIMUM], soft, out=share)
+            columns = _shards.gradient(part, at_once, shrunk, shard, factor)
+            kernels.shard_gradient(shard, grad, columns, factor)
+        losses = _shards.losses(whole)
+        loss = losses if options["reduction"] == "none" else losses.sum() * factor
+        ulps = (4e-15 if x.dtype == np.float64 else 2e-6) * max(1, np.abs(want).max(initial=0))
+        np.testing.assert_allclose(loss, want.astype(float), rtol=0, atol=ulps)
+        ulps = (4e-15 if x.dtype == np.float64 else 2e-6) * np.abs(want_grad).max(initial=1e-300)
+        got = np.concatenate(grads, axis=1)
+        np.testing.assert_allclose(got, want_grad.astype(float), rtol=0, atol=ulps)
+
+
 def test_what_a_shard_keeps(backend):
     """On every backend the same, and a maximum without NaN, which MPI would not know how to compare."""
     rng = np.random.default_rng(5)

@@ -2,8 +2,8 @@
 
 A shard looks at its own logits once: it leaves e^(x - maximum) where the gradient is to be, and keeps a
 few numbers a row, its statistics. What shards tell each other is the maximum of each row, then what each
-adds to the sums of all (`shares`). The statistics of whole rows (`merged`) are of the same kind as those
-of a shard, so that shards may be blocks of classes in one process, ranks of many, or blocks on ranks.
+adds to the sums of all (`shares`). The statistics of several shards (`merged`) are of the same kind as
+those of one, so that shards may be blocks of classes in one process, ranks of many, or blocks on ranks.
 
 The leading term of a row is left out of its sum once, wherever it lies: of several shards that hold a
 maximum all but one are counted back in. So a confident row keeps the digits of what it has left.
@@ -115,21 +115,28 @@ def summed(rows: int, soft: bool) -> tuple[int, int]:
     return _SUMMED if soft else _SUMMED - 1, rows
 
 
-@np.errstate(all="ignore")
 def merged(sums: Array, maximum: Array) -> Array:
-    """The statistics of whole rows; NaN without a finite maximum, as with a NaN among the logits."""
-    whole = statistics(sums.shape[1])
-    whole[MAXIMUM] = maximum
-    whole[EXCESS] = (sums[0] - 1) + sums[1] + (maximum - maximum)
-    whole[GAP : GAP + len(sums) - 2] = sums[2:]
+    """The statistics of several shards as of one."""
+    several = statistics(sums.shape[1])
+    several[MAXIMUM] = maximum
+    several[EXCESS] = (sums[0] - 1) + sums[1]
+    several[GAP : GAP + len(sums) - 2] = sums[2:]
+    return several
+
+
+@np.errstate(all="ignore")
+def complete(sums: Array, maximum: Array) -> Array:
+    """Those of whole rows, NaN where a row has no finite maximum."""
+    whole = merged(sums, maximum)
+    whole[EXCESS] += maximum - maximum
     return whole
 
 
 @np.errstate(all="ignore")
 def losses(whole: Array) -> Array:
     """sum of a (maximum - x) + sum of a log(sum of e^(x - maximum))."""
-    losses: Array = whole[GAP] + whole[TOTAL] * np.log1p(whole[EXCESS])
-    return losses
+    each: Array = whole[GAP] + whole[TOTAL] * np.log1p(whole[EXCESS])
+    return each
 
 
 def factor(own: Shard, reduction: int, weights: float) -> float:
