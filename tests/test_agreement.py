@@ -24,7 +24,7 @@ def same_everywhere(comm, kind, call):
     return said[0]
 
 
-@on_ranks(1, 2, 4)
+@on_ranks(1, 4)
 def test_numbers_of_every_rank(comm):
     numbers = _agreement.agree(comm, "call", {"shape": (3, 4)}, (comm.rank, -(2**62) - comm.rank))
     np.testing.assert_array_equal(numbers, [[rank, -(2**62) - rank] for rank in range(comm.size)])
@@ -47,7 +47,7 @@ def test_the_first_difference_is_named(comm):
     assert message == f"ValueError: call: expected the same on every rank, {said}"
 
 
-@on_ranks(2, 4)
+@on_ranks(4)
 def test_what_one_rank_refuses_all_refuse(comm):
     class Own(ZeroDivisionError):
         pass

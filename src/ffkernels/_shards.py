@@ -2,8 +2,8 @@
 
 A shard looks at its own logits once: it leaves e^(x - maximum) where the gradient is to be, and keeps a
 few numbers a row, its statistics. What shards tell each other is the maximum of each row, then what each
-adds to the sums of all (`shares`). The statistics of whole rows (`merged`) are of the same kind as those
-of a shard, so that shards may be blocks of classes in one process, ranks of many, or blocks on ranks.
+adds to the sums of all (`shares`). The statistics of several shards (`merged`) are of the same kind as
+those of one, so that shards may be blocks of classes in one process, ranks of many, or blocks on ranks.
 
 The leading term of a row is left out of its sum once, wherever it lies: of several shards that hold a
 maximum all but one are counted back in. So a confident row keeps the digits of what it has left.
@@ -23,7 +23,7 @@ from ._arguments import MEAN, Array
 #:
 #: MAXIMUM  of the logits, without NaN; -inf where there are none
 #: EXCESS   sum of e^(x - maximum) less its leading term; -1 where there are none, NaN where there is one
-#: GAP      sum of a (maximum - x), with a 0 for the maximum where that is -inf
+#: GAP      sum of a (maximum - x) where a is not 0; inf where only -inf has any
 #: TOTAL    sum of a, the coefficients: targets, smoothed and weighted
 #: OTHERS   sum of a without that of the leading class, if EXCESS < 1, where all classes have any
 #: LEADER   that class
@@ -103,9 +103,7 @@ def shares(own: Array, maximum: Array, soft: bool, out: Array) -> Array:
     shrunk = _shrunk(own, maximum)
     out[0] = leads
     out[1] = np.where(leads, own[EXCESS], shrunk * (1 + own[EXCESS]))
-    # From a maximum of its own, or from 0 where there is none.
-    nearest = np.where(own[MAXIMUM] > -np.inf, own[MAXIMUM], 0)
-    out[2] = own[GAP] + np.where(total == 0, 0, total * (maximum - nearest))
+    out[2] = own[GAP] + np.where(total == 0, 0, total * (maximum - own[MAXIMUM]))
     out[3] = total
     if soft:
         out[4] = np.where(leads, own[OTHERS], total)
@@ -117,21 +115,28 @@ def summed(rows: int, soft: bool) -> tuple[int, int]:
     return _SUMMED if soft else _SUMMED - 1, rows
 
 
-@np.errstate(all="ignore")
 def merged(sums: Array, maximum: Array) -> Array:
-    """The statistics of whole rows; NaN without a finite maximum, as with a NaN among the logits."""
-    whole = statistics(sums.shape[1])
-    whole[MAXIMUM] = maximum
-    whole[EXCESS] = (sums[0] - 1) + sums[1] + (maximum - maximum)
-    whole[GAP : GAP + len(sums) - 2] = sums[2:]
+    """The statistics of several shards as of one."""
+    several = statistics(sums.shape[1])
+    several[MAXIMUM] = maximum
+    several[EXCESS] = (sums[0] - 1) + sums[1]
+    several[GAP : GAP + len(sums) - 2] = sums[2:]
+    return several
+
+
+@np.errstate(all="ignore")
+def complete(sums: Array, maximum: Array) -> Array:
+    """Those of whole rows, NaN where a row has no finite maximum."""
+    whole = merged(sums, maximum)
+    whole[EXCESS] += maximum - maximum
     return whole
 
 
 @np.errstate(all="ignore")
 def losses(whole: Array) -> Array:
-    """sum of a (maximum - x) + sum of a log(sum of e^(x - maximum)); without coefficients 0, or NaN."""
-    silent = (whole[TOTAL] == 0) & ~np.isnan(whole[EXCESS])
-    return whole[GAP] + np.where(silent, 0, whole[TOTAL] * np.log1p(whole[EXCESS]))
+    """sum of a (maximum - x) + sum of a log(sum of e^(x - maximum))."""
+    each: Array = whole[GAP] + whole[TOTAL] * np.log1p(whole[EXCESS])
+    return each
 
 
 def factor(own: Shard, reduction: int, weights: float) -> float:

@@ -8,7 +8,9 @@ cdef enum:
     SCALE = 0, PLACE, VALUE
     ELSEWHERE = -1, IGNORED = -2
 
-cdef inline void shard_coefficients(const Job *job, ptrdiff_t target, const real *t, real *a, ptrdiff_t n) noexcept nogil:
+
+cdef inline void shard_coefficients(const Job *job, ptrdiff_t target, const real *t, real *a,
+                                    ptrdiff_t n) noexcept nogil:
     """The weighted, smoothed targets of a row; smoothing spreads over the classes of all shards."""
     cdef const real *w = <const real *>job.weight
     cdef real keep = <real>job.keep, spread = <real>job.spread

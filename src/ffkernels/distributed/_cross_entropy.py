@@ -204,11 +204,11 @@ def _exchange(
         comm.Reduce(message[:summed], None)
     else:
         comm.Reduce(MPI.IN_PLACE, message[:summed])
-        losses = _shards.losses(_shards.merged(sums, maximum))
+        losses = _shards.losses(_shards.complete(sums, maximum))
         if reduction == NONE:
             loss[...] = losses
         else:
             loss[0] = losses.sum() * _shards.factor(shard, reduction, weights[0])
     comm.Bcast(message)
-    whole, factor = _shards.merged(sums, maximum), _shards.factor(shard, reduction, weights[0])
+    whole, factor = _shards.complete(sums, maximum), _shards.factor(shard, reduction, weights[0])
     return whole, shrunk, factor, loss
