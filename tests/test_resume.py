@@ -77,6 +77,35 @@ def test_resumed_is_uninterrupted_bit_for_bit(run, monkeypatch, options, after):
             np.testing.assert_array_equal(one[name], other[name])
 
 
+def test_resume_alone_is_enough(run, monkeypatch, tmp_path):
+    """Also from another folder: what was asked for is done where it was asked for."""
+    from ffkernels._cli import checkpoint
+
+    table()
+    command = "train --csv t.csv --target kind --drop z --epochs 6"
+    whole = run(f"{command} --save whole.npz")[3]
+    write = checkpoint.write
+
+    def killed(path, state, *rest):
+        write(path, state, *rest)
+        if state.history.epochs == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "write", killed)
+        run(f"{command} --checkpoint c.npz --checkpoint-every 2 --save net.npz --output o")
+    assert not os.path.exists("net.npz")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    written = []
+    monkeypatch.setattr(checkpoint, "write", lambda *given: written.append(given[1].history.epochs))
+    code, out, _, resumed = run("train --resume ../c.npz")
+    assert code == 0 and resumed.validation_loss == whole.validation_loss and written == [6]
+    assert not os.listdir() and str(tmp_path / "o" / "curves.png") in out
+    with np.load(tmp_path / "whole.npz") as one, np.load(tmp_path / "net.npz") as other:
+        np.testing.assert_array_equal(one["W1"], other["W1"])
+
+
 def test_early_stopping_goes_on_counting(run, monkeypatch):
     from ffkernels._cli import training
 
@@ -111,11 +140,11 @@ def test_a_checkpoint_every_so_many_epochs(run, monkeypatch):
     assert run(f"{command} --epochs 7 --checkpoint-every 3")[0] == 0
     assert written == [("c.npz", 3), ("c.npz", 6)]
     written.clear()
-    assert run("train --resume c.npz --epochs 8")[0] == 0
-    assert written == [("c.npz", 7), ("c.npz", 8)]
+    assert run("train --resume c.npz --epochs 9")[0] == 0
+    assert written == [("c.npz", 9)]
     written.clear()
-    assert run("train --resume c.npz --epochs 9 --checkpoint d.npz")[0] == 0
-    assert written == [("d.npz", 9)]
+    assert run("train --resume c.npz --epochs 11 --checkpoint d.npz --checkpoint-every 1")[0] == 0
+    assert written == [("d.npz", 10), ("d.npz", 11)]
     assert sorted(os.listdir()) == ["c.npz", "d.npz", "ffkernels-run", "t.csv"]
 
 

@@ -27,7 +27,6 @@ class Checkpoint:
 
     path: Path
     options: dict[str, Any]
-    csv: Path | None
     table: list[int] | None
     epochs: int
     _described: dict[str, Any]
@@ -85,9 +84,8 @@ def read(path: Path, names: Iterable[str]) -> Checkpoint:
         if described["format"] != _FORMAT:
             raise ValueError(f"its format is {described['format']!r}, not {_FORMAT!r}")
         options = {name: described["options"][name] for name in names}
-        csv, table = described["options"]["csv"], described["table"]
         epochs = len(described["history"]["training_loss"])
-        return Checkpoint(path, options, csv and Path(csv), table, epochs, described, arrays)
+        return Checkpoint(path, options, described["table"], epochs, described, arrays)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None
     except (LookupError, TypeError, ValueError) as error:

@@ -37,7 +37,7 @@ _COUNTED = "(rows count from 0 below the names, as pandas.read_csv counts them)"
 # How many of the worst rows are drawn: as images, as charts.
 _IMAGES, _CHARTS = 12, 6
 
-# What makes a training what it is; a checkpoint has these, and going on changes none.
+# What makes a training what it is: going on from a checkpoint changes none of these.
 _FIXED: dict[str, Any] = {
     "target": None,
     "task": None,
@@ -52,16 +52,10 @@ _FIXED: dict[str, Any] = {
     "seed": 0,
     "test_size": 0.2,
 }
-DEFAULTS: dict[str, Any] = _FIXED | {
-    "csv": None,
-    "epochs": 100,
-    "threads": None,
-    "output": Path("ffkernels-run"),
-    "save": None,
-    "checkpoint": None,
-    "checkpoint_every": 1,
-    "resume": None,
-}
+# What it keeps to unless told otherwise; paths are found again from another folder, too.
+_PATHS: dict[str, Path | None] = {"csv": None, "output": Path("ffkernels-run"), "save": None}
+_KEPT = _FIXED | {"epochs": 100, "checkpoint_every": 1} | _PATHS
+_DEFAULTS = _KEPT | {"threads": None, "checkpoint": None, "resume": None}
 
 
 class Split(NamedTuple):
@@ -163,16 +157,17 @@ class Training:
 
 def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint | None]:
     """Return all options: those given, before those of a checkpoint, before the usual ones."""
-    chosen = {name: value for name, value in vars(given).items() if name in DEFAULTS}
+    chosen = {name: value for name, value in vars(given).items() if name in _DEFAULTS}
     path, stored, saved = chosen.get("resume"), None, {}
     if path is not None:
         if fixed := [name for name in chosen if name in _FIXED]:
             raise CommandError(
                 f"--{fixed[0].replace('_', '-')}: the training that --resume goes on with has its own"
             )
-        stored = checkpoint.read(path, _FIXED)
-        saved = stored.options | {"csv": stored.csv, "checkpoint": path}
-    options = argparse.Namespace(**copy.deepcopy(DEFAULTS | saved) | chosen)
+        stored = checkpoint.read(path, _KEPT)
+        saved = stored.options | {"checkpoint": path}
+        saved |= {name: saved[name] and Path(saved[name]) for name in _PATHS}
+    options = argparse.Namespace(**copy.deepcopy(_DEFAULTS | saved) | chosen)
     if options.checkpoint is None and "checkpoint_every" in chosen:
         raise CommandError("--checkpoint-every goes with --checkpoint or --resume")
     if options.checkpoint is not None and options.checkpoint == options.save:
@@ -186,9 +181,8 @@ def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint 
 
 def _kept_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return what a checkpoint says of the command line."""
-    kept = {name: getattr(options, name) for name in _FIXED}
-    # Found again from another folder, too.
-    return kept | {"csv": options.csv and str(options.csv.absolute())}
+    kept = {name: getattr(options, name) for name in _KEPT}
+    return kept | {name: kept[name] and str(kept[name].absolute()) for name in _PATHS}
 
 
 def _ranks(machines: list[int]) -> str:
