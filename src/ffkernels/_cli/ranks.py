@@ -34,7 +34,7 @@ _LAUNCHERS = (
 # Seconds between two looks of a rank that waits for the first: MPI's own waiting keeps a processor busy.
 _LOOK = 0.005
 # Seconds that a rank which failed gives the others to fail by the same error.
-_GRACE = 1.0
+_GRACE = 3.0
 
 
 class Ranks:
