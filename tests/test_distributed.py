@@ -283,7 +283,7 @@ def test_shards_in_one_process(backend):
             parts.append(_shards.statistics(len(x)))
             grads.append(np.empty_like(call.scores))
             kernels.shard_statistics(shards[-1], grads[-1], parts[-1])
-        soft, own = shards[0].soft, parts
+        soft, own = shards[0].has_coefficients, parts
         whole = joined([joined(own[:2], soft), joined(own[2:], soft)], soft, _shards.complete)
         at_once = joined(own, soft, _shards.complete)
         needed = slice(_shards.OTHERS if soft else _shards.TOTAL)
