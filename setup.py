@@ -84,7 +84,7 @@ class BuildKernels(build_ext):
                 # the instruction set.
                 folder = f"build/cython/{isa_of(extension)}"
                 extension.sources = cythonize([extension], build_dir=folder)[0].sources
-                extension.language = "c"  # for the linker: headers are all that it has of the C++ library
+                extension.language = "c"  # for the linker: all that is used of C++'s library is headers
         super().build_extensions()
 
     def build_extension(self, extension: Extension) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -175,3 +176,26 @@ def test_headers_compile_alone_with_every_compiler(tmp_path, compiler, header):
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
     assert compiles(tmp_path, compiler, header, "-fopenmp-simd") == ""
+
+
+def signatures(text, type_name):
+    """Names of primitives with their parameters, as one who reads either language sees them."""
+    text = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
+    pattern = r"(?:inline )?(?:void|double|real) ((?:row|lanes|tile)_\w+)(?:\[T\])?\(([^)]*)\)"
+    found = {}
+    for name, parameters in re.findall(pattern, text):
+        parameters = re.sub(r"__restrict ?", "", parameters)
+        # A number of the array's type is a double to Cython, which converts it.
+        parameters = re.sub(rf"\b{type_name} (?=\w)", "double ", parameters)
+        found[name] = re.sub(rf"\b{type_name}\b", "T", parameters)
+    return found
+
+
+def test_primitives_are_declared_as_they_are_defined():
+    """The compiler sees that types agree where one is called: names, order and leftovers are left."""
+    headers = "".join((SOURCES / name).read_text() for name in ("rows.h", "tiles.h", "logarithm.h"))
+    defined = signatures(headers, "real")
+    declared = signatures((SOURCES / "primitives.pxi").read_text(), "T")
+    assert len(declared) > 30
+    private = {"row_count"}
+    assert declared == {name: given for name, given in defined.items() if name not in private}

@@ -23,6 +23,11 @@ needs_tasks = pytest.mark.skipif(
     not COMPILED or not os.path.isdir("/proc/self/task"), reason="no kernels, or no list of threads"
 )
 
+needs_affinity = pytest.mark.skipif(
+    not COMPILED or not sys.platform.startswith("linux") or len(os.sched_getaffinity(0)) < 2,
+    reason="no kernels, or no two processors to choose from",
+)
+
 
 def run(program, before="", **environment):
     """Run a program that begins with two threads and an array worth both."""
@@ -45,7 +50,7 @@ def test_results_do_not_depend_on_threads(backend, shape):
     y = rng.uniform(size=shape).astype(np.float32)
     t = rng.integers(0, shape[1], shape[0])
     results = []
-    for n in (1, 2, 3, 50):
+    for n in (1, 2, 3, 50, 256):
         with ff.num_threads(n):
             results.append(
                 [
@@ -143,6 +148,88 @@ def test_threads_are_started_when_they_are_needed():
         "assert tasks() == before + 1\n"
         "with ff.num_threads(5): ff.softmax(x)\n"
         "assert tasks() == before + 4\n"
+    )
+
+
+@needs_affinity
+def test_an_affinity_that_the_user_sets_stays():
+    """That of a helper, wherever its callers run."""
+    run(
+        "import time\n"
+        "allowed = os.sched_getaffinity(0)\n"
+        "first, *_, last = sorted(allowed)\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
+        "ff.softmax(x)\n"
+        "helper, = map(int, set(os.listdir('/proc/self/task')) - before)\n"
+        "for chosen in first, last:\n"
+        "    os.sched_setaffinity(helper, {chosen})\n"
+        "    for processor in first, last, first:\n"
+        "        os.sched_setaffinity(0, {processor})  # moves there, and may go on elsewhere\n"
+        "        os.sched_setaffinity(0, allowed)\n"
+        "        for _ in range(3):\n"
+        "            ff.softmax(x)\n"
+        "            time.sleep(0.002)  # so that the next call finds it asleep\n"
+        "        assert os.sched_getaffinity(helper) == {chosen}\n"
+    )
+
+
+@needs_affinity
+def test_many_threads_on_one_processor():
+    run(
+        "want = ff.softmax(x)\n"
+        "with ff.num_threads(50):\n"
+        "    for _ in range(5): assert (ff.softmax(x) == want).all()\n",
+        before="os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})",
+    )
+
+
+@needs_affinity
+def test_helpers_without_a_processor_are_left_asleep():
+    """A call wakes as many helpers as can be of use, not as many as are wanted."""
+    run(
+        "import time\n"
+        "def wakings():\n"
+        "    total = 0\n"
+        "    for helper in helpers:\n"
+        "        with open(f'/proc/self/task/{helper}/status') as status:\n"
+        "            total += int(status.read().partition('\\nvoluntary')[2].split()[1])\n"
+        "    return total\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
+        "ff.set_num_threads(200)\n"
+        "ff.softmax(x)\n"
+        "helpers = set(os.listdir('/proc/self/task')) - before\n"
+        "assert len(helpers) == 199\n"
+        "time.sleep(0.1)\n"
+        "start = wakings()\n"
+        "for _ in range(20):\n"
+        "    ff.softmax(x)\n"
+        "    time.sleep(0.01)\n"
+        "assert wakings() - start < 20 * 20\n",
+        before="os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])",
+    )
+
+
+@needs_tasks
+def test_callers_at_the_same_time_have_helpers_each():
+    """Of four threads each of two callers gets two, so that the second has a helper of its own."""
+    run(
+        "import time\n"
+        "def helpers(): return set(map(int, os.listdir('/proc/self/task'))) - others\n"
+        "others = set()\n"
+        "others = helpers()\n"
+        "ff.set_num_threads(4)\n"
+        "ff.softmax(x)\n"
+        "assert len(helpers()) == 3\n"
+        "until = time.monotonic() + 20\n"
+        "def work():\n"
+        "    others.add(threading.get_native_id())\n"
+        "    both.wait()\n"
+        "    while len(helpers()) == 3 and time.monotonic() < until: ff.softmax(x)\n"
+        "both = threading.Barrier(2)\n"
+        "callers = [threading.Thread(target=work) for _ in range(2)]\n"
+        "for caller in callers: caller.start()\n"
+        "for caller in callers: caller.join()\n"
+        "assert len(helpers()) == 4\n"
     )
 
 

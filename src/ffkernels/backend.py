@@ -188,8 +188,8 @@ def set_num_threads(n: int) -> None:
     """Set how many threads a call on large arrays may use; results do not depend on it.
 
     The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads, as by
-    threadpoolctl, holds as well, whether it was set before or after the import. One call at a time has
-    the threads: calls that other Python threads make meanwhile compute on the thread that makes them.
+    threadpoolctl, holds as well, whether it was set before or after the import. Up to four calls that
+    Python threads make at the same time share the threads equally; further ones compute on their own.
 
     Parameters
     ----------

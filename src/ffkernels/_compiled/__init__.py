@@ -11,7 +11,7 @@ try:
     from . import cpu  # type: ignore[attr-defined]
 except ImportError as error:
     raise ImportError(
-        "no compiled kernels were built: the installation found no usable C compiler"
+        "no compiled kernels were built: the installation found no usable C++ compiler"
     ) from error
 
 #: From the most to the least demanding.

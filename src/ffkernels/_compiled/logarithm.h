@@ -51,11 +51,15 @@ FF_INLINE double log1p_nonnegative(double d) {
 
 /* The logarithms of a tile of rows, for little more than the price of one. */
 inline void lanes_log(const double *x, double *y) {
-    EACH_LANE(l) y[l] = log(x[l]);
+    double result[FF_LANES];
+    EACH_LANE(l) result[l] = log(x[l]);
+    EACH_LANE(l) y[l] = result[l];
 }
 
 inline void lanes_log1p(const double *excess, double *log_sum) {
-    EACH_LANE(l) log_sum[l] = log1p_nonnegative(excess[l]);
+    double result[FF_LANES];
+    EACH_LANE(l) result[l] = log1p_nonnegative(excess[l]);
+    EACH_LANE(l) log_sum[l] = result[l];
 }
 
 } // namespace

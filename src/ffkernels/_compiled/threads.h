@@ -1,40 +1,60 @@
-/* A pool of threads whose caller waits for none that has not begun.
+/* A fork-join pool of threads with work stealing; its caller never waits for a helper that has not begun.
 
-   A call is cut into parts, and each thread has a share of them.  Who is done with its share takes
-   parts of the others', so that a helper that comes late, or not at all because the system lets
-   something else run, holds nothing up: by then its caller, who is awake, has done its work.  What
-   the caller waits for at the end is one part, of those who are still in theirs.
+   A call is cut into parts, numbered from 0.  Each thread has a range of them and takes parts from its
+   front; a thread whose range is empty steals the upper half of another's.  At first the caller has all.
+   A helper that comes late, or never because the system runs something else, so holds nothing up: what the
+   caller waits for at the end is one part of each thread that is still in one.
 
-   A helper is IDLE until a caller has POSTED work; it takes that by making it WORKING, and the caller
-   takes back what nobody took.  After a call a helper looks out for the next, some microseconds,
-   before it sleeps.  One call at a time has the helpers; others meanwhile, from other threads, go
-   without.
+   The caller and its helpers are a team, in a binary tree: thread k offers work to its children 2k + 1 and
+   2k + 2 when it has got work itself, and only if that is enough for another thread.  So 63 sleepers are
+   woken in six steps rather than one after the other, and threads that would find nothing are left alone.
+   Calls that are made at the same time, by several Python threads, have a team each.
 
-   Helpers and their locks are Python's own, which it has for every system; they run no Python code. */
+   The state of a helper, which is a single atomic:
+
+       from      to        changed by                       and then
+       AWAKE     OFFERED   its parent                       the helper, who spins, sees it
+       ASLEEP    OFFERED   its parent                       the parent releases `wake` (ff_wake)
+       OFFERED   AWAKE     the helper, to accept the offer  it works, and counts itself out of `engaged`
+       OFFERED   AWAKE     its parent, to withdraw it       the parent counts the helper out of `engaged`
+       AWAKE     ASLEEP    the helper                       it acquires `wake`, where it sleeps
+
+   `engaged` counts the helpers with an offer, open or accepted; the call is over when it is 0.  All other
+   fields of a team belong to its caller, who may write them while `engaged` is 0.
+
+   Threads and locks are Python's own, which it has for every system; helpers run no Python code. */
 #ifndef FFKERNELS_THREADS_H
 #define FFKERNELS_THREADS_H
 
 #include <Python.h>
 #include <atomic>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
 #define NOMINMAX
 #include <windows.h>
-#define ff_give_way() SwitchToThread()
+#define ff_yield() SwitchToThread()
 #else
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#define ff_give_way() sched_yield()
+#include <time.h>
+#define ff_yield() sched_yield()
+#endif
+
+#if defined(__linux__) && !defined(__ANDROID__)
+#define FF_AFFINITY 1
+#else
+#define FF_AFFINITY 0
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <emmintrin.h>
 #define ff_pause() _mm_pause()
 #elif defined(__aarch64__) && defined(__GNUC__)
-#define ff_pause() __asm__ __volatile__("yield")
+#define ff_pause() __asm__ __volatile__("isb") /* `yield` does nothing on most; this takes some 10 ns */
 #else
 #define ff_pause() ((void)0)
 #endif
@@ -49,107 +69,256 @@
 #endif
 
 enum {
-    FF_MAX_THREADS = 1024, /* backend.py refuses more */
-    FF_WAITS = 1000,  /* looks for work, or for the end of it, before sleeping: some 30 microseconds */
-    FF_YIELD = 20,    /* looks after which others are let run, in case what is awaited is among them */
-    FF_WAKE = 8,      /* grains of work for each sleeper that is woken: it costs some 10 microseconds */
-    FF_PATIENCE = 8   /* calls in which a helper sleeps through less than that */
+    FF_MAX_THREADS = 1024,    /* backend.py refuses more */
+    FF_MAX_PROCESSORS = 1024, /* that are told apart */
+    FF_TEAMS = 4,             /* calls that can have helpers at the same time */
+    FF_SPIN = 30000,          /* nanoseconds that a thread spins before it sleeps; to wake it takes 10,000 */
+    FF_LOOKS = 20,            /* looks at what it waits for between two yields */
+    FF_WAKE = 4,              /* grains, of some 3 us, that a sleeper must get to be woken */
+    FF_PATIENCE = 8,          /* or calls in a row that had less than that for it */
+    FF_MAX_MISSES = 5         /* times at most that both are doubled because it woke on a taken processor */
 };
-
-using std::atomic_flag, std::atomic_int, std::atomic_ptrdiff_t, std::memory_order_relaxed;
 
 typedef void (*part_function)(const void *job, ptrdiff_t part, int thread);
 
-typedef struct {
-    part_function run;
-    const void *job;
-    int threads;
-} ff_work;
+enum ff_state { FF_AWAKE, FF_OFFERED, FF_ASLEEP };
 
-enum { FF_IDLE, FF_POSTED, FF_WORKING, FF_AWAITED };
+/* Parts first, first + 1, ..., stop - 1, in one word for compare-and-exchange: `first` in its lower half. */
+using ff_range = size_t;
+constexpr int FF_HALF = 4 * sizeof(ff_range);
+constexpr ff_range FF_MAX_PARTS = ((ff_range)1 << FF_HALF) - 1;
 
-typedef struct {
-    alignas(64) atomic_ptrdiff_t next; /* part of the share, which ends before `stop` */
-    ptrdiff_t stop;
-    alignas(64) atomic_int state;
-    atomic_int asleep;
-    const ff_work *work;
-    PyThread_type_lock wake, done; /* both held, but between a release and the other's acquisition */
+static inline ff_range ff_make_range(size_t first, size_t stop) { return stop << FF_HALF | first; }
+static inline size_t ff_first(ff_range range) { return range & FF_MAX_PARTS; }
+static inline size_t ff_stop(ff_range range) { return range >> FF_HALF; }
+static inline size_t ff_length(ff_range range) { return ff_stop(range) - ff_first(range); }
+
+/* Ranges need no order of memory: what a call works on is handed over with `state`. */
+constexpr auto ff_relaxed = std::memory_order_relaxed;
+
+struct ff_team;
+
+struct ff_worker {
+    alignas(64) std::atomic<ff_range> range; /* thieves look at it: a cache line of its own */
+    alignas(64) std::atomic<ff_state> state;
+    std::atomic<int> misses;         /* times in a row that it woke where another thread of the call was */
+    int passed_over;                 /* times in a row that its parent let it sleep; the parent's own */
+    int number;                      /* in its team; the caller is 0, and has a range but no thread */
+    ff_team *team;
+    PyThread_type_lock wake;         /* held, but between its parent's release and its acquisition */
     unsigned long thread;
-    int avoided;                   /* processor that it stays away from, or -1 */
-} ff_helper;
+#if FF_AFFINITY
+    int processor;                   /* where it fell asleep */
+#endif
+};
 
-static atomic_int ff_wanted = 1;
-static int ff_openmp_threads;        /* without a limit; any other number is one */
-static ff_helper ff_helpers[FF_MAX_THREADS]; /* the first is the caller: a share without a thread */
-static int ff_started = 1;
-static int ff_slept_through;         /* calls since helpers fell asleep */
-static atomic_flag ff_taken = ATOMIC_FLAG_INIT; /* who has this has everything above */
+struct ff_team {
+    alignas(64) std::atomic<bool> taken; /* whether a call has this team */
+    alignas(64) std::atomic<int> engaged;
+    alignas(64) part_function run;   /* the call, as `in_parallel` was given it */
+    const void *job;
+    size_t parts;
+    double grains;
+    int threads;
+    std::atomic<unsigned> call;      /* its number */
+    int started;                     /* workers that there are, the caller among them */
+    PyThread_type_lock all_done;     /* held, but between a helper's release and the caller's acquisition */
+    std::atomic<unsigned> last_call[FF_MAX_PROCESSORS]; /* number of the last one that claimed each processor */
+    ff_worker workers[FF_MAX_THREADS];
+};
 
-static void ff_take_parts(const ff_work *work, int thread) {
-    for (int k = 0; k < work->threads; k++) {
-        ff_helper *share = &ff_helpers[(thread + k) % work->threads];
-        ptrdiff_t part;
-        while ((part = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed)) < share->stop)
-            work->run(work->job, part, thread);
-    }
-}
+constexpr int FF_WAITED_FOR = 1 << 20; /* added to `engaged` by a caller who sleeps */
 
-/* Looks until it is so, but not for long; returns whether it was. */
-static int ff_becomes(atomic_int *state, int wanted) {
-    for (int k = 1; k <= FF_WAITS; k++) {
-        if (atomic_load(state) == wanted) return 1;
-        ff_pause();
-        if (k % FF_YIELD == 0) ff_give_way();
-    }
-    return 0;
-}
+static ff_team ff_teams[FF_TEAMS];
+static std::atomic<int> ff_wanted{1};
+static int ff_openmp_threads; /* without a limit; any other number is one */
 
-static void ff_help(void *self) {
-    ff_helper *helper = (ff_helper *)self;
-    for (;;) {
-        int posted = FF_POSTED;
-        if (!ff_becomes(&helper->state, FF_POSTED)) {
-            atomic_store(&helper->asleep, 1);
-            /* Either this sees what was posted, or who posts it sees `asleep` and releases the lock. */
-            if (atomic_load(&helper->state) != FF_POSTED || !atomic_exchange(&helper->asleep, 0))
-                PyThread_acquire_lock(helper->wake, WAIT_LOCK);
-        }
-        if (atomic_compare_exchange_strong(&helper->state, &posted, FF_WORKING)) {
-            ff_take_parts(helper->work, (int)(helper - ff_helpers));
-            if (atomic_exchange(&helper->state, FF_IDLE) == FF_AWAITED) PyThread_release_lock(helper->done);
-        }
-    }
-}
-
-/* Linux wakes a sleeper on the processor of who wakes it, as often as not, and moves one of them
-   milliseconds later.  So helpers may run where their caller may, but for where it does. */
-static void ff_keep_apart(int threads) {
-#if defined(__linux__) && !defined(__ANDROID__)
-    const int here = sched_getcpu();
-    cpu_set_t allowed;
-    for (int t = 1; t < threads; t++) {
-        ff_helper *helper = &ff_helpers[t];
-        if (helper->avoided == here) continue;
-        helper->avoided = here;
-        if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed)) return;
-        CPU_CLR(here, &allowed);
-        if (CPU_COUNT(&allowed)) pthread_setaffinity_np((pthread_t)helper->thread, sizeof allowed, &allowed);
-    }
+static int64_t ff_nanoseconds(void) {
+#ifdef _WIN32
+    LARGE_INTEGER count, frequency;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&frequency);
+    return (int64_t)((double)count.QuadPart * 1e9 / (double)frequency.QuadPart);
 #else
-    (void)threads;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 #endif
 }
 
-/* A child has the memory of the helpers, but not the threads. */
-static void ff_forget_helpers(void) {
-    for (; ff_started > 1; ff_started--) {
-        ff_helper *helper = &ff_helpers[ff_started - 1];
-        helper->wake = helper->done = NULL;
-        atomic_store(&helper->state, FF_IDLE);
-        atomic_store(&helper->asleep, 0);
+/* Spins until the value is there, for FF_SPIN at most; returns whether it came.  It yields meanwhile, in
+   case the thread that would set it has no processor. */
+template <class T>
+static bool ff_spin_until(const std::atomic<T> &variable, T value) {
+    int64_t now, end = 0;
+    do {
+        for (int k = 0; k < FF_LOOKS; k++) {
+            if (variable.load() == value) return true;
+            ff_pause();
+        }
+        ff_yield();
+        now = ff_nanoseconds();
+        if (!end) end = now + FF_SPIN;
+    } while (now < end);
+    return false;
+}
+
+/* Moves the first part of a worker's range to `part`; returns whether there was one. */
+static bool ff_take_part(ff_worker *self, ptrdiff_t *part) {
+    ff_range range = self->range.load(ff_relaxed);
+    while (ff_length(range)) {
+        if (self->range.compare_exchange_weak(range, range + 1, ff_relaxed)) {
+            *part = (ptrdiff_t)ff_first(range);
+            return true;
+        }
     }
-    atomic_flag_clear(&ff_taken);
+    return false;
+}
+
+/* Fills the empty range of a worker with the upper half of another's, its parent's if possible; returns
+   whether anything was left.  Ranges are looked at before they are written: most looks find nothing. */
+static bool ff_steal(ff_team *team, ff_worker *self) {
+    int number = (self->number - 1) / 2;
+    for (int k = 0; k < team->threads; k++, number++) {
+        if (number == team->threads) number = 0;
+        ff_worker *victim = &team->workers[number];
+        ff_range range = victim->range.load(ff_relaxed);
+        while (ff_length(range)) {
+            const size_t middle = ff_first(range) + ff_length(range) / 2;
+            if (victim->range.compare_exchange_weak(range, ff_make_range(ff_first(range), middle), ff_relaxed)) {
+                self->range.store(ff_make_range(middle, ff_stop(range)), ff_relaxed);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Runs parts until none is left that has not been taken. */
+static void ff_work(ff_team *team, ff_worker *self) {
+    ptrdiff_t part;
+    do {
+        while (ff_take_part(self, &part)) team->run(team->job, part, self->number);
+    } while (ff_steal(team, self));
+}
+
+static void ff_note_processor(ff_worker *self) {
+#if FF_AFFINITY
+    self->processor = sched_getcpu();
+#else
+    (void)self;
+#endif
+}
+
+/* Linux wakes a sleeper where it ran last.  If that is where its waker runs, it is moved milliseconds later,
+   when the work is done: so for the moment of waking it must not run there.  Its affinity is then again what
+   it was, which may be the user's choice. */
+static void ff_wake(ff_worker *sleeper) {
+#if FF_AFFINITY
+    const int here = sched_getcpu();
+    const pthread_t thread = (pthread_t)sleeper->thread;
+    cpu_set_t allowed;
+    if (here >= 0 && here == sleeper->processor && !pthread_getaffinity_np(thread, sizeof allowed, &allowed)) {
+        cpu_set_t elsewhere = allowed;
+        CPU_CLR(here, &elsewhere);
+        if (CPU_COUNT(&elsewhere) && !pthread_setaffinity_np(thread, sizeof elsewhere, &elsewhere)) {
+            PyThread_release_lock(sleeper->wake);
+            pthread_setaffinity_np(thread, sizeof allowed, &allowed);
+            return;
+        }
+    }
+#endif
+    PyThread_release_lock(sleeper->wake);
+}
+
+/* Offers work to a helper if it is worth it: `share` is what the helper would get, in grains.  A sleeper that
+   found no processor of its own lately must get more, or have been passed over more often. */
+static void ff_offer(ff_team *team, ff_worker *child, double share) {
+    if (child->state.load() == FF_ASLEEP) {
+        const int misses = child->misses.load(ff_relaxed);
+        if (share < FF_WAKE << misses && ++child->passed_over < FF_PATIENCE << misses) return;
+    }
+    child->passed_over = 0;
+    team->engaged.fetch_add(1);
+    if (child->state.exchange(FF_OFFERED) == FF_ASLEEP) ff_wake(child);
+}
+
+static void ff_offer_to_children(ff_team *team, const ff_worker *self) {
+    const size_t left = ff_length(self->range.load(ff_relaxed));
+    const double grains = team->grains * (double)left / (double)team->parts;
+    for (int k = 1; k <= 2 && 2 * self->number + k < team->threads && grains >= k + 1; k++)
+        ff_offer(team, &team->workers[2 * self->number + k], grains / (k + 1));
+}
+
+static void ff_withdraw_offers(ff_team *team, const ff_worker *self) {
+    for (int k = 2 * self->number + 1; k <= 2 * self->number + 2 && k < team->threads; k++) {
+        ff_state offered = FF_OFFERED;
+        if (team->workers[k].state.load() == FF_OFFERED &&
+            team->workers[k].state.compare_exchange_strong(offered, FF_AWAKE))
+            team->engaged.fetch_sub(1);
+    }
+}
+
+/* Whether another thread of the call has claimed the processor that this one runs on.  With `claim` this one
+   has it from now on. */
+static bool ff_processor_is_taken(ff_team *team, bool claim) {
+#if FF_AFFINITY
+    const unsigned here = (unsigned)sched_getcpu(), call = team->call.load();
+    if (here >= FF_MAX_PROCESSORS) return false;
+    return (claim ? team->last_call[here].exchange(call) : team->last_call[here].load()) == call;
+#else
+    (void)team, (void)claim;
+    return false;
+#endif
+}
+
+/* Takes part in the call, with a processor to itself. */
+static void ff_join(ff_team *team, ff_worker *self) {
+    if (!ff_steal(team, self)) return;
+    ff_offer_to_children(team, self);
+    ff_work(team, self);
+    ff_withdraw_offers(team, self);
+}
+
+static void ff_help(void *worker) {
+    ff_worker *self = static_cast<ff_worker *>(worker);
+    ff_team *team = self->team;
+    bool taken = true;
+    for (;;) {
+        ff_state state = FF_AWAKE;
+        bool slept = false;
+        /* Without a processor to itself it does not spin: it would be in the way of those who work. */
+        if (taken || !ff_spin_until(self->state, FF_OFFERED)) {
+            ff_note_processor(self);
+            slept = self->state.compare_exchange_strong(state, FF_ASLEEP);
+            if (slept) PyThread_acquire_lock(self->wake, WAIT_LOCK);
+        }
+        state = FF_OFFERED;
+        const bool accepted = self->state.compare_exchange_strong(state, FF_AWAKE);
+        taken = ff_processor_is_taken(team, accepted);
+        if (slept) {
+            const int misses = self->misses.load(ff_relaxed);
+            self->misses.store(taken ? misses + (misses < FF_MAX_MISSES) : 0, ff_relaxed);
+        }
+        if (accepted) {
+            if (!taken) ff_join(team, self);
+            if (team->engaged.fetch_sub(1) == FF_WAITED_FOR + 1) PyThread_release_lock(team->all_done);
+        }
+    }
+}
+
+/* A child process has the memory of the helpers, but not the threads. */
+static void ff_forget_helpers(void) {
+    for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++) {
+        for (int k = 0; k <= team->started && k < FF_MAX_THREADS; k++) { /* one was just being started */
+            team->workers[k].range.store(0);
+            team->workers[k].wake = nullptr;
+        }
+        team->started = 0;
+        team->all_done = nullptr;
+        team->engaged.store(0);
+        team->taken.store(false);
+    }
 }
 
 static PyThread_type_lock ff_held_lock(void) {
@@ -176,58 +345,71 @@ static ff_signals ff_block_signals(void) {
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     return before;
 }
-static void ff_restore_signals(ff_signals before) { pthread_sigmask(SIG_SETMASK, &before, NULL); }
+static void ff_restore_signals(ff_signals before) { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
 #endif
 
-/* Starts helpers until there are as many threads as wanted; returns how many there are. */
-static int ff_start(int threads) {
-    for (; ff_started < threads; ff_started++) {
-        ff_helper *helper = &ff_helpers[ff_started];
-        if (!helper->wake) helper->wake = ff_held_lock();
-        if (!helper->done) helper->done = ff_held_lock();
-        if (!helper->wake || !helper->done) break;
-        helper->avoided = -1;
-        const ff_signals before = ff_block_signals();
-        helper->thread = PyThread_start_new_thread(ff_help, helper);
-        ff_restore_signals(before);
-        if (helper->thread == PYTHREAD_INVALID_THREAD_ID) break;
-    }
-    return threads < ff_started ? threads : ff_started;
+/* Starts one more helper of a team; returns whether there was a thread to be had. */
+static bool ff_start_helper(ff_team *team, ff_worker *helper) {
+    helper->number = (int)(helper - team->workers);
+    helper->team = team;
+    helper->passed_over = 0;
+    helper->misses.store(0);
+    helper->state.store(FF_AWAKE);
+    if (!helper->wake) helper->wake = ff_held_lock();
+    if (!helper->wake) return false;
+    const ff_signals before = ff_block_signals();
+    helper->thread = PyThread_start_new_thread(ff_help, helper);
+    ff_restore_signals(before);
+    return helper->thread != PYTHREAD_INVALID_THREAD_ID;
 }
 
-static void ff_post(const ff_work *work, ptrdiff_t grains) {
-    ptrdiff_t wakes = ff_slept_through < FF_PATIENCE ? grains / FF_WAKE : work->threads;
-    int asleep = 0;
-    ff_keep_apart(work->threads);
-    for (int t = 1; t < work->threads; t++) {
-        ff_helper *helper = &ff_helpers[t];
-        helper->work = work;
-        atomic_store(&helper->state, FF_POSTED);
-        if (!atomic_load(&helper->asleep)) continue;
-        if (wakes-- <= 0)
-            asleep = 1;
-        else if (atomic_exchange(&helper->asleep, 0))
-            PyThread_release_lock(helper->wake);
-    }
-    ff_slept_through = asleep ? ff_slept_through + 1 : 0;
+/* Starts helpers until a team has as many threads as wanted; returns how many there are. */
+static int ff_start(ff_team *team, int threads) {
+    if (!team->all_done) team->all_done = ff_held_lock();
+    if (!team->all_done) return 1;
+    if (!team->started) team->started = 1;
+    while (team->started < threads && ff_start_helper(team, &team->workers[team->started])) team->started++;
+    return threads < team->started ? threads : team->started;
 }
 
-static void ff_take_back(const ff_work *work) {
-    for (int t = 1; t < work->threads; t++) {
-        ff_helper *helper = &ff_helpers[t];
-        int posted = FF_POSTED, working = FF_WORKING;
-        if (!atomic_compare_exchange_strong(&helper->state, &posted, FF_IDLE) &&
-            !ff_becomes(&helper->state, FF_IDLE) &&
-            atomic_compare_exchange_strong(&helper->state, &working, FF_AWAITED))
-            PyThread_acquire_lock(helper->done, WAIT_LOCK);
-    }
+/* Waits for the helpers that are still in a part. */
+static void ff_wait_for_helpers(ff_team *team) {
+    if (ff_spin_until(team->engaged, 0)) return;
+    if (team->engaged.fetch_add(FF_WAITED_FOR)) PyThread_acquire_lock(team->all_done, WAIT_LOCK);
+    team->engaged.store(0);
 }
 
-static void want_threads(int n) { atomic_store(&ff_wanted, n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
+/* Runs the call of a team and returns when all parts are done. */
+static void ff_run_as_caller(ff_team *team) {
+    ff_worker *self = &team->workers[0];
+    self->range.store(ff_make_range(0, team->parts), ff_relaxed);
+    team->call.fetch_add(1);
+    ff_processor_is_taken(team, true);
+    ff_offer_to_children(team, self);
+    ff_work(team, self);
+    ff_withdraw_offers(team, self);
+    ff_wait_for_helpers(team);
+}
+
+/* A team that no call has; nullptr where there is none. */
+static ff_team *ff_take_team(void) {
+    for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++)
+        if (!team->taken.load() && !team->taken.exchange(true)) return team;
+    return nullptr;
+}
+
+/* As many threads as one of the calls in progress may have. */
+static int ff_fair_share(void) {
+    int calls = 0;
+    for (int k = 0; k < FF_TEAMS; k++) calls += ff_teams[k].taken.load();
+    return (ff_wanted.load() + calls - 1) / (calls ? calls : 1);
+}
+
+static void want_threads(int n) { ff_wanted.store(n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
 
 /* How many threads so many grains of work deserve, at least one for each. */
 static int threads_for(ptrdiff_t grains) {
-    int n = atomic_load_explicit(&ff_wanted, memory_order_relaxed);
+    int n = ff_wanted.load(ff_relaxed);
     if (n > grains) n = (int)grains;
     if (n > 1) {
         const int limit = omp_get_max_threads();
@@ -243,29 +425,27 @@ static void ff_note_openmp(void) { ff_openmp_threads = omp_get_max_threads(); }
 #if !FF_OPENMP
 static void ff_ask_new_thread(void) {}
 #elif defined(_WIN32)
-static DWORD WINAPI ff_new_thread(void *unused) {
-    (void)unused;
+static DWORD WINAPI ff_new_thread(void *) {
     ff_note_openmp();
     return 0;
 }
 
 static void ff_ask_new_thread(void) {
-    HANDLE thread = CreateThread(NULL, 0, ff_new_thread, NULL, 0, NULL);
+    HANDLE thread = CreateThread(nullptr, 0, ff_new_thread, nullptr, 0, nullptr);
     if (!thread) return;
     WaitForSingleObject(thread, INFINITE);
     CloseHandle(thread);
 }
 #else
-static void *ff_new_thread(void *unused) {
-    (void)unused;
+static void *ff_new_thread(void *) {
     ff_note_openmp();
-    return NULL;
+    return nullptr;
 }
 
 static void ff_ask_new_thread(void) {
     pthread_t thread;
     const ff_signals before = ff_block_signals();
-    if (!pthread_create(&thread, NULL, ff_new_thread, NULL)) pthread_join(thread, NULL);
+    if (!pthread_create(&thread, nullptr, ff_new_thread, nullptr)) pthread_join(thread, nullptr);
     ff_restore_signals(before);
 }
 #endif
@@ -274,26 +454,30 @@ static void prepare_threads(void) {
     ff_note_openmp();
     ff_ask_new_thread();
 #ifndef _WIN32
-    pthread_atfork(NULL, NULL, ff_forget_helpers);
+    pthread_atfork(nullptr, nullptr, ff_forget_helpers);
 #endif
 }
 
-/* Runs every part once, by at most so many threads, each of which says its number from 0 up.  `grains`
-   is the whole in units of the least that is worth a thread that is awake. */
+/* Calls run(job, part, thread) once for each part, on at most so many threads, which are numbered from 0.
+   `grains` is the work in units of the least that is worth a thread that is awake. */
 static void in_parallel(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains) {
-    if (threads == 1 || atomic_flag_test_and_set(&ff_taken)) {
+    ff_team *team = threads > 1 && (size_t)parts <= FF_MAX_PARTS ? ff_take_team() : nullptr;
+    if (team) {
+        const int fair = ff_fair_share();
+        threads = fair < threads ? fair : threads;
+        threads = threads > 1 ? ff_start(team, threads) : 1;
+    }
+    if (team && threads > 1) {
+        team->run = run;
+        team->job = job;
+        team->parts = (size_t)parts;
+        team->grains = (double)grains;
+        team->threads = threads;
+        ff_run_as_caller(team);
+    } else {
         for (ptrdiff_t part = 0; part < parts; part++) run(job, part, 0);
-        return;
     }
-    const ff_work work = {run, job, ff_start(threads)};
-    for (int t = 0; t < work.threads; t++) {
-        atomic_store(&ff_helpers[t].next, parts * t / work.threads);
-        ff_helpers[t].stop = parts * (t + 1) / work.threads;
-    }
-    ff_post(&work, grains);
-    ff_take_parts(&work, 0);
-    ff_take_back(&work);
-    atomic_flag_clear(&ff_taken);
+    if (team) team->taken.store(false);
 }
 
 #endif

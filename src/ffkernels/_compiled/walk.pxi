@@ -116,7 +116,8 @@ cdef void run_walk(Walk *walk) noexcept:
     n_threads = threads_for(grains)
     span = walk.chunk = walk.axes.shape[walk.axes.ndim - 1]
     if n_threads > 1:
-        walk.chunk = max(min(CHUNK, size // (CHUNKS * n_threads)) // CHUNK_MULTIPLE * CHUNK_MULTIPLE, CHUNK_MULTIPLE)
+        walk.chunk = max(min(CHUNK, size // (CHUNKS * n_threads)), walk.grain // 4, CHUNK_MULTIPLE)
+        walk.chunk -= walk.chunk % CHUNK_MULTIPLE
     walk.chunks_a_span = (span + walk.chunk - 1) // walk.chunk
     with nogil:
         in_parallel(walk_chunk, walk, size // span * walk.chunks_a_span, n_threads, grains)
