@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 import tracemalloc
 from collections import OrderedDict
 from itertools import pairwise
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
+from ffkernels import _blas
 from ffkernels.layers import (
     Affine,
     FeedForward,
@@ -605,6 +607,87 @@ def test_train_step_returns_the_loss_before_the_step_and_takes_any_optimizer():
     before = net.loss(x, t)
     assert net.train_step(x, t, Book()) == pytest.approx(before, rel=1e-6)
     assert net.loss(x, t) < before
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_of_plain_sgd_is_the_learning_rate_times_the_gradient(activation, loss, dtype):
+    net = FeedForward([6, 9, 8, 3], activation, loss, dtype, seed=0)
+    x, t = normal(30, 6, dtype=dtype), targets_for(loss, 30)
+    before = copy.deepcopy(net.params)
+    grads = copy.deepcopy(net.gradient(x, t))
+    net.train_step(x, t, SGD(0.5))
+    eps = np.finfo(dtype).eps
+    for key, param in net.params.items():
+        scale = abs(before[key]).max() + abs(grads[key]).max()
+        np.testing.assert_allclose(param, before[key] - 0.5 * grads[key], rtol=0, atol=32 * eps * scale)
+
+
+def test_plain_sgd_makes_no_gradient_of_the_weights_and_says_so():
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(20)
+    for _ in range(2):
+        net.train_step(x, t, SGD(0.1))
+        made = {key for key, grad in net.grads.items() if not np.isnan(grad).any()}
+        assert made == ({"b1", "b2"} if _blas.IS_FUSED else set(net.grads))
+    for step in (
+        lambda: net.gradient(x, t),
+        lambda: net.train_step(x, t, SGD(0.1, weight_decay=0.1)),
+        lambda: net.train_step(x, t, SGD(0.1, momentum=0.1)),
+        lambda: net.train_step(x, t, Adam()),
+    ):
+        net.train_step(x, t, SGD(0.1))
+        step()
+        assert all(np.isfinite(grad).all() for grad in net.grads.values())
+
+
+def test_plain_sgd_without_blas_is_the_same(monkeypatch):
+    x, t = blobs(20)
+    nets = [FeedForward([2, 4, 3], dtype=np.float64, seed=0) for _ in range(2)]
+    nets[0].train_step(x, t, SGD(0.1))
+    monkeypatch.setattr(_blas, "IS_FUSED", False)
+    nets[1].train_step(x, t, SGD(0.1))
+    for key, param in nets[1].params.items():
+        np.testing.assert_allclose(nets[0].params[key], param, rtol=0, atol=1e-14)
+    assert np.isfinite(nets[1].grads["W1"]).all()
+
+
+def test_plain_sgd_on_rows_of_its_own_weights():
+    # So many that BLAS writes some before it has read all.
+    nets = [FeedForward([800, 800, 3], dtype=np.float64, seed=0) for _ in range(2)]
+    for net, x in zip(nets, (nets[0].params["W1"].copy(), nets[1].params["W1"]), strict=True):
+        net.train_step(x, np.arange(800) % 3, SGD(0.5))
+    np.testing.assert_array_equal(nets[0].params["W1"], nets[1].params["W1"])
+
+
+@pytest.mark.parametrize("key", ["W1", "b2"])
+def test_plain_sgd_refuses_parameters_it_may_not_write(key):
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(20)
+    net.params[key].setflags(write=False)
+    before = copy.deepcopy(net.params)
+    with pytest.raises(ValueError, match="read-only"):
+        net.train_step(x, t, SGD(0.1))
+    for name, param in net.params.items():
+        np.testing.assert_array_equal(param, before[name])
+
+
+@pytest.mark.parametrize("lr", [0.0, 0.1])
+def test_a_gradient_that_is_nan_arrives_in_the_parameters(lr):
+    net, (x, t) = FeedForward([2, 4, 3], "tanh", seed=0), blobs(20)
+    x[3, 0] = np.nan
+    net.train_step(x, t, SGD(lr))
+    assert all(np.isnan(param).any() for param in net.params.values())
+
+
+def test_a_copied_net_trains_alone():
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(20)
+    net.train_step(x, t, SGD(0.1))
+    before = copy.deepcopy(net.params)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        other.train_step(x, t, SGD(0.1))
+        assert not np.array_equal(other.params["W1"], before["W1"])
+        for key, param in net.params.items():
+            np.testing.assert_array_equal(param, before[key])
 
 
 def test_replaced_parameters_are_used():

@@ -25,9 +25,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import _numpy
+from . import _blas, _numpy
 from . import backend as _backend
-from ._arguments import _FLOATS, _INDEX, Array, _any_array, _work_dtype, real_array
+from ._arguments import _FLOATS, _INDEX, Array, _any_array, _work_dtype, at_least, real_array
 from ._numpy import _nets
 from .activations import (
     bias_identity,
@@ -57,7 +57,7 @@ from .losses import (
     sum_squared_error_backward,
     sum_squared_error_with_grad,
 )
-from .optimizers import Optimizer
+from .optimizers import SGD, Optimizer
 
 __all__ = [
     "Affine",
@@ -78,6 +78,9 @@ def __dir__() -> list[str]:
 
 # Rows that predict and loss take at a time: few enough for hidden layers to stay in the cache.
 _CHUNK = 1024
+
+# BLAS takes a factor that is 0 in its type for nothing to do, even where a gradient is NaN.
+_LEAST_RATE = float(np.finfo(np.float32).tiny)
 
 _Shape = tuple[int, ...]
 _Allocate = Callable[[_Shape, np.dtype[Any]], Array]
@@ -751,7 +754,8 @@ class FeedForward:
     params : dict of ndarray
         ``"W1"``, ``"b1"``, ``"W2"``, ...: the parameters, changed in place by an optimiser.
     grads : dict of ndarray
-        Their gradients as of the last `gradient` or `train_step`, overwritten by the next.
+        Their gradients as of the last `gradient` or `train_step`, overwritten by the next. A step by
+        plain SGD makes none of the weights: what it says of those is NaN.
     extras : dict of array_like
         Arrays of your own that are saved and loaded with the net: names of classes, scales of
         inputs.
@@ -829,6 +833,8 @@ class FeedForward:
         names = [activation] * (depth - 1) + ["identity"]
         self._layers = [(f"W{k}", f"b{k}", name) for k, name in enumerate(names, start=1)]
         self._own = (*self.params.values(), *self.grads.values())
+        self._biases = [(self.params[b], self.grads[b]) for _, b, _ in self._layers]
+        self._has_weight_grads = True
         self._buffers = [_Buffer() for _ in range(depth)]
         self._scratch, self._inputs, self._t = _Buffer(), _Buffer(), _Buffer()
         self._resize(0)
@@ -851,25 +857,40 @@ class FeedForward:
         # widest has room for all.
         scratch = self._scratch((rows * max(hidden, default=0),), self.dtype)
         self._douts = [None, *(scratch[: rows * size].reshape(rows, size) for size in hidden)]
+        weights = self._own[: 2 * len(self._layers) : 2]
+        self._descents = list(map(_blas.AddProduct, self._outputs, weights))
 
-    def _own_kernels(self) -> bool:
-        """Whether the twin runs, on the arrays that the net began with: it need not check them then."""
-        if _backend.active is not _numpy:
-            return False
+    def _has_own_arrays(self) -> bool:
+        """Whether parameters and gradients are the arrays that the net began with."""
         return all(map(operator.is_, (*self.params.values(), *self.grads.values()), self._own))
+
+    def _rate_of_descent(self, optimizer: Optimizer) -> float:
+        """The learning rate of a step that is W <- W - rate xᵀ·dz and no more, 0 of any other."""
+        if type(optimizer) is not SGD or optimizer.momentum or optimizer.weight_decay:
+            return 0.0
+        if not (_blas.IS_FUSED and self._has_own_arrays()):
+            return 0.0
+        if not all(param.flags.carray for param in self.params.values()):
+            return 0.0
+        lr = at_least(optimizer.lr, "lr", 0)
+        return lr if lr > _LEAST_RATE else 0.0
 
     def _forward(self, x: Array, outputs: Iterable[Array], fused: _Fused) -> None:
         for (W, b, name), z in zip(self._layers, outputs, strict=True):
             np.matmul(x, self.params[W], out=z)
             x = fused[name][0](z, self.params[b], z)
 
-    def _step(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-        """Return the loss, with its gradients in `grads`."""
+    def _step(self, x: npt.ArrayLike, t: npt.ArrayLike, rate: float = 0.0) -> Any:
+        """Return the loss, with its gradients in `grads`; given a rate, take those of the weights times
+        it off the weights instead, which saves a pass that writes them and one that reads them."""
         batch = _batch(x, self.sizes[0])
         if len(batch) != self._rows:
             self._resize(len(batch))
-        inputs = [_rows(batch, self.sizes[0], self.dtype, self._inputs), *self._outputs[:-1]]
-        own = self._own_kernels()
+        first = _rows(batch, self.sizes[0], self.dtype, self._inputs)
+        if rate and np.may_share_memory(first, self.params["W1"]):
+            first = first.copy()
+        inputs = [first, *self._outputs[:-1]]
+        own = _backend.active is _numpy and self._has_own_arrays()
         fused = _nets.FUSED if own else _FUSED
         self._forward(inputs[0], self._outputs, fused)
         y = self._outputs[-1]
@@ -878,13 +899,19 @@ class FeedForward:
         if own and self.loss_name == "softmax_cross_entropy":
             result = _nets.softmax_cross_entropy_with_grad(y, t, y)
         loss, dout = result or self._loss_with_grad(y, t, out=y)
-        layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
-        for (W, b, name), before, after, below in reversed(layers):
+        layers = list(zip(self._layers, inputs, self._outputs, self._douts, self._descents, strict=True))
+        for (W, b, name), before, after, below, descend in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
             dz, _ = fused[name][1](dout, after, after, self.grads[b])
-            np.matmul(before.T, dz, out=self.grads[W])
             if below is not None:
                 dout = np.matmul(dz, self.params[W].T, out=below)
+            if rate:
+                descend(before, -rate)
+                if self._has_weight_grads:
+                    self.grads[W].fill(np.nan)
+            else:
+                np.matmul(before.T, dz, out=self.grads[W])
+        self._has_weight_grads = not rate
         return loss
 
     def _scores(self, x: npt.ArrayLike) -> Array:
@@ -970,6 +997,10 @@ class FeedForward:
     def train_step(self, x: npt.ArrayLike, t: npt.ArrayLike, optimizer: Optimizer) -> Any:
         """Move the parameters one step down the gradient; return the loss before it.
 
+        `SGD` without momentum and weight decay needs no gradient of the weights: their step is the
+        product that would make it, added to them by BLAS, and `grads` says NaN of them after it.
+        `gradient` makes all.
+
         Parameters
         ----------
         x, t : array_like
@@ -985,8 +1016,13 @@ class FeedForward:
             As `loss` does; the net is unchanged then.
         """
         _refuse_optimizer(optimizer)
-        loss = self._step(x, t)
-        optimizer.update(self.params, self.grads)
+        rate = self._rate_of_descent(optimizer)
+        loss = self._step(x, t, rate)
+        if not rate:
+            optimizer.update(self.params, self.grads)
+            return loss
+        for b, db in self._biases:
+            _backend.active.sgd_update(b, db, rate, 0.0)
         return loss
 
     def save(self, path: str | os.PathLike[str]) -> None:
