@@ -56,6 +56,9 @@ def test_adds_to_any_array(layout):
     expected = out + 2 * a.T @ b
     _blas.AddProduct(b, out)(a, 2.0)
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-14)
+    out[0] = np.nan
+    _blas.AddProduct(b, out)(a, 2.0, first=True)
+    np.testing.assert_allclose(out, 2 * a.T @ b, rtol=0, atol=1e-14)
 
 
 @pytest.mark.usefixtures("way")
@@ -67,6 +70,8 @@ def test_sizes_of_none_and_one(k, m, n):
     expected = out + a.T @ b
     _blas.AddProduct(b, out)(a, 1.0)
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-14)
+    _blas.AddProduct(b, out)(a, 1.0, first=True)
+    np.testing.assert_allclose(out, a.T @ b, rtol=0, atol=1e-14)
 
 
 @pytest.mark.usefixtures("way")

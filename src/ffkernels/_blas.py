@@ -79,10 +79,16 @@ def _place(matrix: Array) -> tuple[int, int, int] | None:
     return order, address, step // size
 
 
+def is_copied(matrix: Array) -> bool:
+    """Whether a product copies the matrix first."""
+    return bool(matrix.size) and _place(matrix) is None
+
+
 class AddProduct:
     """out <- out + alpha aᵀ·b, of matrices of one type, float32 or float64, for one b and one out.
 
-    An ``alpha`` that is 0 in that type leaves ``out`` as it is, whatever NaN there is in a and b.
+    With ``first`` what ``out`` held does not count. An ``alpha`` that is 0 in that type adds nothing,
+    whatever NaN there is in a and b.
     """
 
     def __init__(self, b: Array, out: Array) -> None:
@@ -97,23 +103,26 @@ class AddProduct:
     def __reduce__(self) -> tuple[Any, ...]:  # the copy of a net has its arrays in another place
         return AddProduct, (self._b, self._out)
 
-    def __call__(self, a: Array, alpha: float) -> None:
+    def __call__(self, a: Array, alpha: float, first: bool = False) -> None:
         place = _place(a)
         if self._gemm is None or place is None or not a.size:
-            _add_by_parts(a, self._b, self._out, alpha)
+            _add_by_parts(a, self._b, self._out, alpha, first)
             return
         (order, address, step), (order_b, address_b, step_b) = place, self._place_b
         self._gemm(
             _ROW_MAJOR, _OTHER[order], order_b, *self._out.shape, len(a), alpha, address, step,
-            address_b, step_b, 1.0, *self._place_out,
+            address_b, step_b, 0.0 if first else 1.0, *self._place_out,
         )  # fmt: skip
 
 
-def _add_by_parts(a: Array, b: Array, out: Array, alpha: float) -> None:
+def _add_by_parts(a: Array, b: Array, out: Array, alpha: float, first: bool) -> None:
     """The same without BLAS, with little more memory."""
     columns = max(1, _PART // (out.itemsize * max(1, len(out))))
     for start in range(0, out.shape[1], columns):
         part = slice(start, start + columns)
         product = a.T @ b[:, part]
         product *= alpha
-        out[:, part] += product
+        if first:
+            out[:, part] = product
+        else:
+            out[:, part] += product
