@@ -1,8 +1,9 @@
-"""The loss of a linear layer without its logits: against float64 maths on whole arrays, block by block or not."""
+"""The loss of a linear layer without its logits, in blocks of any size, against maths on whole ones."""
 
 from __future__ import annotations
 
 import math
+import re
 import tracemalloc
 
 import numpy as np
@@ -136,8 +137,9 @@ LAYOUTS = {
 
 
 @every_chunk
-@pytest.mark.parametrize("of_w", LAYOUTS)
-@pytest.mark.parametrize("of_x", LAYOUTS)
+@pytest.mark.parametrize(
+    ("of_x", "of_w"), [*((layout, "C") for layout in LAYOUTS), *(("C", layout) for layout in LAYOUTS)]
+)
 def test_any_strides(of_x, of_w, chunk_bytes):
     x, w, b, t = drawn()
     t[3] = -1
@@ -166,13 +168,15 @@ def test_out(layout, chunk_bytes):
 
 def test_lists_and_integers_are_float64():
     x, w, t = [[1, 2], [3, -1]], [[1, 0, 2], [0, 1, 1]], [2, 0]
-    check(ff.linear_cross_entropy_with_grad(x, w, t, [0, 1, 0]), reference(x, w, t, [0, 1, 0]), np.float64)
+    b = [0, 1, 0]
+    check(ff.linear_cross_entropy_with_grad(x, w, t, b), reference(x, w, t, b), np.float64)
 
 
 def test_half_precision_is_computed_in_float32():
     x, w, b, t = drawn(np.float16)
     loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
-    same, wide = ff.linear_cross_entropy_with_grad(*(m.astype(np.float32) for m in (x, w)), t, b.astype("f4"))
+    x, w, b = (array.astype(np.float32) for array in (x, w, b))
+    same, wide = ff.linear_cross_entropy_with_grad(x, w, t, b)
     assert loss == same and loss.dtype == np.float32
     for grad, wider in zip(grads, wide, strict=True):
         np.testing.assert_array_equal(grad, wider.astype(np.float16))
@@ -297,7 +301,8 @@ def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, 
     if not blas:
         monkeypatch.setattr(_blas, "_GEMM", {})
         monkeypatch.setattr(_blas, "_PART", 2**16)
-    x, w = normal(rows, 16, dtype=np.float32), np.asarray(normal(16, classes, dtype=np.float32), order=order)
+    x, w = normal(rows, 16, dtype=np.float32), normal(16, classes, dtype=np.float32)
+    w = np.asarray(w, order=order)
     t, b = np.arange(rows) % classes, np.zeros(classes, np.float32)
     if "weight" in options:
         options = {"weight": np.ones(classes, np.float32)}
@@ -317,68 +322,65 @@ def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, 
 X, W, B, T = drawn(np.float32)
 HUGE = np.broadcast_to(np.float32(0), (2**40, 1)), np.broadcast_to(np.float32(0), (1, 2**40))
 REFUSED = {
-    "x of one dimension": ((X[0], W, T), {}, ValueError, r"x: expected shape \(N, D\), got \(6,\)"),
-    "w of three": ((X, W[None], T), {}, ValueError, r"w: expected shape \(D, C\), got \(1, 6, 41\)"),
-    "w transposed": (
-        (X, W.T, T), {}, ValueError,
-        r"w: expected shape \(6, C\) to fit x, got \(41, 6\); w\.T has, and is not copied",
+    "x: expected shape (N, D), got (6,)": (ValueError, (X[0], W, T), {}),
+    "w: expected shape (D, C), got (1, 6, 41)": (ValueError, (X, W[None], T), {}),
+    "w: expected shape (6, C) to fit x, got (41, 6); w.T has, and is not copied": (
+        ValueError, (X, W.T, T), {},
     ),
-    "no features": ((X[:, :0], W[:0], T), {}, ValueError, r"x: expected at least one column, got shape \(13, 0\)"),
-    "no classes": ((X, W[:, :0], T), {}, ValueError, r"w: expected at least one column, got shape \(6, 0\)"),
-    "w of another dtype": (
-        (X, W.astype(np.float64), T), {}, TypeError, "w: expected the dtype of x, float32, got float64"
+    "x: expected at least one column, got shape (13, 0)": (ValueError, (X[:, :0], W[:0], T), {}),
+    "w: expected at least one column, got shape (6, 0)": (ValueError, (X, W[:, :0], T), {}),
+    "w: expected the dtype of x, float32, got float64": (TypeError, (X, W.astype(np.float64), T), {}),
+    "b: expected the dtype of x, float32, got float64": (TypeError, (X, W, T, B.astype(np.float64)), {}),
+    "b: expected shape (41,) to fit w, got (40,)": (ValueError, (X, W, T, B[:-1]), {}),
+    "w: expected fewer classes for 1099511627776 rows": (ValueError, (*HUGE, T), {}),
+    "x: expected real numbers": (TypeError, (X * 1j, W, T), {}),
+    "targets: expected class indices of shape (13,)": (ValueError, (X, W, T[:-1]), {}),
+    "targets: class index 41 at position 2 is out of range for 41 classes": (
+        IndexError, (X, W, np.where(np.arange(N) == 2, 41, T)), {},
     ),
-    "b of another dtype": (
-        (X, W, T, B.astype(np.float64)), {}, TypeError, "b: expected the dtype of x, float32, got float64"
+    "targets: expected integers as class indices, got dtype float64": (TypeError, (X, W, T * 1.0), {}),
+    "ignore_index: expected None where targets are probabilities": (
+        ValueError, (X, W, np.ones((N, C))), {"ignore_index": 1},
     ),
-    "b of another length": ((X, W, T, B[:-1]), {}, ValueError, r"b: expected shape \(41,\) to fit w, got \(40,\)"),
-    "too many": ((*HUGE, T), {}, ValueError, "w: expected fewer classes for 1099511627776 rows"),
-    "complex x": ((X * 1j, W, T), {}, TypeError, "x: expected real numbers"),
-    "targets of another length": ((X, W, T[:-1]), {}, ValueError, r"targets: expected class indices of shape \(13,\)"),
-    "targets that are no classes": (
-        (X, W, T + 30), {}, IndexError, r"targets: class index \d+ at position \d+ is out of range for 41 classes"
-    ),
-    "targets that are no integers": ((X, W, T * 1.0), {}, TypeError, "targets: expected integers as class indices"),
-    "ignored probabilities": (
-        (X, W, np.ones((N, C))), {"ignore_index": 1}, ValueError, "ignore_index: expected None"
-    ),
-    "weight": ((X, W, T), {"weight": [1.0]}, ValueError, r"weight: expected one number a class, shape \(41,\)"),
-    "smoothing": ((X, W, T), {"label_smoothing": 2}, ValueError, "label_smoothing: expected 0 to 1, got 2"),
-    "reduction": ((X, W, T), {"reduction": "no"}, ValueError, "reduction: expected"),
-    "chunk of a word": ((X, W, T), {"chunk_bytes": "1 MB"}, TypeError, "chunk_bytes: expected an integer or None, got str"),
-    "chunk of nothing": ((X, W, T), {"chunk_bytes": 0}, ValueError, "chunk_bytes: expected at least 1, got 0"),
+    "weight: expected one number a class, shape (41,)": (ValueError, (X, W, T), {"weight": [1.0]}),
+    "label_smoothing: expected 0 to 1, got 2": (ValueError, (X, W, T), {"label_smoothing": 2}),
+    'reduction: expected "mean", "sum" or "none"': (ValueError, (X, W, T), {"reduction": "no"}),
+    "chunk_bytes: expected an integer or None, got str": (TypeError, (X, W, T), {"chunk_bytes": "1 MB"}),
+    "chunk_bytes: expected at least 1, got 0": (ValueError, (X, W, T), {"chunk_bytes": 0}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "options", "error", "message"), REFUSED.values(), ids=REFUSED)
-def test_refusals(arguments, options, error, message):
+@pytest.mark.parametrize("message", REFUSED)
+def test_refusals(message):
+    error, arguments, options = REFUSED[message]
     out = np.full((N, D), 7, np.float32), np.full((D, C), 7, np.float32), np.full(C, 7, np.float32)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=re.escape(message)):
         ff.linear_cross_entropy_with_grad(*arguments, **options, out=out)
     assert all((array == 7).all() for array in out)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=re.escape(message)):
         ff.linear_cross_entropy(*arguments, **options)
 
 
 DX, DW, DB = np.empty_like(X), np.empty_like(W), np.empty_like(B)
 REFUSED_OUT = {
-    "an array": (DX, TypeError, r"out: expected arrays \(dx, dw, db\) or None, got ndarray"),
-    "a pair": ((DX, DW), TypeError, r"out: expected arrays \(dx, dw, db\) or None, got 2 of them"),
-    "a list as dw": ((DX, [1], DB), TypeError, r"out \(dw\): expected a NumPy array or None, got list"),
-    "dx of another shape": ((DX[:-1], DW, DB), ValueError, r"out \(dx\): expected shape \(13, 6\), got \(12, 6\)"),
-    "dw of another dtype": ((DX, DW.astype("f8"), DB), TypeError, r"out \(dw\): expected dtype float32, got float64"),
-    "x as dx": ((X, DW, DB), ValueError, r"out \(dx\): expected memory apart from x"),
-    "w as dw": ((DX, W, DB), ValueError, r"out \(dw\): expected memory apart from w"),
-    "db in dw": ((DX, DW, DW[0]), ValueError, r"out \(db\): expected memory apart from dw"),
-}  # fmt: skip
+    "out: expected arrays (dx, dw, db) or None, got ndarray": (TypeError, DX),
+    "out: expected arrays (dx, dw, db) or None, got 2 of them": (TypeError, (DX, DW)),
+    "out (dw): expected a NumPy array or None, got list": (TypeError, (DX, [1], DB)),
+    "out (dx): expected shape (13, 6), got (12, 6)": (ValueError, (DX[:-1], DW, DB)),
+    "out (dw): expected dtype float32, got float64": (TypeError, (DX, DW.astype(np.float64), DB)),
+    "out (dx): expected memory apart from x": (ValueError, (X, DW, DB)),
+    "out (dw): expected memory apart from w": (ValueError, (DX, W, DB)),
+    "out (db): expected memory apart from dw": (ValueError, (DX, DW, DW[0])),
+}
 
 
-@pytest.mark.parametrize(("out", "error", "message"), REFUSED_OUT.values(), ids=REFUSED_OUT)
-def test_refused_outputs(out, error, message):
+@pytest.mark.parametrize("message", REFUSED_OUT)
+def test_refused_outputs(message):
+    error, out = REFUSED_OUT[message]
     for array in (DX, DW, DB):
         array.fill(7)
     before = X.copy(), W.copy()
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=re.escape(message)):
         ff.linear_cross_entropy_with_grad(X, W, T, B, out=out)
     assert all((array == 7).all() for array in (DX, DW, DB))
     np.testing.assert_array_equal(before[0], X)
@@ -416,7 +418,8 @@ def test_merged_blocks_are_the_whole(dtype, lead):
 
 def test_merging_at_the_edges():
     assert ff.merge_logsumexp(-INF, 0.0, -INF, 0.0)[0] == -INF
-    assert ff.merge_logsumexp(-INF, 0.0, 3.0, 0.5) == ff.merge_logsumexp(3.0, 0.5, -INF, 0.0) == (3.0, 0.5)
+    assert ff.merge_logsumexp(-INF, 0.0, 3.0, 0.5) == (3.0, 0.5)
+    assert ff.merge_logsumexp(3.0, 0.5, -INF, 0.0) == (3.0, 0.5)
     assert ff.merge_logsumexp(2.0, 0.25, 2.0, 0.5) == (2.0, 1.75)
     assert all(math.isnan(each) for each in ff.merge_logsumexp(NAN, 0.0, 2.0, 0.5))
     assert math.isnan(ff.merge_logsumexp(1.0, NAN, 2.0, 0.5)[1])

@@ -35,8 +35,8 @@ def __dir__() -> list[str]:
 #: (docs/large-vocabularies.md).
 CHUNK_BYTES = 2**25
 
-# Rows of all classes in a block below which blocks are of some classes: each product with w then takes as
-# long to bring w in order as to multiply by it, longer than making the logits a second time.
+# Rows of all classes in a block below which blocks are of some classes: to bring w in order for BLAS takes
+# longer than the product then, and longer than making the logits a second time.
 _LEAST_ROWS = 16
 
 # Rows of a block of some classes.
@@ -92,7 +92,9 @@ def _checked(
             raise ValueError(f"b: expected shape ({classes},) to fit w, got {b.shape}")
     work = _arguments._work_dtype(x.dtype)
     if rows * classes > sys.maxsize // work.itemsize:
-        raise ValueError(f"w: expected fewer classes for {rows} rows, got {classes}: they are too many to count")
+        raise ValueError(
+            f"w: expected fewer classes for {rows} rows, got {classes}, whose logits cannot be counted"
+        )
     if chunk_bytes is None:
         chunk_bytes = CHUNK_BYTES
     try:
@@ -135,7 +137,7 @@ def _factor(loss: _arguments.Loss, counting: Array | None) -> float:
 
 
 def _blocks(count: int, at_once: int) -> Iterator[slice]:
-    """Slices of at most so many, as even as can be: a short last one would cost a product like a long one."""
+    """Slices of at most so many, all alike: a short last one costs nearly as much as a long one."""
     number = -(-count // max(1, at_once))
     for k in range(number):
         yield slice(k * count // number, (k + 1) * count // number)
@@ -181,7 +183,7 @@ def _by_rows(
 ) -> None:
     """Blocks of whole rows, each of which the loss's kernel turns into its gradient."""
     count, classes = len(losses) if counting is None else len(counting), call.w.shape[1]
-    options = {"weight": call.loss.weight, "label_smoothing": call.loss.label_smoothing}
+    weight, smoothing = call.loss.weight, call.loss.label_smoothing
     memory = np.empty((min(max(1, at_once), count), classes), call.x.dtype)
     db = np.zeros(classes)
     for block in _blocks(count, len(memory)):
@@ -191,9 +193,13 @@ def _by_rows(
         if call.b is not None:
             bias_identity(z, call.b, z)
         if grads is None:
-            losses[rows] = softmax_cross_entropy(z, t, reduction="none", **options)
+            losses[rows] = softmax_cross_entropy(
+                z, t, weight=weight, label_smoothing=smoothing, reduction="none"
+            )
             continue
-        losses[rows], dz = softmax_cross_entropy_with_grad(z, t, reduction="none", out=z, **options)
+        losses[rows], dz = softmax_cross_entropy_with_grad(
+            z, t, weight=weight, label_smoothing=smoothing, reduction="none", out=z
+        )
         _add_product(x, dz, grads.dw, factor, first=block.start == 0)
         dx = grads.dx[rows]
         np.matmul(dz, call.w.T, out=dx)
@@ -282,7 +288,7 @@ def _merged(m1: Array, s1: Array, m2: Array, s2: Array) -> tuple[Array, Array]:
 
 
 def _memory_for(call: _Call, x: Any, w: Any, b: Any, targets: Any, weight: Any, out: Any) -> list[Any]:
-    """For each gradient an array to compute into, one to return and what was given; None for one of no b."""
+    """For each gradient an array to compute into, one to return, what was given; None without b."""
     likes = {"dx": call.x, "dw": call.w, "db": call.b}
     if out is None:
         out = (None, None, None)
@@ -322,8 +328,8 @@ def linear_cross_entropy(
     x : array_like, shape (N, D)
         Inputs of the last layer, of any strides.
     w : array_like, shape (D, C)
-        Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is not
-        copied; copied is only an array in which neither rows nor columns are contiguous.
+        Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
+        not copied; copied is only an array in which neither rows nor columns are contiguous.
     targets : array_like
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
@@ -338,8 +344,8 @@ def linear_cross_entropy(
         ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
         summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
-        Working memory, 32 MiB unless told otherwise; but at least the logits of one row, where ``targets``
-        are probabilities or smoothed.
+        Working memory, 32 MiB unless told otherwise; but at least the logits of one row, where
+        ``targets`` are probabilities or smoothed.
 
     Returns
     -------
@@ -399,16 +405,16 @@ def linear_cross_entropy_with_grad(
 ) -> tuple[Any, tuple[Array, Array, Array | None]]:
     """`linear_cross_entropy` and its gradients at x, w and b, in the time of the three products.
 
-    With dz = softmax(x·w + b) - targets, in blocks: dx = dz·wᵀ, dw = xᵀ·dz, db = Σ dz.  Nothing is left out
-    because it is small.  With ``reduction="none"`` they are those of the losses' sum.
+    With dz = softmax(x·w + b) - targets, in blocks: dx = dz·wᵀ, dw = xᵀ·dz, db = Σ dz.  Nothing is left
+    out because it is small.  With ``reduction="none"`` they are those of the losses' sum.
 
     Parameters
     ----------
     x : array_like, shape (N, D)
         Inputs of the last layer, of any strides.
     w : array_like, shape (D, C)
-        Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is not
-        copied; copied is only an array in which neither rows nor columns are contiguous.
+        Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
+        not copied; copied is only an array in which neither rows nor columns are contiguous.
     targets : array_like
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
@@ -435,8 +441,8 @@ def linear_cross_entropy_with_grad(
     loss : scalar or ndarray
         As `linear_cross_entropy` returns it.
     dx, dw, db : tuple of ndarray
-        Of the shapes and dtype of ``x``, ``w`` and ``b``; float64 for integers and bools.  That of no ``b``
-        is None.  Without ``out`` they lie as ``x`` and ``w`` do: dw of a transpose is a transpose.
+        Of the shapes and dtype of ``x``, ``w`` and ``b``; float64 for integers and bools.  That of no
+        ``b`` is None.  Without ``out`` they lie as ``x`` and ``w`` do: dw of a transpose is a transpose.
 
     Raises
     ------
@@ -472,7 +478,7 @@ def linear_cross_entropy_with_grad(
     """
     call = _checked(x, w, targets, b, weight, ignore_index, label_smoothing, reduction, chunk_bytes)
     memory = _memory_for(call, x, w, b, targets, weight, out)
-    loss = _run(call, _Grads(*(each if each is None else each[0] for each in memory)))
+    loss = _run(call, _Grads(*(each and each[0] for each in memory)))
     grads = (each if each is None else _arguments.deliver(*each) for each in memory)
     return loss, tuple(grads)  # type: ignore[return-value]
 
@@ -482,9 +488,9 @@ def merge_logsumexp(
 ) -> tuple[Any, Any]:
     """Put together what two blocks of classes say of the same rows: the step of an online softmax.
 
-    Of its classes a block keeps m, the largest logit, and s, the sum of e^(x - m) over all others: without
-    the leading term, which is 1, so that a confident row keeps the digits of what it has left.  Then
-    logsumexp(x) = m + log1p(s), and with M = max(m1, m2), where m1 ≥ m2
+    Of its classes a block keeps m, the largest logit, and s, the sum of e^(x - m) over all others:
+    without the leading term, which is 1, so that a confident row keeps the digits of what it has left.
+    Then logsumexp(x) = m + log1p(s), and with M = max(m1, m2), where m1 ≥ m2
 
     s = s1 + e^(m2 - M) (1 + s2),
 
