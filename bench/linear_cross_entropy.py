@@ -1,10 +1,9 @@
-"""Time and memory of `linear_cross_entropy_with_grad`, and of what else gives the same loss and gradients.
+"""Time and memory of `linear_cross_entropy_with_grad`, and of what else gives the same.
 
     python bench/linear_cross_entropy.py [--classes 1000 32000] [--threads 1 2] [--curve]
 
-Columns are times over that of the three products alone into arrays that are there, and the most memory
-beyond that before the call and the gradients, which all but PyTorch put where others were. With --curve it is ours by
-`chunk_bytes`. One after the other in rounds, since each contender's threads wake for it.
+Times are also given over that of the three products alone, into arrays that are there; memory is the most
+in use beyond what was there before the call and the gradients. With --curve ours by `chunk_bytes`.
 """
 
 import argparse

@@ -35,8 +35,8 @@ def __dir__() -> list[str]:
 #: (docs/large-vocabularies.md).
 CHUNK_BYTES = 2**25
 
-# Rows of all classes in a block below which blocks are of some classes: to bring w in order for BLAS takes
-# longer than the product then, and longer than making the logits a second time.
+# Rows of all classes in a block below which blocks are of some classes: to bring w in order for BLAS
+# takes longer than the product then, and longer than making the logits a second time.
 _LEAST_ROWS = 16
 
 # Rows of a block of some classes.
