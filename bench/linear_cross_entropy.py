@@ -2,8 +2,8 @@
 
     python bench/linear_cross_entropy.py [--classes 1000 32000] [--threads 1 2] [--curve]
 
-Times are also given over that of the three products alone, into arrays that are there; memory is the most
-in use beyond what was there before the call and the gradients. With --curve ours by `chunk_bytes`.
+Times are also given over that of the three products alone, into arrays that are there; memory is the
+most in use beyond what was there before the call and the gradients. With --curve ours by `chunk_bytes`.
 """
 
 import argparse

@@ -26,6 +26,7 @@ every_chunk = pytest.mark.parametrize("chunk_bytes", CHUNKS.values(), ids=CHUNKS
 def _all_ways(backend, monkeypatch):
     """Rows of a few bytes are few enough for classes to be split only if one is."""
     monkeypatch.setattr(linear, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(linear, "_LEAST_ROWS_OF_LOSS", 1)
 
 
 def drawn(dtype=np.float64, scale=1.0, rows=N):
