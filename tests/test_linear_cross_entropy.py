@@ -317,6 +317,19 @@ def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, 
         assert taken_by(call) < 1.15 * chunk + 20 * (rows + classes) + 2**17
 
 
+@pytest.mark.parametrize("chunk", [2**21, 2**19])
+@pytest.mark.parametrize("options", [{}, {"ignore_index": 0}])
+def test_working_memory_with_many_features(chunk, options):
+    """Rows of x that BLAS cannot take as they lie are copied block by block."""
+    x, w = normal(1000, 2000, dtype=np.float32)[:, ::2], normal(1000, 800, dtype=np.float32)
+    t = np.arange(1000) % 800
+    out = np.empty(x.shape, x.dtype), np.empty_like(w), None
+    taken = taken_by(
+        lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out, **options)
+    )
+    assert taken < 1.15 * chunk + 20 * (1000 + 800) + 2**17
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 

@@ -1015,7 +1015,8 @@ class FeedForward:
         """Whether the scores of so many rows are never made as a whole.
 
         In so much memory they leave the cache before they are looked at: the three products and the loss
-        take as long in blocks as on whole arrays, or less.
+        take as long in blocks as on whole arrays, or less. Without a hidden layer one of the three, the
+        gradient at its output, is not wanted.
         """
         if self._is_regression or len(self.sizes) == 2:
             return False

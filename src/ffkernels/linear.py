@@ -31,7 +31,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-#: Bytes of working memory, unless told otherwise: less costs time, more gains little
+#: Bytes of working memory, unless told otherwise: less costs time, and more leaves the cache
 #: (docs/large-vocabularies.md).
 CHUNK_BYTES = 2**25
 
@@ -145,6 +145,12 @@ def _blocks(count: int, at_once: int) -> Iterator[slice]:
         yield slice(k * count // number, (k + 1) * count // number)
 
 
+def _rows_of(x: Array, rows: Any) -> Array:
+    """Some rows of x, as BLAS takes them without a copy for each product."""
+    part: Array = x[rows]
+    return part.copy() if _blas.is_copied(part) else part
+
+
 def _add_product(a: Array, b: Array, out: Array, factor: float, first: bool) -> None:
     """out <- out + factor aᵀ·b, in the order in which ``out`` lies."""
     if out.flags.f_contiguous and not out.flags.c_contiguous:
@@ -166,14 +172,18 @@ def _run(call: _Call, grads: _Grads | None) -> Any:
             if grad is not None:
                 grad.fill(0)
     if count:
-        # Beside the logits of a row: where rows are left out, x and dx are gathered and scattered.
-        row = call.x.itemsize * (classes + (0 if counting is None else 2 * call.x.shape[1]))
+        row = classes
+        if counting is not None or _blas.is_copied(call.x):  # x and dx of these rows, one of the last
+            row += 3 * call.x.shape[1]
         if _backend.active is _numpy:  # whose formulas keep a second array of the block's size
             row *= 2
-        at_once = (call.chunk_bytes - 2 * 8 * classes) // row
+        at_once = (call.chunk_bytes - 2 * 8 * classes) // (call.x.itemsize * row)
         few = at_once < min(_LEAST_ROWS_OF_LOSS if grads is None else _LEAST_ROWS, count)
         splits = few and call.loss.indices is not None and not call.loss.label_smoothing
-        (_by_classes if splits else _by_rows)(call, counting, at_once, factor, losses, grads)
+        if splits:
+            _by_classes(call, counting, factor, losses, grads)
+        else:
+            _by_rows(call, counting, at_once, factor, losses, grads)
     if call.loss.reduction == NONE:
         return losses
     return losses.dtype.type(float(losses.sum(dtype=np.float64)) * factor)
@@ -187,10 +197,10 @@ def _by_rows(
     count, classes = len(losses) if counting is None else len(counting), call.w.shape[1]
     weight, smoothing = call.loss.weight, call.loss.label_smoothing
     memory = np.empty((min(max(1, at_once), count), classes), call.x.dtype)
-    db = np.zeros(classes)
+    db = np.zeros(0 if grads is None or grads.db is None else classes)
     for block in _blocks(count, len(memory)):
         rows = block if counting is None else counting[block]
-        x, t = call.x[rows], call.targets[rows]
+        x, t = _rows_of(call.x, rows), call.targets[rows]
         z = np.matmul(x, call.w, out=memory[: len(x)])
         if call.b is not None:
             bias_identity(z, call.b, z)
@@ -216,7 +226,7 @@ def _by_rows(
 
 @quiet
 def _by_classes(
-    call: _Call, counting: Array | None, at_once: int, factor: float, losses: Array, grads: _Grads | None
+    call: _Call, counting: Array | None, factor: float, losses: Array, grads: _Grads | None
 ) -> None:
     """Blocks of rows and classes: one round for maxima and sums, for the gradient a second.
 
@@ -225,12 +235,13 @@ def _by_classes(
     numbers = call.chunk_bytes // call.x.itemsize
     if _backend.active is _numpy:
         numbers //= 2
-    count, classes = len(losses) if counting is None else len(counting), call.w.shape[1]
-    height = min(count, _ROWS, max(1, math.isqrt(numbers)))
-    width = min(classes, max(1, numbers // height))
+    count = len(losses) if counting is None else len(counting)
+    features, classes = call.w.shape
+    height = min(count, _ROWS, max(1, min(math.isqrt(numbers), numbers // (6 * features))))
+    width = min(classes, max(1, numbers // height - 3 * features))  # beside x and dx of the rows
     memory = np.empty(height * width, call.x.dtype)
     weight = call.loss.weight
-    db = np.zeros(classes)
+    db = np.zeros(0 if grads is None or grads.db is None else classes)
 
     def logits(x: Array, block: slice) -> Array:
         w = call.w[:, block]
@@ -240,7 +251,7 @@ def _by_classes(
 
     for part in _blocks(count, height):
         rows = part if counting is None else counting[part]
-        x, t = call.x[rows], call.targets[rows]
+        x, t = _rows_of(call.x, rows), call.targets[rows]
         m, s, at_target = np.full(len(x), -np.inf), np.zeros(len(x)), np.empty(len(x))
         for block in _blocks(classes, width):
             z = logits(x, block)
