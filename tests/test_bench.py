@@ -309,6 +309,27 @@ def test_loops_in_parallel_compute_the_same(name):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
+def test_peers_compute_the_same_of_a_linear_layer(loaded):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((5, 6), np.float32), rng.standard_normal((6, 7), np.float32)
+    t = rng.integers(0, 7, 5)
+    loss, (dx, dw, _) = ffkernels.linear_cross_entropy_with_grad(x, w, t)
+    computed = set()
+    for name, peer in loaded.items():
+        into = np.zeros_like(w)
+        call = peer.call("linear_cross_entropy_with_grad", (x, w, t), into)
+        if call is None:
+            continue
+        computed.add(name)
+        value, grads = call()
+        if name == "numpy":  # which puts the second where it is told
+            grads = grads, call.arguments[-1]
+        for got, want in zip((value, *grads), (loss, dx, dw), strict=True):
+            got = got.detach() if hasattr(got, "detach") else got
+            np.testing.assert_allclose(np.asarray(got), want, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert computed == {"textbook", "numpy", *({"torch", "jax"} & set(PEERS))}
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_peers_compute_along_any_axis(loaded, axis):
     x = np.random.default_rng(0).standard_normal((4, 5, 6)).astype(np.float32)

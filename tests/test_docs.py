@@ -11,10 +11,10 @@ import pytest
 import ffkernels
 from ffkernels import activations, losses
 
-MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers", "tables"]
+MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers", "tables"]
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results; so has that for C.
-GUIDES = ["README", "docs/functions", "docs/your-own-net"]
+GUIDES = ["README", "docs/functions", "docs/large-vocabularies", "docs/your-own-net"]
 GUIDES += [f"docs/adapters-{name}" for name in ("autograd", "sklearn", "zero")]
 
 

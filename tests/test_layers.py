@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+import pickle
 import tracemalloc
 from collections import OrderedDict
 from itertools import pairwise
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
+from ffkernels import _blas, layers
 from ffkernels.layers import (
     Affine,
     FeedForward,
     Identity,
     IdentityWithLoss,
+    LinearWithLoss,
     Relu,
     Sigmoid,
     Softmax,
@@ -608,6 +611,186 @@ def test_train_step_returns_the_loss_before_the_step_and_takes_any_optimizer():
     assert net.loss(x, t) < before
 
 
+@pytest.mark.parametrize("optimizer", [lambda: SGD(0.5), lambda: SGD(0.5, 0.5), Adam])
+def test_a_wide_output_is_taken_in_blocks(optimizer, monkeypatch):
+    """Nets that differ in nothing but what they take for wide."""
+    wide, narrow = (FeedForward([6, 9, 50], dtype=np.float64, seed=0) for _ in range(2))
+    optimizers = optimizer(), optimizer()
+    for n in (30, 20, 1, 30):
+        x, t = normal(n, 6, seed=n), np.arange(n) % 50
+        for targets in (t, np.eye(50)[t]):
+            losses, grads = [], []
+            for net, each, limit in zip((wide, narrow), optimizers, (30 * 50, 2**25), strict=True):
+                monkeypatch.setattr(layers, "CHUNK_BYTES", limit)
+                grads.append(copy.deepcopy(net.gradient(x, targets)))
+                losses.append([net.loss(x, targets), net.train_step(x, targets, each)])
+                assert net._is_wide == (net is wide and n > 3)
+            np.testing.assert_allclose(*losses, rtol=1e-13)
+            for key, grad in grads[0].items():
+                np.testing.assert_allclose(grad, grads[1][key], rtol=0, atol=1e-14)
+                np.testing.assert_allclose(wide.params[key], narrow.params[key], rtol=0, atol=1e-13)
+                assert not wide._is_wide or key == "W1" or np.isfinite(wide.grads[key]).all()
+            np.testing.assert_allclose(wide.predict(x), narrow.predict(x), rtol=0, atol=1e-13)
+
+
+def test_a_wide_net_refuses_and_stays_as_it_was(monkeypatch):
+    monkeypatch.setattr(layers, "CHUNK_BYTES", 100)
+    net = FeedForward([6, 9, 50], seed=0)
+    net.gradient(normal(30, 6), np.arange(30))
+    before = copy.deepcopy((net.params, net.grads))
+    for call in (net.gradient, net.loss, lambda x, t: net.train_step(x, t, SGD(0.1))):
+        with pytest.raises(IndexError, match="class index 50 at position 20"):
+            call(normal(30, 6), np.arange(30) + 30)
+        with pytest.raises(ValueError, match="targets: expected class indices of shape"):
+            call(normal(30, 6), np.arange(20))
+    for now, then in zip((net.params, net.grads), before, strict=True):
+        for key, array in now.items():
+            np.testing.assert_array_equal(array, then[key])
+
+
+def test_the_scores_of_a_wide_output_are_never_there():
+    net, x = FeedForward([4, 8, 100_000], seed=0), normal(200, 4, dtype=np.float32)
+    t = np.arange(200)
+    size = 4 * 200 * 100_000
+    for call in (lambda: net.train_step(x, t, Adam()), lambda: net.loss(x, t)):
+        optimizer_and_block = 4 * 9 * 100_000 * 2 + 2**25
+        assert allocated_by(call) < min(size, 1.1 * optimizer_and_block + 2**22)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_linear_layer_with_its_loss_is_the_two_layers(dtype, order):
+    W, b = np.asarray(normal(12, 5, dtype=dtype), order=order), normal(5, dtype=dtype, seed=1)
+    one, affine, loss = LinearWithLoss(W, b), Affine(W, b), SoftmaxWithLoss()
+    assert one.params[0] is W and one.params[1] is b
+    close = {"rtol": 0, "atol": 32 * np.finfo(dtype).eps}
+    for n, dout in ((7, 1.0), (3, 0.25), (9, 1.0), (0, 2.0)):
+        x, t = normal(n, 3, 4, dtype=np.float64, seed=n), np.arange(n) % 5
+        for targets in (t, np.eye(5, dtype=int)[t]):
+            expected = loss.forward(affine.forward(x), targets)
+            np.testing.assert_allclose(one.forward(x, targets), expected, **close)
+            assert one.loss.dtype == dtype and one.t is targets
+            dx = affine.backward(loss.backward(dout))
+            for _ in range(2):
+                got = one.backward(dout)
+                assert got.dtype == dtype and got.shape == x.shape
+                np.testing.assert_allclose(got, dx, **close)
+                for grad, grad_of_two in zip(one.grads, affine.grads, strict=True):
+                    np.testing.assert_allclose(grad, grad_of_two, **close)
+    assert one.grads[0] is one.dW and repr(one) == f"LinearWithLoss(12 inputs, 5 classes, {W.dtype})"
+
+
+def test_a_linear_layer_with_its_loss_refuses():
+    W, b = normal(12, 5), np.zeros(5)
+    with pytest.raises(TypeError, match="b: expected the dtype of W, float64, got float32"):
+        LinearWithLoss(W, b.astype(np.float32))
+    with pytest.raises(ValueError, match=r"b: expected shape \(5,\) to fit W, got \(4,\)"):
+        LinearWithLoss(W, b[:4])
+    layer = LinearWithLoss(W, b)
+    with pytest.raises(RuntimeError, match=r"LinearWithLoss\.backward: expected a call of forward"):
+        layer.backward()
+    layer.forward(normal(3, 12), [0, 1, 2])
+    before = layer.loss, layer.t, layer.backward().copy(), layer.dW.copy(), layer.db.copy()
+    for x, t, error in (
+        (normal(3, 11), [0, 1, 2], ValueError),
+        (normal(3, 12), [0, 1, 5], IndexError),
+        (normal(3, 12), [0.0, 1.0, 5.0], TypeError),
+        (normal(9, 12), [0], ValueError),
+        (["a"], [0], TypeError),
+    ):
+        with pytest.raises(error):
+            layer.forward(x, t)
+    after = layer.loss, layer.t, layer.backward(), layer.dW, layer.db
+    for now, then in zip(after, before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    with pytest.raises(TypeError, match="dout: expected real numbers"):
+        layer.backward("1")
+    layer.backward(2.0)
+    with pytest.raises(RuntimeError, match="expected the factor of the call before, 2, or another call"):
+        layer.backward(3.0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_of_plain_sgd_is_the_learning_rate_times_the_gradient(activation, loss, dtype):
+    net = FeedForward([6, 9, 8, 3], activation, loss, dtype, seed=0)
+    x, t = normal(30, 6, dtype=dtype), targets_for(loss, 30)
+    before = copy.deepcopy(net.params)
+    grads = copy.deepcopy(net.gradient(x, t))
+    net.train_step(x, t, SGD(0.5))
+    eps = np.finfo(dtype).eps
+    for key, param in net.params.items():
+        scale = abs(before[key]).max() + abs(grads[key]).max()
+        np.testing.assert_allclose(param, before[key] - 0.5 * grads[key], rtol=0, atol=32 * eps * scale)
+
+
+def test_plain_sgd_makes_no_gradient_of_the_weights_and_says_so():
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(20)
+    for _ in range(2):
+        net.train_step(x, t, SGD(0.1))
+        made = {key for key, grad in net.grads.items() if not np.isnan(grad).any()}
+        assert made == ({"b1", "b2"} if _blas.IS_FUSED else set(net.grads))
+    for step in (
+        lambda: net.gradient(x, t),
+        lambda: net.train_step(x, t, SGD(0.1, weight_decay=0.1)),
+        lambda: net.train_step(x, t, SGD(0.1, momentum=0.1)),
+        lambda: net.train_step(x, t, Adam()),
+    ):
+        net.train_step(x, t, SGD(0.1))
+        step()
+        assert all(np.isfinite(grad).all() for grad in net.grads.values())
+
+
+def test_plain_sgd_without_blas_is_the_same(monkeypatch):
+    x, t = blobs(20)
+    nets = [FeedForward([2, 4, 3], dtype=np.float64, seed=0) for _ in range(2)]
+    nets[0].train_step(x, t, SGD(0.1))
+    monkeypatch.setattr(_blas, "IS_FUSED", False)
+    nets[1].train_step(x, t, SGD(0.1))
+    for key, param in nets[1].params.items():
+        np.testing.assert_allclose(nets[0].params[key], param, rtol=0, atol=1e-14)
+    assert np.isfinite(nets[1].grads["W1"]).all()
+
+
+def test_plain_sgd_on_rows_of_its_own_weights():
+    # So many that BLAS writes some before it has read all.
+    nets = [FeedForward([800, 800, 3], dtype=np.float64, seed=0) for _ in range(2)]
+    for net, x in zip(nets, (nets[0].params["W1"].copy(), nets[1].params["W1"]), strict=True):
+        net.train_step(x, np.arange(800) % 3, SGD(0.5))
+    np.testing.assert_array_equal(nets[0].params["W1"], nets[1].params["W1"])
+
+
+@pytest.mark.parametrize("key", ["W1", "b2"])
+def test_plain_sgd_refuses_parameters_it_may_not_write(key):
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(20)
+    net.params[key].setflags(write=False)
+    before = copy.deepcopy(net.params)
+    with pytest.raises(ValueError, match="read-only"):
+        net.train_step(x, t, SGD(0.1))
+    for name, param in net.params.items():
+        np.testing.assert_array_equal(param, before[name])
+
+
+@pytest.mark.parametrize("lr", [0.0, 0.1])
+def test_a_gradient_that_is_nan_arrives_in_the_parameters(lr):
+    net, (x, t) = FeedForward([2, 4, 3], "tanh", seed=0), blobs(20)
+    x[3, 0] = np.nan
+    net.train_step(x, t, SGD(lr))
+    assert all(np.isnan(param).any() for param in net.params.values())
+
+
+def test_a_copied_net_trains_alone():
+    net, (x, t) = FeedForward([2, 4, 3], seed=0), blobs(20)
+    net.train_step(x, t, SGD(0.1))
+    before = copy.deepcopy(net.params)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        other.train_step(x, t, SGD(0.1))
+        assert not np.array_equal(other.params["W1"], before["W1"])
+        for key, param in net.params.items():
+            np.testing.assert_array_equal(param, before[key])
+
+
 def test_replaced_parameters_are_used():
     net, x = FeedForward([2, 4, 3], seed=0), blobs(5)[0]
     net.params["W2"] = np.zeros((4, 3), np.float32)
@@ -991,7 +1174,7 @@ def test_a_step_can_sum_into_memory_of_the_callers(loss):
     memory = np.full(5 * 4 + 5 + 3 * 5 + 3, np.nan)
     net._put_gradients_in(memory)
     x, t = normal(7, 4), targets_for(loss, 7)
-    total, mean = net._step(x, t, "sum"), other.loss(x, t)
+    total, mean = net._step(x, t, reduction="sum"), other.loss(x, t)
     np.testing.assert_allclose(total, 7 * mean)
     gradient = np.concatenate([grad.ravel() for grad in other.gradient(x, t).values()])
     np.testing.assert_allclose(memory, 7 * gradient, rtol=1e-12, atol=1e-14)

@@ -47,6 +47,7 @@ from .backend import (
 )
 from .inputs import InputLayer, inspect
 from .layers import FeedForward
+from .linear import linear_cross_entropy, linear_cross_entropy_with_grad, merge_logsumexp
 from .losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -95,9 +96,12 @@ __all__ = [
     "inputs",
     "inspect",
     "layers",
+    "linear_cross_entropy",
+    "linear_cross_entropy_with_grad",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",
+    "merge_logsumexp",
     "momentum_update",
     "num_threads",
     "optimizers",

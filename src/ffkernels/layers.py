@@ -25,9 +25,18 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import _files, _numpy
+from . import _blas, _files, _numpy
 from . import backend as _backend
-from ._arguments import _FLOATS, _INDEX, Array, _any_array, _work_dtype, real_array
+from ._arguments import (
+    _FLOATS,
+    _INDEX,
+    Array,
+    _any_array,
+    _work_dtype,
+    at_least,
+    real_array,
+    real_number,
+)
 from ._numpy import _nets
 from .activations import (
     bias_identity,
@@ -49,6 +58,7 @@ from .activations import (
     tanh_backward,
     tanh_backward_bias,
 )
+from .linear import CHUNK_BYTES, linear_cross_entropy, linear_cross_entropy_with_grad
 from .losses import (
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
@@ -57,13 +67,14 @@ from .losses import (
     sum_squared_error_backward,
     sum_squared_error_with_grad,
 )
-from .optimizers import Optimizer
+from .optimizers import SGD, Optimizer
 
 __all__ = [
     "Affine",
     "FeedForward",
     "Identity",
     "IdentityWithLoss",
+    "LinearWithLoss",
     "Relu",
     "Sigmoid",
     "Softmax",
@@ -78,6 +89,9 @@ def __dir__() -> list[str]:
 
 # Rows that predict and loss take at a time: few enough for hidden layers to stay in the cache.
 _CHUNK = 1024
+
+# BLAS takes a factor that is 0 in its type for nothing to do, even where a gradient is NaN.
+_LEAST_RATE = float(np.finfo(np.float32).tiny)
 
 _Shape = tuple[int, ...]
 _Allocate = Callable[[_Shape, np.dtype[Any]], Array]
@@ -196,6 +210,20 @@ class _Layer:
         return self._saved
 
 
+def _refuse_parameters(W: Any, b: Any) -> None:
+    """TypeError or ValueError for what is no weights and bias of one affine map."""
+    for name, array in (("W", W), ("b", b)):
+        if not isinstance(array, np.ndarray) or array.dtype not in _FLOATS:
+            came = getattr(array, "dtype", type(array).__name__)
+            raise TypeError(f"{name}: expected an array of float32 or float64, got {came}")
+    if b.dtype != W.dtype:
+        raise TypeError(f"b: expected the dtype of W, {W.dtype}, got {b.dtype}")
+    if W.ndim != 2:
+        raise ValueError(f"W: expected shape (inputs, outputs), got {W.shape}")
+    if b.shape != W.shape[1:]:
+        raise ValueError(f"b: expected shape {W.shape[1:]} to fit W, got {b.shape}")
+
+
 class Affine(_Layer):
     """The affine map x·W + b.
 
@@ -239,16 +267,7 @@ class Affine(_Layer):
 
     def __init__(self, W: Array, b: Array, *, copy: bool = False) -> None:
         super().__init__(copy=copy)
-        for name, array in (("W", W), ("b", b)):
-            if not isinstance(array, np.ndarray) or array.dtype not in _FLOATS:
-                came = getattr(array, "dtype", type(array).__name__)
-                raise TypeError(f"{name}: expected an array of float32 or float64, got {came}")
-        if b.dtype != W.dtype:
-            raise TypeError(f"b: expected the dtype of W, {W.dtype}, got {b.dtype}")
-        if W.ndim != 2:
-            raise ValueError(f"W: expected shape (inputs, outputs), got {W.shape}")
-        if b.shape != W.shape[1:]:
-            raise ValueError(f"b: expected shape {W.shape[1:]} to fit W, got {b.shape}")
+        _refuse_parameters(W, b)
         self.W, self.b = W, b
         self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
         self._shape: _Shape = ()
@@ -605,6 +624,136 @@ class SoftmaxWithLoss(_Loss):
         return softmax_cross_entropy_backward(y, self.t, dout, out=self._dx(y.shape, y.dtype))
 
 
+class LinearWithLoss(_Layer):
+    """x·W + b and the cross-entropy of its softmax in one layer: `Affine` and `SoftmaxWithLoss` for many
+    classes, whose logits are never there as a whole.
+
+    Parameters
+    ----------
+    W : ndarray of float32 or float64, shape (inputs, classes)
+        Held by reference; may be the transpose of an array kept class by class.
+    b : ndarray of the same dtype, shape (classes,)
+        Held by reference.
+    copy : bool, default False
+        Whether ``backward`` returns a fresh array, not the layer's own memory, which the next call
+        overwrites.
+
+    Attributes
+    ----------
+    loss : float32 or float64
+        The last value of ``forward``.
+    t : ndarray
+        The targets.
+    W, b : ndarray
+        The parameters.
+    dW, db : ndarray
+        Their gradients, two arrays for the layer's whole life, which ``forward`` overwrites.
+
+    Raises
+    ------
+    TypeError
+        If W or b is not an array of float32 or float64, or their dtypes differ.
+    ValueError
+        If W is not a matrix, or b has not one number for each of its columns.
+
+    Notes
+    -----
+    ``forward`` computes the gradients too, while it has the logits, as `linear_cross_entropy_with_grad`
+    does; for the loss alone call `linear_cross_entropy`, which takes a third of the time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.layers import LinearWithLoss
+    >>> layer = LinearWithLoss(np.array([[0.0, 1.0], [0.0, 1.0]]), np.zeros(2))
+    >>> float(layer.forward(np.log([[3.0, 1.0]]), [0]).round(6))
+    1.386294
+    >>> layer.backward()
+    array([[0.75, 0.75]])
+    >>> layer.db
+    array([-0.75,  0.75])
+    """
+
+    def __init__(self, W: Array, b: Array, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        _refuse_parameters(W, b)
+        self.W, self.b = W, b
+        self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
+        self.loss: Any = None
+        self.t: Any = None
+        self._shape: _Shape = ()
+        self._factor = 1.0  # from behind the loss, by which the gradients are already multiplied
+
+    def __repr__(self) -> str:
+        inputs, classes = self.W.shape
+        return f"{type(self).__name__}({inputs} inputs, {classes} classes, {self.W.dtype})"
+
+    @property
+    def params(self) -> list[Array]:
+        """The arrays W and b, by reference."""
+        return [self.W, self.b]
+
+    @property
+    def grads(self) -> list[Array]:
+        """The arrays dW and db, overwritten by each ``forward``."""
+        return [self.dW, self.db]
+
+    def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+        """Return the loss averaged over the batch, a number of the dtype of W; set dW and db.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, inputs), or (N, ...) with as many numbers a row
+            Converted to the dtype of W where it has another.
+        t : array_like, integers of shape (N,), or of shape (N, classes)
+            Class indices, or one-hot rows or other probabilities.
+
+        Raises
+        ------
+        TypeError
+            If x is not real, or t holds neither integers as indices nor real probabilities.
+        ValueError
+            If the shapes do not fit.
+        IndexError
+            If a class index is out of range.
+        """
+        inputs = len(self.W)
+        batch = _batch(x, inputs)
+        rows = _rows(batch, inputs, self.W.dtype, self._argument)
+        out = self._dx(rows.shape, rows.dtype), self.dW, self.db
+        self.loss, (self._saved, *_) = linear_cross_entropy_with_grad(rows, self.W, t, self.b, out=out)
+        self.t, self._shape, self._factor = t, batch.shape, 1.0
+        return self.loss
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """Return the gradient at x, in its shape, times dout; multiply dW and db by dout.
+
+        Parameters
+        ----------
+        dout : float, default 1.0
+            Factor from behind the loss; of several calls after one ``forward`` all have the same.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``, or a ``backward`` since with another factor.
+        TypeError
+            If dout is not a number.
+        """
+        dx = self._from_forward()
+        dout = real_number(dout, "dout")
+        if dout != self._factor:
+            if self._factor != 1:
+                raise RuntimeError(
+                    f"{type(self).__name__}.backward: expected the factor of the call before, "
+                    f"{self._factor:g}, or another call of forward, got {dout:g}"
+                )
+            for grad in (dx, *self.grads):
+                grad *= grad.dtype.type(dout)
+            self._factor = dout
+        return dx.reshape(self._shape)
+
+
 class IdentityWithLoss(_Loss):
     """Half the squared distance of x from the targets, averaged over the batch.
 
@@ -751,7 +900,8 @@ class FeedForward:
     params : dict of ndarray
         ``"W1"``, ``"b1"``, ``"W2"``, ...: the parameters, changed in place by an optimiser.
     grads : dict of ndarray
-        Their gradients as of the last `gradient` or `train_step`, overwritten by the next.
+        Their gradients as of the last `gradient` or `train_step`, overwritten by the next. A step by
+        plain SGD makes none of the weights: what it says of those is NaN.
     extras : dict of array_like
         Arrays of your own that are saved and loaded with the net: names of classes, scales of
         inputs.
@@ -829,6 +979,7 @@ class FeedForward:
         names = [activation] * (depth - 1) + ["identity"]
         self._layers = [(f"W{k}", f"b{k}", name) for k, name in enumerate(names, start=1)]
         self._own = (*self.params.values(), *self.grads.values())
+        self._absent: set[str] = set()  # gradients that are NaN
         self._buffers = [_Buffer() for _ in range(depth)]
         self._scratch, self._inputs, self._t = _Buffer(), _Buffer(), _Buffer()
         self._resize(0)
@@ -842,24 +993,52 @@ class FeedForward:
     def _resize(self, rows: int) -> None:
         """Lay out the memory of a training step: once a batch size, not once a step."""
         hidden = self.sizes[1:-1]
-        self._rows = rows
+        self._rows, self._is_wide = rows, self._has_wide_output(rows)
         self._outputs = [
-            buffer((rows, size), self.dtype)
-            for buffer, size in zip(self._buffers, self.sizes[1:], strict=True)
+            buffer((rows, size), self.dtype) for buffer, size in zip(self._buffers, hidden, strict=False)
         ]
+        shape = rows, self.sizes[-1]
+        if self._is_wide:  # which says what the scores would be
+            self._outputs.append(np.broadcast_to(np.zeros((), self.dtype), shape))
+        else:
+            self._outputs.append(self._buffers[-1](shape, self.dtype))
         # The gradient at one layer's output is done with before the next is written, so that the
         # widest has room for all.
         scratch = self._scratch((rows * max(hidden, default=0),), self.dtype)
         self._douts = [None, *(scratch[: rows * size].reshape(rows, size) for size in hidden)]
+        depth = len(self._layers)
+        weights = self._own[: 2 * depth : 2]
+        self._descents = list(map(_blas.AddProduct, self._outputs, weights))
+        self._descending = {W for W, _, _ in self._layers[: depth - self._is_wide]}
 
-    def _own_kernels(self) -> bool:
-        """Whether the twin runs, on the arrays that the net began with: it need not check them then."""
-        if _backend.active is not _numpy:
+    def _has_wide_output(self, rows: int) -> bool:
+        """Whether the scores of so many rows are never made as a whole.
+
+        In so much memory they leave the cache before they are looked at: the three products and the loss
+        take as long in blocks as on whole arrays, or less. Without a hidden layer one of the three, the
+        gradient at its output, is not wanted.
+        """
+        if self._is_regression or len(self.sizes) == 2:
             return False
+        return rows * self.sizes[-1] * self.dtype.itemsize > CHUNK_BYTES
+
+    def _has_own_arrays(self) -> bool:
+        """Whether parameters and gradients are the arrays that the net began with."""
         return all(map(operator.is_, (*self.params.values(), *self.grads.values()), self._own))
 
+    def _rate_of_descent(self, optimizer: Optimizer) -> float:
+        """The learning rate of a step that is W <- W - rate xᵀ·dz and no more, 0 of any other."""
+        if type(optimizer) is not SGD or optimizer.momentum or optimizer.weight_decay:
+            return 0.0
+        if not (_blas.IS_FUSED and self._has_own_arrays()):
+            return 0.0
+        if not all(param.flags.carray for param in self.params.values()):
+            return 0.0
+        lr = at_least(optimizer.lr, "lr", 0)
+        return lr if lr > _LEAST_RATE else 0.0
+
     def _forward(self, x: Array, outputs: Iterable[Array], fused: _Fused) -> None:
-        for (W, b, name), z in zip(self._layers, outputs, strict=True):
+        for (W, b, name), z in zip(self._layers, outputs, strict=False):
             np.matmul(x, self.params[W], out=z)
             x = fused[name][0](z, self.params[b], z)
 
@@ -872,37 +1051,66 @@ class FeedForward:
         self._own = (*self.params.values(), *self.grads.values())
 
     def _step(
-        self, x: npt.ArrayLike, t: npt.ArrayLike, reduction: Literal["mean", "sum"] = "mean"
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        *,
+        reduction: Literal["mean", "sum"] = "mean",
+        rate: float = 0.0,
     ) -> Any:
-        """Return the loss, with its gradients in `grads`; what is refused leaves them as they were."""
+        """Return the loss, with its gradients in `grads`; what is refused leaves them as they were.
+
+        Given a rate, take those of the weights times it off the weights instead, which saves a pass that
+        writes them and one that reads them.
+        """
         batch = _batch(x, self.sizes[0])
         if len(batch) != self._rows:
             self._resize(len(batch))
-        inputs = [_rows(batch, self.sizes[0], self.dtype, self._inputs), *self._outputs[:-1]]
-        own = self._own_kernels()
+        first = _rows(batch, self.sizes[0], self.dtype, self._inputs)
+        if rate and np.may_share_memory(first, self.params["W1"]):
+            first = first.copy()
+        inputs = [first, *self._outputs[:-1]]
+        own = _backend.active is _numpy and self._has_own_arrays()
         fused = _nets.FUSED if own else _FUSED
-        self._forward(inputs[0], self._outputs, fused)
         y = self._outputs[-1]
-        t = _targets(t, y, self._t, self._is_regression)
-        result = None
-        if own and self.loss_name == "softmax_cross_entropy":
-            result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
-        loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
-        layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
-        for (W, b, name), before, after, below in reversed(layers):
+        layers = list(zip(self._layers, inputs, self._outputs, self._douts, self._descents, strict=True))
+        if self._is_wide:
+            (W, b, _), before, _, dout, _ = layers.pop()
+            self._forward(inputs[0], self._outputs[:-1], fused)
+            t = _targets(t, y, self._t)
+            out: Any = dout, self.grads[W], self.grads[b]
+            loss, _ = linear_cross_entropy_with_grad(
+                before, self.params[W], t, self.params[b], reduction=reduction, out=out
+            )
+            self._absent.discard(W)
+        else:
+            self._forward(inputs[0], self._outputs, fused)
+            t = _targets(t, y, self._t, self._is_regression)
+            result = None
+            if own and self.loss_name == "softmax_cross_entropy":
+                result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
+            loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
+        for (W, b, name), before, after, below, descend in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
             dz, _ = fused[name][1](dout, after, after, self.grads[b])
-            np.matmul(before.T, dz, out=self.grads[W])
             if below is not None:
                 dout = np.matmul(dz, self.params[W].T, out=below)
+            if rate:
+                descend(before, -rate)
+                if W not in self._absent:
+                    self.grads[W].fill(np.nan)
+                    self._absent.add(W)
+            else:
+                np.matmul(before.T, dz, out=self.grads[W])
+                self._absent.discard(W)
         return loss
 
-    def _scores(self, x: npt.ArrayLike) -> Array:
-        """Return the last layer's x·W + b, of which softmax makes probabilities."""
-        batch = _batch(x, self.sizes[0])
+    def _outputs_of(self, batch: Array, depth: int) -> Array:
+        """Return what the last of so many layers gives; of all, x·W + b, of which softmax makes
+        probabilities."""
         rows = min(len(batch), _CHUNK)
-        scores = np.empty((len(batch), self.sizes[-1]), self.dtype)
-        hidden = [np.empty((rows, size), self.dtype) for size in self.sizes[1:-1]]
+        scores = np.empty((len(batch), self.sizes[depth]), self.dtype)
+        hidden = [np.empty((rows, size), self.dtype) for size in self.sizes[1:depth]]
         converted = _Buffer()
         for start in range(0, len(batch), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -931,7 +1139,7 @@ class FeedForward:
         ValueError
             If x has another number of inputs.
         """
-        scores = self._scores(x)
+        scores = self._outputs_of(_batch(x, self.sizes[0]), len(self._layers))
         return self._output(scores, out=scores)
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
@@ -953,7 +1161,12 @@ class FeedForward:
         IndexError
             If a class index is out of range.
         """
-        scores = self._scores(x)
+        batch, depth = _batch(x, self.sizes[0]), len(self._layers)
+        if self._has_wide_output(len(batch)):
+            W, b, _ = self._layers[-1]
+            hidden = self._outputs_of(batch, depth - 1)
+            return linear_cross_entropy(hidden, self.params[W], t, self.params[b])
+        scores = self._outputs_of(batch, depth)
         return self._loss(scores, _targets(t, scores, np.empty, self._is_regression))
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
@@ -980,6 +1193,10 @@ class FeedForward:
     def train_step(self, x: npt.ArrayLike, t: npt.ArrayLike, optimizer: Optimizer) -> Any:
         """Move the parameters one step down the gradient; return the loss before it.
 
+        `SGD` without momentum and weight decay needs no gradient of the weights: their step is the
+        product that would make it, added to them by BLAS, and `grads` says NaN of them after it.
+        `gradient` makes all.
+
         Parameters
         ----------
         x, t : array_like
@@ -995,8 +1212,14 @@ class FeedForward:
             As `loss` does; the net is unchanged then.
         """
         _refuse_optimizer(optimizer)
-        loss = self._step(x, t)
-        optimizer.update(self.params, self.grads)
+        rate = self._rate_of_descent(optimizer)
+        loss = self._step(x, t, rate=rate)
+        if not rate:
+            optimizer.update(self.params, self.grads)
+            return loss
+        for name, param in self.params.items():
+            if name not in self._descending:
+                _backend.active.sgd_update(param, self.grads[name], rate, 0.0)
         return loss
 
     def save(self, path: str | os.PathLike[str]) -> None:

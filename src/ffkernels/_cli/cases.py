@@ -40,6 +40,7 @@ _SIZES_OF_DOUBLE = (1000, 10**5, 10**6)
 _CROSS_ENTROPY_SHAPES = (
     (64, 10), (1000, 2), (1000, 32), (512, 1000), (64, 50257), (512, 32000),
 )  # fmt: skip
+_LINEAR_SHAPES = ((1024, 256, 1000), (1024, 256, 32000))  # rows, features, classes
 _BATCHES = (16, 100, 1024)
 _EPOCH_BATCHES = (16, 100, 512)
 _EPOCH_ROWS = 20000
@@ -69,7 +70,7 @@ class Case:
     """Something to measure; `contenders` makes its arrays and the calls on them."""
 
     operation: str
-    group: str  # "functions", "cross-entropy", "layouts", "steps" or "epochs"
+    group: str  # "functions", "cross-entropy", "layouts", "linear", "steps" or "epochs"
     shape: tuple[int, ...]
     dtype: str
     contenders: Callable[[dict[str, Peer], int], Contenders] = field(compare=False, repr=False)
@@ -89,24 +90,26 @@ class Case:
         return " ".join(filter(None, parts))
 
     @property
-    def trains(self) -> bool:
-        """Whether it trains a net, and so needs BLAS."""
-        return self.group in ("steps", "epochs")
+    def multiplies(self) -> bool:
+        """Whether it makes matrix products, and so needs BLAS."""
+        return self.group in ("linear", "steps", "epochs")
 
     @property
     def elements(self) -> int:
-        """Of one array; for a step or an epoch, of the inputs."""
+        """Of one array; for a step or an epoch, of the inputs; for a linear layer, of the logits."""
+        if self.group == "linear":
+            return self.shape[0] * self.shape[-1]
         return math.prod(self.shape)
 
     @property
     def pause(self) -> float:
         """Seconds after which a contender's idle threads sleep, those of BLAS later than others."""
-        return 3 * PAUSE if self.trains else PAUSE
+        return 3 * PAUSE if self.multiplies else PAUSE
 
     def limits(self, threads: int) -> AbstractContextManager[Any]:
         """Return the context to measure in."""
         blas = threadpool_limits(threads, user_api="blas")
-        return blas if self.trains else nullcontext()
+        return blas if self.multiplies else nullcontext()
 
 
 def cases(only: Sequence[str], quick: bool, threads: int) -> list[Case]:
@@ -127,7 +130,7 @@ def cases(only: Sequence[str], quick: bool, threads: int) -> list[Case]:
 def _worth_threads(case: Case) -> bool:
     if case.group == "functions" and case.dtype == "float64":
         return False
-    return case.trains or case.elements >= _THREADS_FROM
+    return case.multiplies or case.elements >= _THREADS_FROM
 
 
 def _all() -> Iterator[Case]:
@@ -140,6 +143,8 @@ def _all() -> Iterator[Case]:
     for name in ("softmax", "log_softmax"):
         for layout in _LAYOUTS:
             yield _layout(name, *layout)
+    for linear_shape in _LINEAR_SHAPES:
+        yield _linear(linear_shape)
     for batch in _BATCHES:
         yield _step(batch)
     for batch in _EPOCH_BATCHES:
@@ -247,6 +252,34 @@ def _layout(operation: str, shape: tuple[int, ...], axis: int, order: str) -> Ca
 
     layout = f"axis {axis}" if order == "C" else "Fortran order"
     return Case(operation, "layouts", shape, "float32", contenders, layout)
+
+
+def _linear(shape: tuple[int, int, int]) -> Case:
+    rows, features, classes = shape
+
+    def contenders(peers: dict[str, Peer], threads: int) -> Contenders:
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((rows, features), np.float32)
+        w = rng.standard_normal((features, classes), np.float32) / np.float32(math.sqrt(features))
+        arguments = x, w, rng.integers(0, classes, rows)
+        outs = np.empty_like(x), np.empty_like(w), None
+        name = "linear_cross_entropy_with_grad"
+        calls: dict[str, Call | None] = {
+            OURS: Call(ffkernels.linear_cross_entropy_with_grad, arguments, {"out": outs})
+        }
+        for peer_name, peer in peers.items():
+            calls[peer_name] = peer.call(name, arguments, w)
+        logits, dx, dw = x @ w, np.empty_like(x), np.empty_like(w)
+
+        def products() -> None:
+            np.matmul(x, w, out=logits)
+            np.matmul(logits, w.T, out=dx)
+            np.matmul(x.T, logits, out=dw)
+
+        calls[ROOFLINE] = Call(products)
+        return _there(calls)
+
+    return Case("linear_cross_entropy_with_grad", "linear", shape, "float32", contenders)
 
 
 def _step(batch: int) -> Case:

@@ -190,6 +190,13 @@ def softmax_cross_entropy_with_grad(x: Array, t: Array, out: Array) -> Any:
     return loss
 
 
+def linear_cross_entropy_with_grad(x: Array, w: Array, t: Array, dw: Array) -> Any:
+    z = x @ w
+    loss = softmax_cross_entropy_with_grad(z, t, z)
+    np.matmul(x.T, z, out=dw)
+    return loss, z @ w.T
+
+
 def softmax_cross_entropy_backward(p: Array, t: Array, out: Array) -> None:
     np.multiply(p, 1 / len(t), out=out)
     out[np.arange(len(t)), t] -= 1 / len(t)
@@ -275,6 +282,7 @@ _WITH_OUT: dict[str, Callable[..., Any]] = {
     "cross_entropy_backward": cross_entropy_backward,
     "softmax_cross_entropy_with_grad": softmax_cross_entropy_with_grad,
     "softmax_cross_entropy_backward": softmax_cross_entropy_backward,
+    "linear_cross_entropy_with_grad": linear_cross_entropy_with_grad,
     "sum_squared_error_with_grad": sum_squared_error_with_grad,
     "sum_squared_error_backward": sum_squared_error_backward,
 }

@@ -127,7 +127,7 @@ class DataParallel:
         refused: Exception | None = None
         try:
             _refuse_optimizer(optimizer)
-            loss = self.net._step(x, t, "sum")
+            loss = self.net._step(x, t, reduction="sum")
             self._tail[:] = loss, self.net._rows, 0
         except Exception as error:
             refused = error

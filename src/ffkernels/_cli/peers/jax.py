@@ -95,6 +95,9 @@ class JAX(Peer):
             self.functions[f"{name}_backward_bias"] = _with_sum(self.functions[f"{name}_backward"])
         for name in ("cross_entropy", "softmax_cross_entropy", "sum_squared_error"):
             self.functions[f"{name}_with_grad"] = jax.value_and_grad(self.functions[name])
+        self.functions["linear_cross_entropy_with_grad"] = jax.value_and_grad(
+            lambda x, w, t: self.functions["softmax_cross_entropy"](x @ w, t), argnums=(0, 1)
+        )
 
     def _adam(self, w: Any, g: Any, m: Any, v: Any, rate: Any, eps: Any) -> Any:
         m, v = BETA1 * m + (1 - BETA1) * g, BETA2 * v + (1 - BETA2) * g**2
@@ -185,7 +188,7 @@ def _finished(compiled: Callable[..., Any], arrays: Sequence[Any]) -> Callable[.
 
     def several(*arrays: Any) -> Any:
         results = compiled(*arrays)
-        results[-1].block_until_ready()
+        results[0].block_until_ready()
         return results
 
     return several if isinstance(compiled(*arrays), tuple) else one

@@ -30,6 +30,7 @@ class Textbook(Peer):
             "softmax_cross_entropy": lambda x, t: textbook.SoftmaxWithLoss().forward(x, t),
             "softmax_cross_entropy_with_grad": _loss_with_grad,
             "softmax_cross_entropy_backward": _loss_backward,
+            "linear_cross_entropy_with_grad": _linear_loss_with_grad,
             "cross_entropy": _cross_entropy,
             "cross_entropy_with_grad": lambda p, t: (
                 _cross_entropy(p, t), _cross_entropy_backward(p, t),
@@ -63,6 +64,11 @@ class _PlainSGD:
 def _loss_with_grad(x: Any, t: Any) -> Any:
     layer = textbook.SoftmaxWithLoss()
     return layer.forward(x, t), layer.backward()
+
+
+def _linear_loss_with_grad(x: Any, w: Any, t: Any) -> Any:
+    loss, dz = _loss_with_grad(np.dot(x, w), t)
+    return loss, (np.dot(dz, w.T), np.dot(x.T, dz))
 
 
 def _loss_backward(p: Any, t: Any) -> Any:

@@ -88,6 +88,7 @@ class PyTorch(Peer):
         }
         for name in ("cross_entropy", "softmax_cross_entropy", "sum_squared_error"):
             self.functions[f"{name}_with_grad"] = _backward(self.functions[name])
+        self.functions["linear_cross_entropy_with_grad"] = self._linear
         # With `out`. The kernels above have forms with it too, which take 5 us longer to call.
         self._out: dict[str, Callable[..., Call]] = {
             "relu": lambda x, axis, out: Call(torch.clamp_min, (x, 0), {"out": out}),
@@ -114,6 +115,17 @@ class PyTorch(Peer):
         if name.endswith("_with_grad"):
             tensors[0].requires_grad_()
         return Call(self.functions[name], tensors)
+
+    def _linear(self, x: Any, w: Any, t: Any) -> Any:
+        functional = self.torch.nn.functional
+        x.grad = w.grad = None
+        w.requires_grad_()
+        if hasattr(functional, "linear_cross_entropy"):  # since 2.13
+            loss = functional.linear_cross_entropy(x, w.T, t)
+        else:
+            loss = functional.cross_entropy(x @ w, t)
+        loss.backward()
+        return loss, (x.grad, w.grad)
 
     def _optimizer(self, name: str, tensors: list[Any]) -> Any:
         """Return an optimiser with the state given, whose next step is that of the table."""
@@ -210,7 +222,8 @@ class PyTorchCompiled(PyTorch):
             "sum_squared_error_with_grad": squared_error,
             "sum_squared_error_backward": lambda y, t: (y - t) / len(y),
         }
-        del self.functions["identity_grad"]  # nothing to fuse
+        for name in ("identity_grad", "linear_cross_entropy_with_grad"):  # nothing to fuse
+            del self.functions[name]
 
     @classmethod
     def lacks(cls) -> str | None:
