@@ -114,7 +114,10 @@ inline void lanes_exp_excess(const real *x, ptrdiff_t ld, const real *m, real *y
 template <class real>
 inline void lanes_excess(const real *x, ptrdiff_t ld, const real *m, const real *y, ptrdiff_t ld_y, ptrdiff_t n,
                          double *excess) {
-    if (!y) y = x, ld_y = ld;
+    if (!y) {
+        y = x;
+        ld_y = ld;
+    }
     excess_of_steps(excess, n, m, [](real) FF_INLINED {}, fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)));
 }
 
