@@ -155,11 +155,19 @@ template <class Tile, class T> struct fetching_tile : Tile {
     }
 };
 
-/* x, fetching what comes after all of these. */
 template <class Tile> FF_INLINE Tile fetching_after(Tile x) { return x; }
 template <class Tile, class T, class... Others>
 FF_INLINE auto fetching_after(Tile x, tile<T> first, tile<Others>... others) {
     return fetching_after(fetching_tile(x, first), others...);
+}
+
+/* run(x) for a tile in a matrix, with what comes after it and after others being fetched.  In scratch memory
+   there is nothing to fetch, and it would be a tenth of the loop over a short row. */
+template <class Run, class T, class... Others> FF_INLINE void fetching_in_place(Run run, tile<T> x, tile<Others>... others) {
+    if (x.ld == FF_LANES)
+        run(x);
+    else
+        run(fetching_after(x, x, others...));
 }
 
 /* formula(k, l, values...) for every lane l of every step k of some tiles. */

@@ -86,6 +86,14 @@ template <class real> struct lane_shifts {
     }
 };
 
+/* clang 19 vectorises the count of leaders as a choice where e is stored, as a sum where it is not: 0.43 ns an
+   element against 0.89, and 0.47 against 3.4.  gcc is 3 to 8 % faster with the sum. */
+#if defined(__clang__)
+constexpr bool count_by_choice = true;
+#else
+constexpr bool count_by_choice = false;
+#endif
+
 /* store(values..., e) for every step of some tiles, of which x is the first; the excesses of the sums of e. */
 template <class real, class Store, class... Tile>
 FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store store, Tile... x) {
@@ -97,7 +105,10 @@ FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store
         const real z = x - s.base, e = exp_below(z, s);
         const bool leads = z == s.maximum;
         store(e, y...);
-        leaders[l] = leads ? leaders[l] + 1 : leaders[l];
+        if constexpr (count_by_choice && sizeof...(y) > 0)
+            leaders[l] = leads ? leaders[l] + 1 : leaders[l];
+        else
+            leaders[l] += leads ? 1 : 0;
         return leads ? 0 : e;
     }, x...);
     EACH_LANE(l) excess[l] += (double)leaders[l] - 1;
@@ -106,16 +117,21 @@ FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store
 template <class real>
 inline void lanes_exp_excess(const real *x, ptrdiff_t ld, const real *m, real *y, ptrdiff_t ld_y, ptrdiff_t n,
                              double *excess) {
-    excess_of_steps(excess, n, m, [](real e, real &y) FF_INLINED { y = e; },
-                    fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)), tile(y, ld_y));
+    fetching_in_place([&](auto x) FF_INLINED {
+        excess_of_steps(excess, n, m, [](real e, real &y) FF_INLINED { y = e; }, x, tile(y, ld_y));
+    }, tile(x, ld), tile(y, ld_y));
 }
 
 /* `y` is what the caller writes next, or null. */
 template <class real>
 inline void lanes_excess(const real *x, ptrdiff_t ld, const real *m, const real *y, ptrdiff_t ld_y, ptrdiff_t n,
                          double *excess) {
-    if (!y) y = x, ld_y = ld;
-    excess_of_steps(excess, n, m, [](real) FF_INLINED {}, fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)));
+    if (!y) {
+        y = x;
+        ld_y = ld;
+    }
+    fetching_in_place([&](auto x) FF_INLINED { excess_of_steps(excess, n, m, [](real) FF_INLINED {}, x); }, tile(x, ld),
+                      tile(y, ld_y));
 }
 
 /* ---- sums ---------------------------------------------------------------------------------------- */
@@ -134,11 +150,9 @@ template <class real> inline double row_dot(const real *x, const real *y, ptrdif
 
 template <class real>
 inline void lanes_dot(const real *x, ptrdiff_t ld, const real *y, ptrdiff_t ld_y, ptrdiff_t n, double *total) {
-    const auto product = [](ptrdiff_t, int, real x, real y) FF_INLINED { return x * y; };
-    if (ld == FF_LANES) /* in scratch memory: fetching would be a fortieth of so short a loop */
-        sum_steps<real>(total, n, product, tile(x, ld), tile(y, ld_y));
-    else
-        sum_steps<real>(total, n, product, fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)), tile(y, ld_y));
+    fetching_in_place([&](auto x) FF_INLINED {
+        sum_steps<real>(total, n, [](ptrdiff_t, int, real x, real y) FF_INLINED { return x * y; }, x, tile(y, ld_y));
+    }, tile(x, ld), tile(y, ld_y));
 }
 
 /* ---- the leader: the first element at the maximum ---------------------------------------------- */
@@ -222,9 +236,11 @@ template <class real>
 inline void lanes_log_softmax_backward(const real *dy, ptrdiff_t ld_dy, const real *y, ptrdiff_t ld_y,
                                        const double *sum, real *out, ptrdiff_t ld_out, ptrdiff_t n) {
     const lanes<real> c = in_lanes<real>(sum);
-    each_step(n, [&](ptrdiff_t, int l, real &out, real dy, real y) FF_INLINED { out = log_softmax_backward(dy, y, c[l]); },
-              tile(out, ld_out), tile(dy, ld_dy),
-              fetching_after(tile(y, ld_y), tile(out, ld_out), tile(dy, ld_dy), tile(y, ld_y)));
+    fetching_in_place([&](auto dy) FF_INLINED {
+        each_step(n, [&](ptrdiff_t, int l, real &out, real dy, real y) FF_INLINED {
+            out = log_softmax_backward(dy, y, c[l]);
+        }, tile(out, ld_out), dy, tile(y, ld_y));
+    }, tile(dy, ld_dy), tile(y, ld_y), tile(out, ld_out));
 }
 
 /* ---- cross-entropy from logits ----------------------------------------------------------------- */
