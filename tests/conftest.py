@@ -1,9 +1,15 @@
 """Every test that asks for `backend` runs on each backend and each instruction set there is."""
 
+import os
+import sys
+
 import pytest
 
 import ffkernels
 from ffkernels import backend as control
+
+# Under an emulator, `sys.executable` is a program of the other processor, which cannot be started as it is.
+sys.executable = os.environ.get("FFKERNELS_TEST_PYTHON", sys.executable)
 
 
 def implementations():
