@@ -41,13 +41,11 @@ def _find() -> dict[np.dtype[Any], Callable[..., None]]:
         library = ctypes.CDLL(_multiarray_umath.__file__)
     except (ImportError, OSError):
         return found
-    for letter, dtype, number in (("s", "f4", ctypes.c_float), ("d", "f8", ctypes.c_double)):
+    for letter, dtype in (("s", np.float32), ("d", np.float64)):
         names = (name.format(letter) for name in _NAMES)
         gemm = next((getattr(library, name) for name in names if hasattr(library, name)), None)
         if gemm is None:
             continue
-        matrix = [ctypes.c_void_p, _SIZE]
-        gemm.argtypes = [*[ctypes.c_int] * 3, *[_SIZE] * 3, number, *matrix, *matrix, number, *matrix]
         gemm.restype = None
         found[np.dtype(dtype)] = gemm
     return found
@@ -93,12 +91,21 @@ class AddProduct:
 
     def __init__(self, b: Array, out: Array) -> None:
         self._b, self._out = b, out
-        self._gemm = _GEMM.get(out.dtype) if b.size else None
-        places = _place(b), _place(out)
-        if places[0] is None or places[1] is None or places[1][0] != _PLAIN:
+        self._gemm = _GEMM.get(out.dtype)
+        place, place_out = _place(b), _place(out)
+        if place is None or place_out is None or place_out[0] != _PLAIN:
             self._gemm = None
-        else:
-            self._place_b, self._place_out = places[0], places[1][1:]
+            return
+        number = ctypes.c_float if out.itemsize == 4 else ctypes.c_double
+        self._order, self._rows, self._step = ctypes.c_int(), _SIZE(), _SIZE()
+        self._address, self._alpha, self._beta = ctypes.c_void_p(), number(), number()
+        # Made once: ctypes takes as long to convert fourteen numbers as for all the rest of a call.
+        self._arguments = (
+            ctypes.c_int(_ROW_MAJOR), self._order, ctypes.c_int(place[0]),
+            *map(_SIZE, out.shape), self._rows, self._alpha, self._address, self._step,
+            ctypes.c_void_p(place[1]), _SIZE(place[2]), self._beta,
+            ctypes.c_void_p(place_out[1]), _SIZE(place_out[2]),
+        )  # fmt: skip
 
     def __reduce__(self) -> tuple[Any, ...]:  # the copy of a net has its arrays in another place
         return AddProduct, (self._b, self._out)
@@ -108,11 +115,10 @@ class AddProduct:
         if self._gemm is None or place is None or not a.size:
             _add_by_parts(a, self._b, self._out, alpha, first)
             return
-        (order, address, step), (order_b, address_b, step_b) = place, self._place_b
-        self._gemm(
-            _ROW_MAJOR, _OTHER[order], order_b, *self._out.shape, len(a), alpha, address, step,
-            address_b, step_b, 0.0 if first else 1.0, *self._place_out,
-        )  # fmt: skip
+        self._order.value = _OTHER[place[0]]
+        self._address.value, self._step.value = place[1:]
+        self._rows.value, self._alpha.value, self._beta.value = len(a), alpha, not first
+        self._gemm(*self._arguments)
 
 
 def _add_by_parts(a: Array, b: Array, out: Array, alpha: float, first: bool) -> None:
