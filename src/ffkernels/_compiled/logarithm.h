@@ -51,12 +51,15 @@ FF_INLINE double log1p_nonnegative(double d) {
 
 /* The logarithms of a tile of rows, for little more than the price of one. */
 inline void lanes_log(const double *x, double *y) {
-    run_block([](int, double &y, double x) FF_INLINED { y = log(x); }, block<double>(y), block<const double>(x));
+    double result[FF_LANES];
+    EACH_LANE(l) result[l] = log(x[l]);
+    EACH_LANE(l) y[l] = result[l];
 }
 
 inline void lanes_log1p(const double *excess, double *log_sum) {
-    run_block([](int, double &log_sum, double excess) FF_INLINED { log_sum = log1p_nonnegative(excess); },
-              block<double>(log_sum), block<const double>(excess));
+    double result[FF_LANES];
+    EACH_LANE(l) result[l] = log1p_nonnegative(excess[l]);
+    EACH_LANE(l) log_sum[l] = result[l];
 }
 
 } // namespace

@@ -96,8 +96,8 @@ FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store
         const shift<real> s = shifts[l];
         const real z = x - s.base, e = exp_below(z, s);
         const bool leads = z == s.maximum;
-        leaders[l] += leads;
         store(e, y...);
+        leaders[l] = leads ? leaders[l] + 1 : leaders[l];
         return leads ? 0 : e;
     }, x...);
     EACH_LANE(l) excess[l] += (double)leaders[l] - 1;

@@ -27,6 +27,7 @@
 #define FFKERNELS_THREADS_H
 
 #include <Python.h>
+
 #include <atomic>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,10 +77,10 @@ enum {
     FF_LOOKS = 20,            /* looks at what it waits for between two yields */
     FF_WAKE = 4,              /* grains, of some 3 us, that a sleeper must get to be woken */
     FF_PATIENCE = 8,          /* or calls in a row that had less than that for it */
-    FF_MAX_MISSES = 5         /* times at most that both are doubled because it woke on a taken processor */
+    FF_MAX_MISSES = 5         /* both are doubled for each time that it missed a processor, up to so often */
 };
 
-typedef void (*part_function)(const void *job, ptrdiff_t part, int thread);
+using part_function = void (*)(const void *job, ptrdiff_t part, int thread);
 
 enum ff_state { FF_AWAKE, FF_OFFERED, FF_ASLEEP };
 
@@ -101,7 +102,7 @@ struct ff_team;
 struct ff_worker {
     alignas(64) std::atomic<ff_range> range; /* thieves look at it: a cache line of its own */
     alignas(64) std::atomic<ff_state> state;
-    std::atomic<int> misses;         /* times in a row that it woke where another thread of the call was */
+    std::atomic<int> misses;         /* times in a row that it woke on a processor of another thread's */
     int passed_over;                 /* times in a row that its parent let it sleep; the parent's own */
     int number;                      /* in its team; the caller is 0, and has a range but no thread */
     ff_team *team;
@@ -398,11 +399,11 @@ static ff_team *ff_take_team(void) {
     return nullptr;
 }
 
-/* As many threads as one of the calls in progress may have. */
+/* As many threads as each of the calls in progress, one of them the asking one's, may have. */
 static int ff_fair_share(void) {
     int calls = 0;
     for (int k = 0; k < FF_TEAMS; k++) calls += ff_teams[k].taken.load();
-    return (ff_wanted.load() + calls - 1) / (calls ? calls : 1);
+    return (ff_wanted.load() + calls - 1) / calls;
 }
 
 static void want_threads(int n) { ff_wanted.store(n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
