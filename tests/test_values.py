@@ -124,13 +124,13 @@ def test_out_and_in_place(backend, name):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_backward_bias")])
 def test_backward_bias_over_blocks(backend, name, dtype):
-    """dz is that of the function without a bias, bit for bit, and its sum is close to exact: over several
-    spans and blocks of rows, wherever the arrays begin, and in place."""
+    """dz is that of the function without a bias, bit for bit, and its sum is close to exact: over
+    several spans and blocks of rows, wherever the arrays begin, and in place."""
     rng = np.random.default_rng(5)
     for rows, n in [(1, 1), (70, 10), (700, 100), (130, 1000), (5000, 7), (3, 40000)]:
         for first in range(3):
-            dy, y = (a.astype(dtype) for a in (rng.standard_normal(rows * n + 3), rng.random(rows * n + 3)))
-            dy, y = (a[first : first + rows * n].reshape(rows, n) for a in (dy, y))
+            drawn = rng.standard_normal(rows * n + first), rng.random(rows * n + first)
+            dy, y = (a.astype(dtype)[first:].reshape(rows, n) for a in drawn)
             want = getattr(ffkernels, name.removesuffix("_bias"))(dy, y)
             exact = want.astype(np.longdouble).sum(0)
             for out in (None, y):

@@ -75,7 +75,6 @@ cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray targ
     cdef double totals_on_stack[TOTALS_ON_STACK]
     cdef Buffer sums_on_stack
     cdef char *memory = NULL
-    cdef double total
     cdef int n_threads
     job.span = span
     job.is_double = is_double(target)
@@ -85,11 +84,12 @@ cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray targ
     job.operand[2] = <char *>cnp.PyArray_DATA(target)
     job.n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
     job.rows = size // job.n if job.n else 0
-    job.rows_a_block = max(FEWEST_ROWS_A_BLOCK, GRAIN_MEMORY // max(job.n, 1), (job.rows + MOST_BLOCKS - 1) // MOST_BLOCKS)
-    blocks = (job.rows + job.rows_a_block - 1) // job.rows_a_block
+    job.rows_a_block = max(FEWEST_ROWS_A_BLOCK, GRAIN_MEMORY // max(job.n, 1),
+                           (job.rows + MOST_BLOCKS - 1) // MOST_BLOCKS)
+    blocks = max(1, (job.rows + job.rows_a_block - 1) // job.rows_a_block)
     job.rows_a_span = rows_a_span(min(job.rows, job.rows_a_block), job.n, itemsize)
     grains = size // GRAIN_MEMORY
-    n_threads = <int>min(threads_for(grains), max(blocks, 1))
+    n_threads = <int>min(threads_for(grains), blocks)
     totals_bytes = blocks * job.n * sizeof(double)
     job.sums_bytes = job.rows_a_span * job.n * itemsize + FF_LINE
     job.totals = totals_on_stack
@@ -103,14 +103,13 @@ cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray targ
         job.sums = memory + totals_bytes
     memset(job.totals, 0, totals_bytes)
     run_blocks(backward_bias_block, &job, blocks, size, n_threads, grains)
+    for block in range(1, blocks):
+        row_add(job.totals + block * job.n, job.totals, job.n)
     for i in range(job.n):
-        total = 0
-        for block in range(blocks):
-            total += job.totals[block * job.n + i]
         if is_double(target_bias):
-            (<double *>cnp.PyArray_DATA(target_bias))[i] = total
+            (<double *>cnp.PyArray_DATA(target_bias))[i] = job.totals[i]
         else:
-            (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>total
+            (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>job.totals[i]
     free(memory)
     return 0
 
