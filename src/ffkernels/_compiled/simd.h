@@ -48,6 +48,15 @@
 #define FF_COMPILER "unknown"
 #endif
 
+/* Fetches a cache line into the second-level cache; any address will do. */
+#if FF_HAS_SSE
+#define FF_FETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#elif defined(__GNUC__)
+#define FF_FETCH(p) __builtin_prefetch((const void *)(p), 0, 2)
+#else
+#define FF_FETCH(p) ((void)(p))
+#endif
+
 /* A product that feeds a sum is rounded once where the hardware has a fused multiply-add.  Without it
    `fma` is a library call that emulates one, far too slow for a loop. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || (defined(_MSC_VER) && defined(__AVX2__))
