@@ -135,8 +135,11 @@ def special(dtype: Any) -> Array:
     half = np.log(2) * (np.arange(1100) + 0.5)
     powers = np.arange(info.minexp - info.nmant, info.maxexp, dtype=np.float64)
     points = [
-        # Where tanh changes its formula, and where it and sigmoid are 1.
-        *(0.75, 0.9, 20.0, 40.0),
+        # Where tanh of float32 takes another polynomial, that of float64 another n, and where tanh and
+        # sigmoid are 1.
+        *(1 / 3, 2 / 3, 4 / 3, 2.0, 10 / 3, 14 / 3, 22 / 3, 9.02),
+        *(np.log(2) / 2 * (np.arange(60) + 0.498)),
+        *(20.0, 40.0),
         # Below the smallest normal number, below half of the smallest, above the largest.
         *(-low, 2 * -low, -low / 2),
         *(-low + info.nmant * np.log(2) + np.log(f) for f in (1, 2, 4)),

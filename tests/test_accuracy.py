@@ -48,6 +48,22 @@ def test_elementwise(backend, name, dtype):
     assert where == "numpy" or tally.falls == 0
 
 
+def test_tanh_where_it_is_hardest(backend):
+    """Every float32 around the bounds of the first intervals, and float64 where it takes the next n."""
+    if backend == "numpy":
+        pytest.skip("the twin takes it from NumPy")
+    first, last = np.array([0.6, 0.94], np.float32).view(np.int32)
+    x = np.arange(first, last, dtype=np.int32).view(np.float32)
+    y = ff.tanh(x)
+    assert accuracy.ulps(y, np.tanh(x.astype(np.float64))).max() < 0.9
+    assert (np.diff(y) >= 0).all()
+    if WIDE:
+        x = np.linspace(0.33, 0.75, 500_000)
+        y = ff.tanh(x)
+        assert accuracy.ulps(y, np.tanh(x.astype(np.longdouble))).max() < 0.92
+        assert (np.diff(y) >= 0).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", accuracy.BACKWARDS)
 def test_backward(backend, name, dtype):

@@ -121,6 +121,25 @@ def test_out_and_in_place(backend, name):
             np.testing.assert_array_equal(fresh[i], array)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("_backward_bias")])
+def test_backward_bias_over_blocks(backend, name, dtype):
+    """dz is that of the function without a bias, bit for bit, and its sum is close to exact: over
+    several spans and blocks of rows, wherever the arrays begin, and in place."""
+    rng = np.random.default_rng(5)
+    for rows, n in [(1, 1), (70, 10), (700, 100), (130, 1000), (5000, 7), (3, 40000)]:
+        for first in range(3):
+            drawn = rng.standard_normal(rows * n + first), rng.random(rows * n + first)
+            dy, y = (a.astype(dtype)[first:].reshape(rows, n) for a in drawn)
+            want = getattr(ffkernels, name.removesuffix("_bias"))(dy, y)
+            exact = want.astype(np.longdouble).sum(0)
+            for out in (None, y):
+                dz, sums = getattr(ffkernels, name)(dy, y, out=out)
+                np.testing.assert_array_equal(dz, want)
+                error = np.finfo(dtype).eps * np.abs(want.astype(np.float64)).sum(0)
+                assert (np.abs(sums - exact) <= 8 * error).all()
+
+
 def test_types(backend):
     x = [[1, -2], [3, 4]]
     assert ffkernels.relu(x).dtype == np.float64

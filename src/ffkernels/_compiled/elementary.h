@@ -5,7 +5,7 @@
              float and 2^-58 for double), times 2^n made by arithmetic on exponent bits.
    sigmoid   1 / (1 + e^-x), the denominator carried as value + remainder, so that the one division
              is the only rounding that counts; so are the slopes.
-   tanh      a polynomial where |x| is small, 1 - 2 / (1 + e^2|x|) where it is not.
+   tanh      a quotient by the addition theorem, to which all that rounding took is returned.
 
    The error bounds are measured, not proved here: over every float there is, at most one ulp. */
 #ifndef FFKERNELS_ELEMENTARY_H
@@ -149,12 +149,6 @@ template <class real> FF_INLINE real exp(real x) {
 /* A number as an unevaluated sum; `lo` is what rounding `hi` lost. */
 template <class real> struct pair { real hi, lo; };
 
-/* a + b for |a| >= |b| or a == 0: fast two-sum (Dekker 1971). */
-template <class real> FF_INLINE pair<real> fast_two_sum(real a, real b) {
-    const real hi = a + b;
-    return {hi, b - (hi - a)};
-}
-
 /* 1 / d rounded nearly once. */
 template <class real> FF_INLINE real reciprocal(pair<real> d) {
     const real q = 1 / d.hi;
@@ -258,50 +252,48 @@ struct tanh_grad_stages {
     }
 };
 
-/* (tanh x / x - 1) / x^2 of u = x^2 for |x| <= 0.9 (Remez; tanh x is off by 2^-29 for float, 2^-56 for
+/* (tanh r / r - 1) / r^2 of u = r^2 for |r| <= 0.36 (Remez; tanh r is off by 2^-30 for float, 2^-55.8 for
    double), two coefficients at a time for a shorter chain. */
 FF_INLINE float tanh_tail(float u) {
     const float u2 = u * u;
-    float p = -0x1.dd95c4p-12f;
-    p = muladd(u2, p, muladd(u, 0x1.528402p-9f, -0x1.0ed008p-7f));
-    p = muladd(u2, p, muladd(u, 0x1.62ef7cp-6f, -0x1.b9c9f2p-5f));
-    return muladd(u2, p, muladd(u, 0x1.110f34p-3f, -0x1.55554ep-2f));
+    return muladd(u2, muladd(u, 0x1.3c0c9cp-6f, -0x1.b7de6p-5f), muladd(u, 0x1.110afep-3f, -0x1.55554cp-2f));
 }
 FF_INLINE double tanh_tail(double u) {
     const double u2 = u * u;
-    double p = muladd(u, 0x1.38372e55a6d5fp-22, -0x1.4c83ab36149e8p-19);
-    p = muladd(u2, p, muladd(u, 0x1.6de2354e19b57p-17, -0x1.22b34a4b9c84ap-15));
-    p = muladd(u2, p, muladd(u, 0x1.896172aada30dp-14, -0x1.f23b99c779e49p-13));
-    p = muladd(u2, p, muladd(u, 0x1.350c41eb371b4p-11, -0x1.7d99618f4b07p-10));
-    p = muladd(u2, p, muladd(u, 0x1.d6d2e0d4363a4p-9, -0x1.226e2da6f5c69p-7));
-    p = muladd(u2, p, muladd(u, 0x1.664f48302a0b9p-6, -0x1.ba1ba1b80d90fp-5));
-    return muladd(u2, p, muladd(u, 0x1.111111110dbf9p-3, -0x1.5555555555519p-2));
+    double p = muladd(u, 0x1.eb9534689496ep-12, -0x1.765517d68f28bp-10);
+    p = muladd(u2, p, muladd(u, 0x1.d65d8a2a69f2ap-9, -0x1.226c04d4cbe64p-7));
+    p = muladd(u2, p, muladd(u, 0x1.664f3c5c2b4d3p-6, -0x1.ba1ba194b41b5p-5));
+    return muladd(u2, p, muladd(u, 0x1.11111110f52cep-3, -0x1.5555555555472p-2));
 }
 
-/* x + x^3 P(x^2) for small x, else 1 - 2 / (1 + e^2|x|), in which errors of the quotient count for
-   less the smaller it is.  With e^2|x| = s + s t, s = 2^n, its denominator (1 + s) + s t is rounded
-   once.  Far out the exponent bits run over; what they make is not used. */
+/* |x| = n ln2/2 + r with n rounded down, or nearly.  With s = 2^n and t = tanh r the addition theorem says that
+   tanh |x| = (s - 1 + (s + 1) t) / (s + 1 + (s - 1) t) = 1 - (1 - t) / d, d half of that denominator.  One
+   correction returns what was lost where d, 1 - t, the quotient and the last difference were rounded.  For n = 0
+   d is 1 and the result t itself, so that small x need no formula of their own. */
 struct tanh_stages {
     template <class real> static FF_INLINE reduced<real> argument(real x) {
-        return reduce(2 * std::fabs(x), constant<real>::exponent_magic);
+        using c = constant<real>;
+        constexpr real magic = c::exponent_magic - 1; /* for 2^(n - 1) */
+        const real size = std::fabs(x), a = size > c::tanh_is_one ? c::tanh_is_one : size;
+        const real shifted = muladd(a, 2 * c::log2e, (real)-0.498) + magic, n = shifted - magic;
+        return {shifted, muladd(n, -c::ln2_lo / 2, muladd(n, -c::ln2_hi / 2, a))};
     }
 
-    template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
-        const real s = power_of_two(a.shifted), st = s * muladd(a.r * a.r, exp_tail(a.r), a.r);
-        return fast_two_sum(1 + s, st);
+    /* tanh r; the third stage makes d of it. */
+    template <class real> static FF_INLINE reduced<real> denominator(reduced<real> a) {
+        const real u = a.r * a.r;
+        return {a.shifted, muladd(a.r * u, tanh_tail(u), a.r)};
     }
 
-    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
-        /* Up to where the polynomial is taken: its last digits need fused multiply-adds. */
-        constexpr real smallest_large = has_fma ? (real)0.9 : (real)0.75;
-        const real a = std::fabs(x), u = x * x;
-        const real small = muladd(a * u, tanh_tail(u), a);
-        const real q = 2 / d.hi;
-        real large = 1 - q;
-        if (!has_fma) /* what rounding the denominator and the difference lost */
-            large += ((1 - large) - q) + q * q * ((real)0.5 * d.lo);
-        large = a > constant<real>::tanh_is_one ? 1 : large;
-        return std::copysign(a < smallest_large ? small : large, x);
+    template <class real> static FF_INLINE real quotient(real x, reduced<real> a) {
+        const real half_s = power_of_two(a.shifted), t = a.r;
+        const real at_0 = half_s + (real)0.5, slope = half_s - (real)0.5;
+        const real d = muladd(slope, t, at_0), d_lost = muladd(slope, t, at_0 - d);
+        const real p = 1 - t, p_lost = (1 - p) - t;
+        const real inverse = 1 / d, q = p * inverse;
+        const real remainder = muladd(-q, d_lost, residual(q, d, p) + p_lost);
+        const real y = 1 - q, y_lost = (1 - y) - q;
+        return std::copysign(y + muladd(-remainder, inverse, y_lost), x);
     }
 };
 

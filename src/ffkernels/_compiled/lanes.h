@@ -92,14 +92,26 @@ template <class T> struct block {
     }
 };
 
-/* formula(l, values...) for every lane l. */
-template <class Formula, class... T> FF_INLINE void run_block(Formula formula, block<T> &&... x) {
-    EACH_LANE(l) formula(l, x.lane[l]...);
+/* formula(arrays...) of the values in some blocks, which are stored after it. */
+template <class Formula, class... T> FF_INLINE void run_whole_block(Formula formula, block<T> &&... x) {
+    formula(x.lane...);
     (x.store(), ...);
 }
 
 /* The same for a block that others overlap, which is stored after they have been read; of `count` values, or
    none. */
+template <class Formula, class Others, class... T>
+FF_INLINE void run_whole_block_around(int count, Formula formula, Others others, block<T> &&... x) {
+    if (count) formula(x.lane...);
+    others();
+    (x.store(count), ...);
+}
+
+/* formula(l, values...) for every lane l. */
+template <class Formula, class... T> FF_INLINE void run_block(Formula formula, block<T> &&... x) {
+    EACH_LANE(l) formula(l, x.lane[l]...);
+    (x.store(), ...);
+}
 template <class Formula, class Others, class... T>
 FF_INLINE void run_block_around(int count, Formula formula, Others others, block<T> &&... x) {
     if (count) EACH_LANE(l) formula(l, x.lane[l]...);
@@ -112,22 +124,27 @@ template <class T> FF_INLINE int before_cache_line(const T *p) {
     return (int)((0 - (uintptr_t)p) % FF_LINE / sizeof *p);
 }
 
-/* formula(values...) for every i in [0, n); `out` is an output.  No value needs a loop of its own or a mask:
+/* formula(arrays...) for all blocks of [0, n); `out` is an output.  No value needs a loop of its own or a mask:
    the last block, and the first where the second begins at a cache line, overlap their neighbours. */
-template <class Formula, class Out, class... T> FF_INLINE void each(ptrdiff_t n, Formula formula, Out *out, T *... p) {
-    constexpr ptrdiff_t fewest_to_align = 768;
-    const auto in_lane = [&](int, auto &... x) FF_INLINED { formula(x...); };
+template <class Formula, class Out, class... T>
+FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
+    constexpr ptrdiff_t fewest_to_align = 3072 / sizeof(Out);
     const int count = n < FF_LANES ? (int)n : FF_LANES;
     if (n <= 0) return;
-    run_block_around(count, in_lane, [&]() FF_INLINED {
+    run_whole_block_around(count, formula, [&]() FF_INLINED {
         if (n <= FF_LANES) return;
         const int lead = n < fewest_to_align ? 0 : before_cache_line(out);
-        run_block_around(FF_LANES, in_lane, [&]() FF_INLINED {
+        run_whole_block_around(FF_LANES, formula, [&]() FF_INLINED {
             LOOP_OVER_BLOCKS
             for (ptrdiff_t i = lead ? lead : FF_LANES; i < n - FF_LANES; i += FF_LANES)
-                run_block(in_lane, block<Out>(out + i), block<T>(p + i)...);
+                run_whole_block(formula, block<Out>(out + i), block<T>(p + i)...);
         }, block<Out>(out), block<T>(p)...);
     }, block<Out>(out + (n - count), count), block<T>(p + (n - count), count)...);
+}
+
+/* formula(values...) for every i in [0, n). */
+template <class Formula, class Out, class... T> FF_INLINE void each(ptrdiff_t n, Formula formula, Out *out, T *... p) {
+    each_block(n, [&](auto &... x) FF_INLINED { EACH_LANE(l) formula(x[l]...); }, out, p...);
 }
 
 /* Rows side by side: `n` steps along the axis times FF_LANES rows, one row in each lane.  p[k * ld + l] is

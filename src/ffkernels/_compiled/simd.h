@@ -79,18 +79,20 @@ template <class real> FF_INLINE real muladd(real a, real b, real c) {
 }
 
 /* c - a b with the product exact: the remainder of a quotient, which corrects its last bit.  Without a
-   fused multiply-add the factors are split into halves whose products are exact (Dekker 1971). */
-template <class real> FF_INLINE real residual(real a, real b, real c) {
+   fused multiply-add that of floats is a double, and doubles are split into halves whose products are
+   exact (Dekker 1971). */
 #if FF_HAS_FMA
-    return std::fma(-a, b, c);
+template <class real> FF_INLINE real residual(real a, real b, real c) { return std::fma(-a, b, c); }
 #else
-    constexpr real split = sizeof(real) == sizeof(float) ? 4097 : 134217729;
-    const real a1 = a * split, b1 = b * split;
-    const real ah = a1 - (a1 - a), bh = b1 - (b1 - b);
-    const real al = a - ah, bl = b - bh, p = a * b;
+FF_INLINE float residual(float a, float b, float c) { return (float)((double)c - (double)a * b); }
+FF_INLINE double residual(double a, double b, double c) {
+    constexpr double split = 134217729; /* 2^27 + 1 */
+    const double a1 = a * split, b1 = b * split;
+    const double ah = a1 - (a1 - a), bh = b1 - (b1 - b);
+    const double al = a - ah, bl = b - bh, p = a * b;
     return (c - p) - (((ah * bh - p) + ah * bl + al * bh) + al * bl);
-#endif
 }
+#endif
 
 /* An unsigned integer as wide as a `real`. */
 template <class real> using bits_of = std::conditional_t<sizeof(real) == sizeof(uint32_t), uint32_t, uint64_t>;
