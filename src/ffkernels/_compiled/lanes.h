@@ -92,6 +92,12 @@ template <class T> struct block {
     }
 };
 
+/* Fetches the cache line `ahead` values further on in an array that is only read; of others nothing. */
+template <class T> FF_INLINE void fetch(const T *p, ptrdiff_t ahead) {
+    FF_PREFETCH((const void *)((uintptr_t)p + (size_t)ahead * sizeof *p));
+}
+template <class T> FF_INLINE void fetch(T *, ptrdiff_t) {}
+
 /* formula(l, values...) for every lane l. */
 template <class Formula, class... T> FF_INLINE void run_block(Formula formula, block<T> &&... x) {
     EACH_LANE(l) formula(l, x.lane[l]...);

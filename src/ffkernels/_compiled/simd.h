@@ -36,6 +36,15 @@
 #define FF_INLINED __attribute__((always_inline)) /* of a lambda */
 #endif
 
+/* Fetches the cache line at an address, valid or not. */
+#if defined(__GNUC__) || defined(__clang__)
+#define FF_PREFETCH(p) __builtin_prefetch(p)
+#elif FF_HAS_SSE
+#define FF_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#else
+#define FF_PREFETCH(p) ((void)(p))
+#endif
+
 #if defined(__clang__)
 #define FF_COMPILER "clang " __clang_version__
 #elif defined(__GNUC__)
