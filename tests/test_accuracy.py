@@ -125,6 +125,53 @@ def test_softmax_and_losses(backend, case, dtype):
             assert error[where] <= bound, (quantity, count)
 
 
+@pytest.mark.parametrize("maximum", [0, 0.3, -50.7, 300])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities_down_to_nothing(backend, dtype, maximum):
+    """Through normal and subnormal numbers to 0, one by one, in a tile and side by side."""
+    if backend == "numpy":
+        pytest.skip("it rounds the difference")
+    reference_for(dtype)
+    lowest, nothing = (80, 88.4) if dtype == "float32" else (700, 709.5)
+    below = np.linspace(lowest, nothing + 20, 4001)
+    x = np.stack([np.full(len(below), maximum), maximum - below], 1).astype(dtype)
+    want = errors.exact(x, np.zeros(len(x), int))["softmax"]
+    masked = np.full((len(x), 400), -np.inf, dtype)
+    masked[:, [13, 307]] = x
+    for got in (
+        ff.softmax(x),
+        ff.softmax(masked)[:, [13, 307]],
+        ff.softmax(np.ascontiguousarray(x.T), 0).T,
+    ):
+        assert errors.error(got, want) <= errors.BOUND[np.dtype(dtype)]
+        assert (got[:, 0] == 1).all()
+        assert (np.diff(got[:, 1]) <= 0).all() and (got[below > nothing, 1] == 0).all()
+
+
+@pytest.mark.parametrize("classes", [10, 300])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_of_any_log_probability(backend, dtype, classes):
+    """dy - e^y sum(dy) where dy is 0 and its sum 1, for numbers that are no log-probabilities too."""
+    reference_for(dtype)
+    info = np.finfo(dtype)
+    largest = float(np.log(np.longdouble(info.max)))
+    y = np.linspace(-largest - 20, largest - 1, 100 * (classes - 1)).astype(dtype).reshape(100, -1)
+    y[0, 1:9] = [-np.inf, np.inf, np.nan, 0, -0.0, 1e4, -1e4, largest + 1]
+    dy = np.zeros((100, classes), dtype)
+    dy[:, 0] = 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        got = ff.log_softmax_backward(dy, np.concatenate([np.zeros((100, 1), dtype), y], 1))[:, 1:]
+        want = -np.exp(y.astype(np.longdouble))
+        want[abs(want) > info.max] = -np.inf
+    nan = np.isnan(y)
+    assert np.isnan(got[nan]).all() and nan.sum() == 1
+    infinite = np.isinf(want)
+    np.testing.assert_array_equal(got[infinite], -np.inf)
+    assert (got[want == 0] == 0).all()
+    bound = TWIN_BOUND if backend == "numpy" else 2
+    assert errors.error(got[~nan & ~infinite], want[~nan & ~infinite]) <= bound
+
+
 def test_a_row_of_a_million(backend):
     """Equal terms are the worst for a sum: every addition errs to the same side."""
     if backend == "numpy":

@@ -18,8 +18,8 @@ BY_NAME = {operation.name: operation for operation in OPERATIONS}
 EXAMPLES = 30
 GUARD = 77  # fits every type
 SMALL = st.sampled_from([0, 1, 1, 2, 3])
-# Around a block, two of them, the longest row of a tile of either type, the first aligned span.
-EDGES = [15, 16, 17, 31, 32, 33, 127, 128, 129, 255, 256, 257, 767, 768, 769]
+# Around a block, two of them, a part of a sum, the longest rows of tiles, the first aligned span.
+EDGES = [15, 16, 17, 31, 32, 33, 127, 128, 129, 20, 21, 40, 41, 57, 161, 255, 256, 257, 767, 768, 769]
 FLOATS = st.sampled_from(["f4", "f4", "f4", "f8", "f8", "f2"])
 OTHERS = st.sampled_from(["i1", "u8", "?", ">f4", ">f8", "g", "c8", "O"])
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 5e-324, 1e4, -1e4]

@@ -25,7 +25,8 @@ cdef void cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const r
 
 
 cdef kernel_pair cross_entropy_kernels = kernels_of(
-    cross_entropy_row[float], cross_entropy_row[double], cross_entropy_lanes[float], cross_entropy_lanes[double])
+    cross_entropy_row[float], cross_entropy_row[double],
+    cross_entropy_lanes[float], cross_entropy_lanes[double], 160, 64)
 
 
 cdef double cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *t, real *dp,
@@ -47,7 +48,7 @@ cdef void cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int rows
 
 cdef kernel_pair cross_entropy_backward_kernels = kernels_of(
     cross_entropy_backward_row[float], cross_entropy_backward_row[double],
-    cross_entropy_backward_lanes[float], cross_entropy_backward_lanes[double])
+    cross_entropy_backward_lanes[float], cross_entropy_backward_lanes[double], 20, 15)
 
 
 # ---- of class indices: only the probability of the target counts -----------------------------------------

@@ -82,7 +82,7 @@ cdef void index_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, c
 
 cdef kernel_pair index_cross_entropy_kernels = kernels_of(
     index_cross_entropy_row[float], index_cross_entropy_row[double],
-    index_cross_entropy_lanes[float], index_cross_entropy_lanes[double])
+    index_cross_entropy_lanes[float], index_cross_entropy_lanes[double], 256, 100)
 
 
 cdef double index_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dx,
@@ -126,6 +126,4 @@ cdef void index_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, in
 
 cdef kernel_pair index_cross_entropy_backward_kernels = kernels_of(
     index_cross_entropy_backward_row[float], index_cross_entropy_backward_row[double],
-    index_cross_entropy_backward_lanes[float], index_cross_entropy_backward_lanes[double])
-index_cross_entropy_backward_kernels.longest_in_tile[0] = 24
-index_cross_entropy_backward_kernels.longest_in_tile[1] = 24
+    index_cross_entropy_backward_lanes[float], index_cross_entropy_backward_lanes[double], 20, 16)

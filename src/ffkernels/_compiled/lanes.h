@@ -92,6 +92,12 @@ template <class T> struct block {
     }
 };
 
+/* Fetches the cache line `ahead` values further on in an array that is only read; of others nothing. */
+template <class T> FF_INLINE void fetch(const T *p, ptrdiff_t ahead) {
+    FF_FETCH_L1((uintptr_t)p + (size_t)ahead * sizeof *p);
+}
+template <class T> FF_INLINE void fetch(T *, ptrdiff_t) {}
+
 /* formula(arrays...) of the values in some blocks, which are stored after it. */
 template <class Formula, class... T> FF_INLINE void run_whole_block(Formula formula, block<T> &&... x) {
     formula(x.lane...);
@@ -167,7 +173,7 @@ template <class Tile, class T> struct fetching_tile : Tile {
     FF_INLINE fetching_tile(Tile x, tile<T> after) : Tile(x), after(after) {}
     FF_INLINE auto step(ptrdiff_t k) const {
         const uintptr_t line = (uintptr_t)after.p + k * after.ld * sizeof(T) + 2 * FF_LINE;
-        for (size_t i = 0; i < FF_LANES * sizeof(T); i += FF_LINE) FF_FETCH(line + i);
+        for (size_t i = 0; i < FF_LANES * sizeof(T); i += FF_LINE) FF_FETCH_L2(line + i);
         return Tile::step(k);
     }
 };

@@ -49,8 +49,8 @@ template <class real> inline double row_count(const real *x, real m, ptrdiff_t n
 template <class real> inline double row_exp_excess(const real *x, real m, real *y, ptrdiff_t n) {
     const shift<real> s = shift_by(m);
     const double total = s.base == 0
-        ? sum<real>(n, [=](real x, real &y) FF_INLINED { return y = exp_below(x, s); }, x, y)
-        : sum<real>(n, [=](real x, real &y) FF_INLINED { return y = exp_below(x - s.base, s); }, x, y);
+        ? sum<real, true>(n, [=](real x, real &y) FF_INLINED { return y = exp_below(x, s); }, x, y)
+        : sum<real, true>(n, [=](real x, real &y) FF_INLINED { return y = exp_below(x - s.base, s); }, x, y);
     if (total >= 2) return total - 1;
     const double followers = sum<real>(n, [](real y) FF_INLINED { return y == 1 ? 0 : y; }, (const real *)y);
     return (row_count(y, (real)1, n) - 1) + followers;
@@ -59,16 +59,19 @@ template <class real> inline double row_exp_excess(const real *x, real m, real *
 /* The same excess with nothing stored to look back at. */
 template <class real> inline double row_excess(const real *x, real m, ptrdiff_t n) {
     const shift<real> s = shift_by(m);
-    const double followers = sum<real>(n, [=](real x) FF_INLINED {
-        const real z = x - s.base, e = exp_below(z, s);
+    const auto follower = [=](real z) FF_INLINED {
+        const real e = exp_below(z, s);
         return z == s.maximum ? 0 : e;
-    }, x);
+    };
+    const double followers = s.base == 0
+        ? sum<real, true>(n, follower, x)
+        : sum<real, true>(n, [=](real x) FF_INLINED { return follower(x - s.base); }, x);
     return (row_count(x, m, n) - 1) + followers;
 }
 
 /* A shift for each lane. */
 template <class real> struct lane_shifts {
-    lanes<real> base, maximum, lowest, magic, tau, inverse;
+    lanes<real> base, maximum, lowest, magic, rho;
 
     FF_INLINE explicit lane_shifts(const real *m) {
         EACH_LANE(l) {
@@ -77,41 +80,27 @@ template <class real> struct lane_shifts {
             maximum[l] = s.maximum;
             lowest[l] = s.lowest;
             magic[l] = s.magic;
-            tau[l] = s.tau;
-            inverse[l] = s.inverse;
+            rho[l] = s.rho;
         }
     }
-    FF_INLINE shift<real> operator[](int l) const {
-        return {base[l], maximum[l], lowest[l], magic[l], tau[l], inverse[l]};
-    }
+    FF_INLINE shift<real> operator[](int l) const { return {base[l], maximum[l], lowest[l], magic[l], rho[l]}; }
 };
-
-/* clang 19 vectorises the count of leaders as a choice where e is stored, as a sum where it is not: 0.43 ns an
-   element against 0.89, and 0.47 against 3.4.  gcc is 3 to 8 % faster with the sum. */
-#if defined(__clang__)
-constexpr bool count_by_choice = true;
-#else
-constexpr bool count_by_choice = false;
-#endif
 
 /* store(values..., e) for every step of some tiles, of which x is the first; the excesses of the sums of e. */
 template <class real, class Store, class... Tile>
 FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store store, Tile... x) {
     const lane_shifts<real> shifts(m);
-    lanes<bits_of<real>> leaders;
-    EACH_LANE(l) leaders[l] = 0;
+    lanes<bits_of<real>> followers; /* not leaders: gcc compares once for count and term, not twice */
+    EACH_LANE(l) followers[l] = 0;
     sum_steps<real>(excess, n, [&](ptrdiff_t, int l, real x, auto &... y) FF_INLINED {
         const shift<real> s = shifts[l];
         const real z = x - s.base, e = exp_below(z, s);
-        const bool leads = z == s.maximum;
+        const real term = z != s.maximum ? e : 0;
         store(e, y...);
-        if constexpr (count_by_choice && sizeof...(y) > 0)
-            leaders[l] = leads ? leaders[l] + 1 : leaders[l];
-        else
-            leaders[l] += leads ? 1 : 0;
-        return leads ? 0 : e;
+        followers[l] += z != s.maximum; /* after the store: else clang 19 counts lane by lane */
+        return term;
     }, x...);
-    EACH_LANE(l) excess[l] += (double)leaders[l] - 1;
+    EACH_LANE(l) excess[l] += (double)(n - 1 - (ptrdiff_t)followers[l]);
 }
 
 template <class real>
@@ -224,7 +213,9 @@ inline void lanes_softmax_backward(const real *dy, ptrdiff_t ld_dy, const real *
               tile(out, ld_out), tile(dy, ld_dy), tile(y, ld_y));
 }
 
-template <class real> FF_INLINE real log_softmax_backward(real dy, real y, real sum) { return dy - exp(y) * sum; }
+template <class real> FF_INLINE real log_softmax_backward(real dy, real y, real sum) {
+    return dy - exp_bounded(y) * sum;
+}
 
 template <class real>
 inline void row_log_softmax_backward(const real *dy, const real *y, double sum, real *out, ptrdiff_t n) {

@@ -103,8 +103,9 @@ cdef union Scratch:
 
 
 cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lanes_kernel_f32 lanes_f32,
-                            lanes_kernel_f64 lanes_f64) noexcept:
-    """A function with what suits most; its definition changes what does not suit it."""
+                            lanes_kernel_f64 lanes_f64, ptrdiff_t in_tile_f32=0, ptrdiff_t in_tile_f64=0) noexcept:
+    """A function, the longest rows for which a tile pays, and what suits most of the rest: its definition changes
+    what does not suit it."""
     cdef kernel_pair kernels
     kernels.row_f32, kernels.row_f64 = row_f32, row_f64
     kernels.lanes_f32, kernels.lanes_f64 = lanes_f32, lanes_f64
@@ -112,7 +113,7 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
     kernels.pick_f64 = NULL
     kernels.coefficients = False
     kernels.grain = GRAIN_ROWS
-    kernels.longest_in_tile[0], kernels.longest_in_tile[1] = 2 * TILE_DOUBLES, TILE_DOUBLES
+    kernels.longest_in_tile[0], kernels.longest_in_tile[1] = in_tile_f32, in_tile_f64
     return kernels
 
 

@@ -48,13 +48,16 @@
 #define FF_COMPILER "unknown"
 #endif
 
-/* Fetches a cache line into the second-level cache; any address will do. */
+/* Fetches a cache line into the first-level or the second-level cache; any address will do. */
 #if FF_HAS_SSE
-#define FF_FETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define FF_FETCH_L1(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define FF_FETCH_L2(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #elif defined(__GNUC__)
-#define FF_FETCH(p) __builtin_prefetch((const void *)(p), 0, 2)
+#define FF_FETCH_L1(p) __builtin_prefetch((const void *)(p), 0, 3)
+#define FF_FETCH_L2(p) __builtin_prefetch((const void *)(p), 0, 2)
 #else
-#define FF_FETCH(p) ((void)(p))
+#define FF_FETCH_L1(p) ((void)(p))
+#define FF_FETCH_L2(p) ((void)(p))
 #endif
 
 /* A product that feeds a sum is rounded once where the hardware has a fused multiply-add.  Without it

@@ -112,7 +112,7 @@ cdef void soft_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, co
 
 cdef kernel_pair soft_cross_entropy_kernels = kernels_of(
     soft_cross_entropy_row[float], soft_cross_entropy_row[double],
-    soft_cross_entropy_lanes[float], soft_cross_entropy_lanes[double])
+    soft_cross_entropy_lanes[float], soft_cross_entropy_lanes[double], 160, 64)
 soft_cross_entropy_kernels.coefficients = True
 
 
@@ -169,5 +169,5 @@ cdef void soft_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int
 
 cdef kernel_pair soft_cross_entropy_backward_kernels = kernels_of(
     soft_cross_entropy_backward_row[float], soft_cross_entropy_backward_row[double],
-    soft_cross_entropy_backward_lanes[float], soft_cross_entropy_backward_lanes[double])
+    soft_cross_entropy_backward_lanes[float], soft_cross_entropy_backward_lanes[double], 112, 48)
 soft_cross_entropy_backward_kernels.coefficients = True

@@ -28,7 +28,7 @@ cdef void softmax_lanes(const Loss *_, ptrdiff_t row, int rows, const real *x, p
 
 
 cdef kernel_pair softmax_kernels = kernels_of(
-    softmax_row[float], softmax_row[double], softmax_lanes[float], softmax_lanes[double])
+    softmax_row[float], softmax_row[double], softmax_lanes[float], softmax_lanes[double], 160, 80)
 
 
 cdef double log_softmax_row(const Loss *_, ptrdiff_t row, const real *x, const real *_y, real *y, real *scratch,
@@ -53,7 +53,7 @@ cdef void log_softmax_lanes(const Loss *_, ptrdiff_t row, int rows, const real *
 
 
 cdef kernel_pair log_softmax_kernels = kernels_of(
-    log_softmax_row[float], log_softmax_row[double], log_softmax_lanes[float], log_softmax_lanes[double])
+    log_softmax_row[float], log_softmax_row[double], log_softmax_lanes[float], log_softmax_lanes[double], 256, 112)
 
 
 cdef double logsumexp_row(const Loss *_, ptrdiff_t row, const real *x, const real *_y, real *_out, real *scratch,
@@ -85,7 +85,7 @@ cdef inline double logsumexp_of(double m, double excess, const real *x, ptrdiff_
 
 
 cdef kernel_pair logsumexp_kernels = kernels_of(
-    logsumexp_row[float], logsumexp_row[double], logsumexp_lanes[float], logsumexp_lanes[double])
+    logsumexp_row[float], logsumexp_row[double], logsumexp_lanes[float], logsumexp_lanes[double], 256, 112)
 
 
 cdef double softmax_backward_row(const Loss *_, ptrdiff_t row, const real *dy, const real *y, real *dx, real *scratch,
@@ -106,8 +106,7 @@ cdef void softmax_backward_lanes(const Loss *_, ptrdiff_t row, int rows, const r
 
 cdef kernel_pair softmax_backward_kernels = kernels_of(
     softmax_backward_row[float], softmax_backward_row[double],
-    softmax_backward_lanes[float], softmax_backward_lanes[double])
-softmax_backward_kernels.longest_in_tile[0] = softmax_backward_kernels.longest_in_tile[1] = 64
+    softmax_backward_lanes[float], softmax_backward_lanes[double], 56, 32)
 
 
 cdef double log_softmax_backward_row(const Loss *_, ptrdiff_t row, const real *dy, const real *y, real *dx,
@@ -129,8 +128,7 @@ cdef void log_softmax_backward_lanes(const Loss *_, ptrdiff_t row, int rows, con
 
 cdef kernel_pair log_softmax_backward_kernels = kernels_of(
     log_softmax_backward_row[float], log_softmax_backward_row[double],
-    log_softmax_backward_lanes[float], log_softmax_backward_lanes[double])
-log_softmax_backward_kernels.longest_in_tile[0] = log_softmax_backward_kernels.longest_in_tile[1] = 100
+    log_softmax_backward_lanes[float], log_softmax_backward_lanes[double], 40, 28)
 
 
 # ---- from Python -----------------------------------------------------------------------------------------
