@@ -8,7 +8,7 @@ import pytest
 import ffkernels
 from ffkernels import backend as control
 
-# Under an emulator, `sys.executable` is a program of the other processor, which cannot be started as it is.
+# Under an emulator `sys.executable` is a program of the other processor, which does not start as it is.
 sys.executable = os.environ.get("FFKERNELS_TEST_PYTHON", sys.executable)
 
 
