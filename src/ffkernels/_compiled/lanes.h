@@ -133,21 +133,24 @@ template <class T> FF_INLINE int before_cache_line(const T *p) {
 }
 
 /* formula(arrays...) for all blocks of [0, n); `out` is an output.  No value needs a loop of its own or a mask:
-   the last block, and the first where the second begins at a cache line, overlap their neighbours. */
+   the last block, and the first where the second begins at a cache line, overlap their neighbours.  The last is
+   loaded last but one: ahead of the others it would wait for memory in every row. */
 template <class Formula, class Out, class... T>
 FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
     constexpr ptrdiff_t fewest_to_align = 3072 / sizeof(Out);
     const int count = n < FF_LANES ? (int)n : FF_LANES;
     if (n <= 0) return;
+    ptrdiff_t i = n < fewest_to_align ? 0 : before_cache_line(out);
+    const int first = i ? FF_LANES : 0;
+    run_whole_block_around(first, formula, [&]() FF_INLINED {
+        LOOP_OVER_BLOCKS
+        for (; i <= n - 2 * FF_LANES; i += FF_LANES)
+            run_whole_block(formula, block<Out>(out + i), block<T>(p + i)...);
+    }, block<Out>(out, first), block<T>(p, first)...);
+    const ptrdiff_t last = n - count;
     run_whole_block_around(count, formula, [&]() FF_INLINED {
-        if (n <= FF_LANES) return;
-        const int lead = n < fewest_to_align ? 0 : before_cache_line(out);
-        run_whole_block_around(FF_LANES, formula, [&]() FF_INLINED {
-            LOOP_OVER_BLOCKS
-            for (ptrdiff_t i = lead ? lead : FF_LANES; i < n - FF_LANES; i += FF_LANES)
-                run_whole_block(formula, block<Out>(out + i), block<T>(p + i)...);
-        }, block<Out>(out), block<T>(p)...);
-    }, block<Out>(out + (n - count), count), block<T>(p + (n - count), count)...);
+        if (i < last) run_whole_block(formula, block<Out>(out + i), block<T>(p + i)...);
+    }, block<Out>(out + last, count), block<T>(p + last, count)...);
 }
 
 /* formula(values...) for every i in [0, n). */
