@@ -14,7 +14,7 @@ import ffkernels
 # Each took between 2 and 30 ms of an import that takes 10 without them.
 HEAVY = {"email", "importlib.metadata", "matplotlib", "pandas", "pathlib", "scipy", "sklearn", "zipfile"}
 
-MODULES = ["activations", "backend", "inputs", "layers", "losses", "optimizers", "tables"]
+MODULES = ["activations", "backend", "distributed", "inputs", "layers", "losses", "optimizers", "tables"]
 ADAPTERS = ["autograd", "jax", "sklearn", "thinc", "torch", "zero"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import tracemalloc
 from collections import OrderedDict
 from itertools import pairwise
@@ -981,6 +982,51 @@ def test_saved_nets_hold_no_pickle(tmp_path):
     with np.load(path, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["W1"], net.params["W1"])
         assert not any(array.dtype.hasobject for array in arrays.values())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_can_sum_into_memory_of_the_callers(loss):
+    """As ffkernels.distributed adds them up over processes."""
+    net, other = (FeedForward([4, 5, 3], "tanh", loss, np.float64, seed=0) for _ in range(2))
+    memory = np.full(5 * 4 + 5 + 3 * 5 + 3, np.nan)
+    net._put_gradients_in(memory)
+    x, t = normal(7, 4), targets_for(loss, 7)
+    total, mean = net._step(x, t, "sum"), other.loss(x, t)
+    np.testing.assert_allclose(total, 7 * mean)
+    gradient = np.concatenate([grad.ravel() for grad in other.gradient(x, t).values()])
+    np.testing.assert_allclose(memory, 7 * gradient, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(net.train_step(x, t, SGD(0.1)), mean)
+    other.train_step(x, t, SGD(0.1))
+    np.testing.assert_allclose(net.params["W1"], other.params["W1"])
+    assert all(np.shares_memory(grad, memory) for grad in net.grads.values())
+
+
+def test_a_save_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch):
+    net, path = FeedForward([2, 3, 2], seed=0), tmp_path / "net.npz"
+    net.save(path)
+    path.chmod(0o640)
+    link = tmp_path / "link.npz"
+    link.symlink_to(path)
+
+    def full(file, **arrays):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(np, "savez", full)
+        net.save(link)
+    np.testing.assert_array_equal(FeedForward.load(path).params["W1"], net.params["W1"])
+    net.params["W1"] += 1
+    net.save(link)
+    np.testing.assert_array_equal(FeedForward.load(path).params["W1"], net.params["W1"])
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o640
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.npz", "net.npz"]
+
+
+def test_a_net_can_be_saved_to_what_is_no_file():
+    FeedForward([2, 3, 2], seed=0).save(os.devnull)
+    with pytest.raises(IsADirectoryError):
+        FeedForward([2, 3, 2], seed=0).save(".")
 
 
 def test_loading_refuses_what_is_no_net(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -312,3 +314,27 @@ def test_what_optimizers_say_they_are():
         "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)",
     ):
         assert repr(eval(text, {"SGD": SGD, "Adam": Adam})) == text
+
+
+@pytest.mark.parametrize("make", [lambda: SGD(0.1), lambda: SGD(0.1, 0.9), Adam])
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_restored_state_is_the_kept_one(make, before):
+    """As `train --resume` restores it."""
+    rng = np.random.default_rng(0)
+    params = {"W": np.asfortranarray(rng.normal(size=(3, 4))), "b": rng.normal(size=4)}
+    one, other = make(), make()
+    for _ in range(before):
+        one.update(params, {name: rng.normal(size=param.shape) for name, param in params.items()})
+    state = {name: array.copy() for name, array in one._state().items()}
+    twins = copy.deepcopy(params)
+    other._restore(state, twins)
+    for _ in range(3):
+        grads = {name: rng.normal(size=param.shape) for name, param in params.items()}
+        one.update(params, grads)
+        other.update(twins, grads)
+        for name, param in params.items():
+            np.testing.assert_array_equal(twins[name], param)
+    if state:
+        with pytest.raises(ValueError, match=r"state: expected shape \(4,\), got \(3, 4\)"):
+            wrong = {name: np.ones((3, 4)) if array.ndim else array for name, array in state.items()}
+            other._restore(wrong, twins)

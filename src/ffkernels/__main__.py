@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import math
 import os
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from . import __version__, show_config
 from ._cli import CommandError
+from ._cli.ranks import launched, together
 
 # What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
 _EXTRA = ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm")
@@ -22,9 +25,10 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ._cli import train
+    with together() as ranks:
+        from ._cli import training
 
-    train.run(options)
+        training.run(options, ranks)
 
 
 def _predict(options: argparse.Namespace) -> None:
@@ -86,13 +90,15 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "train",
+        argument_default=argparse.SUPPRESS,  # to tell what was given; _cli/train.py has the defaults
         help="train a net on handwritten digits, or on a table of your own",
         description="""Train a net on scikit-learn's handwritten digits, or with --csv and --target
         on a table of your own; test it on rows held out, and draw what it learnt. Missing values
         may be empty, NA, nan, ? and the like. Numbers may have thousands separators, percent and
         currency signs; dates such as 2024-01-31 become seconds since 1970. Text with few different
         values becomes inputs of 0 and 1. What should not be an input is left out with its reason:
-        other text, identifiers, constants, copies of the target.""",
+        other text, identifiers, constants, copies of the target. Started by mpiexec, all processes
+        train one net, each on its share of every batch.""",
     )
     command.set_defaults(run=_train, extra="train")
     add = command.add_argument
@@ -106,14 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--keep",
         action="append",
-        default=[],
         metavar="COLUMN",
         help="take a column that would be left out, as it is; can be given again",
     )
     add(
         "--drop",
         action="append",
-        default=[],
         metavar="COLUMN",
         help="leave a column out; can be given again",
     )
@@ -121,25 +125,22 @@ def _parser() -> argparse.ArgumentParser:
         "--hidden",
         type=_layers,
         nargs="*",
-        default=[[256]],
         metavar="N",
         help="neurons of each hidden layer, 64,32 or 64 32; none for a linear net (default: 256)",
     )
     add(
         "--activation",
         choices=["relu", "sigmoid", "tanh", "identity"],
-        default="relu",
         help="of the hidden layers (default: relu)",
     )
     add(
         "--epochs",
         type=_count,
-        default=100,
         metavar="N",
         help="at most; ends 20 after the best on validation rows (default: 100)",
     )
-    add("--batch-size", type=_count, default=32, metavar="N", help="rows a step (default: 32)")
-    add("--optimizer", choices=["adam", "sgd"], default="adam", help="(default: adam)")
+    add("--batch-size", type=_count, metavar="N", help="rows a step (default: 32)")
+    add("--optimizer", choices=["adam", "sgd"], help="(default: adam)")
     add(
         "--lr",
         type=_rate,
@@ -151,23 +152,39 @@ def _parser() -> argparse.ArgumentParser:
         choices=["balanced"],
         help="rare classes weigh as much as common ones: rows / (classes x rows of the class)",
     )
-    add("--threads", type=_count, metavar="N", help="at most, BLAS's too (default: all processors)")
-    add("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
+    add(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="at most, BLAS's too (default: all processors, divided by the processes of mpiexec)",
+    )
+    add("--seed", type=_seed, metavar="N", help="of everything random (default: 0)")
     add(
         "--test-size",
         type=_share,
-        default=0.2,
         metavar="SHARE",
         help="of the rows, held out to test (default: 0.2)",
     )
     add(
         "--output",
         type=Path,
-        default=Path("ffkernels-run"),
         metavar="DIR",
         help="folder of the pictures (default: ffkernels-run)",
     )
     add("--save", type=Path, metavar="FILE", help="write the trained net to an .npz file")
+    add("--checkpoint", type=Path, metavar="FILE", help="write the training to a file to go on from")
+    add(
+        "--checkpoint-every",
+        type=_count,
+        metavar="N",
+        help="epochs from one checkpoint to the next (default: 1)",
+    )
+    add(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="go on from a checkpoint, with its options and on its table, and write on to it",
+    )
 
     command = commands.add_parser(
         "predict",
@@ -240,7 +257,10 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 2 for what the user can put right."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    _, rank = launched()
+    # Of several ranks one says what is wrong.
+    with contextlib.redirect_stderr(io.StringIO()) if rank else contextlib.nullcontext():
+        options = parser.parse_args(arguments)
     if not hasattr(options, "run"):
         parser.print_help()
         return 0

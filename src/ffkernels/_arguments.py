@@ -466,6 +466,25 @@ def class_loss(
     reduction_name: Any,
 ) -> Loss:
     """Checks the arguments that all cross-entropies share; class indices are in range after it."""
+    call = loss_of_some_classes(
+        name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name
+    )
+    if call.indices is not None:
+        refuse_index(call.indices, call.scores.shape[call.axis], call.ignore_index)
+    return call
+
+
+def loss_of_some_classes(
+    name: str,
+    scores: Any,
+    targets: Any,
+    axis: Any,
+    weight: Any,
+    ignore_index: Any,
+    label_smoothing: Any,
+    reduction_name: Any,
+) -> Loss:
+    """The same where class indices may be those of classes that others hold: they may be anything."""
     if _are_plain(scores):
         work = dtype = scores.dtype
     else:
@@ -498,9 +517,7 @@ def class_loss(
                 f"ignore_index: expected an integer or None, got {type(ignore_index).__name__}"
             ) from None
     indices, probabilities = _class_targets(name, scores.shape, targets, axis)
-    if indices is not None:
-        refuse_index(indices, classes, ignore_index)
-    elif ignore_index is not None:
+    if indices is None and ignore_index is not None:
         raise ValueError(
             "ignore_index: expected None where targets are probabilities, "
             f"got {ignore_index}"

@@ -74,11 +74,15 @@ def _quota() -> float:
         return math.inf
 
 
-def _available_processors() -> int:
+def _affinity() -> frozenset[int]:
+    """The processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        processors = len(os.sched_getaffinity(0))
-    else:
-        processors = os.cpu_count() or 1
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def _available_processors() -> int:
+    processors = len(_affinity())
     return max(1, min(processors, math.ceil(min(_quota(), processors)), MAX_THREADS))
 
 

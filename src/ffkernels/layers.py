@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import _numpy
+from . import _files, _numpy
 from . import backend as _backend
 from ._arguments import _FLOATS, _INDEX, Array, _any_array, _work_dtype, real_array
 from ._numpy import _nets
@@ -863,8 +863,18 @@ class FeedForward:
             np.matmul(x, self.params[W], out=z)
             x = fused[name][0](z, self.params[b], z)
 
-    def _step(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-        """Return the loss, with its gradients in `grads`."""
+    def _put_gradients_in(self, memory: Array) -> None:
+        """Lay the gradients side by side in memory of the caller's, in the order of `params`."""
+        start = 0
+        for name, param in self.params.items():
+            self.grads[name] = memory[start : start + param.size].reshape(param.shape)
+            start += param.size
+        self._own = (*self.params.values(), *self.grads.values())
+
+    def _step(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, reduction: Literal["mean", "sum"] = "mean"
+    ) -> Any:
+        """Return the loss, with its gradients in `grads`; what is refused leaves them as they were."""
         batch = _batch(x, self.sizes[0])
         if len(batch) != self._rows:
             self._resize(len(batch))
@@ -876,8 +886,8 @@ class FeedForward:
         t = _targets(t, y, self._t, self._is_regression)
         result = None
         if own and self.loss_name == "softmax_cross_entropy":
-            result = _nets.softmax_cross_entropy_with_grad(y, t, y)
-        loss, dout = result or self._loss_with_grad(y, t, out=y)
+            result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
+        loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
         layers = list(zip(self._layers, inputs, self._outputs, self._douts, strict=True))
         for (W, b, name), before, after, below in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
@@ -995,7 +1005,8 @@ class FeedForward:
         Parameters
         ----------
         path : path-like
-            Written to as it stands, whatever it ends in.
+            Written to as it stands, whatever it ends in. A file that is there is replaced when the new
+            one is complete.
 
         Raises
         ------
@@ -1014,8 +1025,7 @@ class FeedForward:
             **self.params,
             **extras,
         }
-        with open(path, "wb") as file:
-            np.savez(file, **arrays)
+        _files.write(path, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -1048,25 +1058,7 @@ class FeedForward:
 
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> Self:
-        import struct
-        import zipfile  # with what it imports, a third of the package's import
-        import zlib
-
-        with open(path, "rb") as file:
-            try:
-                with zipfile.ZipFile(file) as archive:
-                    damaged = archive.testzip()
-                if damaged is not None:
-                    raise ValueError(f"{damaged} is damaged")
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as npz:
-                    arrays = dict(npz)
-            # What a damaged archive raises, by the byte that is wrong.
-            except (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-                    ValueError, struct.error, zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
-                raise ValueError(
-                    f"path: expected a file from FeedForward.save, got {path}: {error}"
-                ) from error
+        arrays = _files.read(path, "FeedForward.save")
         try:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")

@@ -273,6 +273,14 @@ class SGD:
             (lr, momentum, weight_decay),
         )
 
+    def _state(self) -> dict[str, Array]:
+        """What is kept of each parameter from update to update, for `_restore`."""
+        return {f"velocity/{key}": velocity for key, (velocity,) in self._velocities.items()}
+
+    def _restore(self, state: Mapping[str, Array], params: Mapping[str, Array]) -> None:
+        names = params if state else ()  # before the first update there is none
+        self._velocities = {key: (_like(params[key], state[f"velocity/{key}"]),) for key in names}
+
 
 class Adam:
     """Adam: steps of about the learning rate, whatever the gradient's scale.
@@ -362,6 +370,29 @@ class Adam:
             steps[key] = step = steps[key] + 1
             calls.append((param, grad, *state, step))
         _run("adam_update", calls, (lr, beta1, beta2, eps, weight_decay))
+
+    def _state(self) -> dict[str, Array]:
+        """What is kept of each parameter from update to update, for `_restore`."""
+        state = {f"step/{key}": np.array(step) for key, step in self._steps.items()}
+        for key, means in self._means.items():
+            state |= {f"{name}/{key}": mean for name, mean in zip("mv", means, strict=True)}
+        return state
+
+    def _restore(self, state: Mapping[str, Array], params: Mapping[str, Array]) -> None:
+        names = params if state else ()  # before the first update there is none
+        self._steps = Counter({key: int(state[f"step/{key}"]) for key in names})
+        self._means = {
+            key: tuple(_like(params[key], state[f"{name}/{key}"]) for name in "mv") for key in names
+        }
+
+
+def _like(param: Array, stored: Array) -> Array:
+    """A copy of what was stored of a parameter's state, laid out as the parameter is."""
+    if stored.shape != param.shape:
+        raise ValueError(f"state: expected shape {param.shape}, got {stored.shape}")
+    kept = np.empty_like(param)
+    kept[...] = stored
+    return kept
 
 
 def _betas(betas: Any) -> tuple[float, float]:

@@ -5,6 +5,8 @@
 - `tables`: the user's CSV file, or the bundled digits, as columns of numbers, dates and text;
 - `ffkernels.tables`: what of them is inputs, the input layer and the net, saved and loaded as one;
 - `training`: epochs, the progress bar, and when to stop; scikit-learn's net in the same time;
+- `ranks`: the processes that a launcher of MPI has started, of which the first does all but the epochs;
+- `checkpoint`: a training in a file;
 - `timing` and `textbook`: a training step beside the NumPy backend and beside textbook code;
 - `figures`: the pictures.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import math
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,15 +16,16 @@ import pandas as pd
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from .. import backend, optimizers, set_num_threads
+from .. import backend, get_num_threads, optimizers
 from .._training import LEARNING_RATES, MOMENTUM
 from ..inputs import InputLayer, inspect
 from ..layers import FeedForward
 from ..tables import Column, TableNet, encode, label
-from . import CommandError, figures, tables
+from . import CommandError, checkpoint, figures, tables
+from .checkpoint import Checkpoint
 from .tables import Target
 from .timing import step_times
-from .training import Rows, accuracy, blas_threads, fit, peer_outputs, r_squared
+from .training import History, Job, Rows, State, accuracy, blas_threads, peer_outputs, r_squared
 
 Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.intp]
@@ -34,6 +37,26 @@ _COUNTED = "(rows count from 0 below the names, as pandas.read_csv counts them)"
 # How many of the worst rows are drawn: as images, as charts.
 _IMAGES, _CHARTS = 12, 6
 
+# What makes a training what it is: going on from a checkpoint changes none of these.
+_FIXED: dict[str, Any] = {
+    "target": None,
+    "task": None,
+    "keep": [],
+    "drop": [],
+    "hidden": [256],
+    "activation": "relu",
+    "batch_size": 32,
+    "optimizer": "adam",
+    "lr": None,
+    "class_weight": None,
+    "seed": 0,
+    "test_size": 0.2,
+}
+# What it keeps to unless told otherwise; paths are found again from another folder, too.
+_PATHS: dict[str, Path | None] = {"csv": None, "output": Path("ffkernels-run"), "save": None}
+_KEPT = _FIXED | {"epochs": 100, "checkpoint_every": 1} | _PATHS
+_DEFAULTS = _KEPT | {"threads": None, "checkpoint": None, "resume": None}
+
 
 class Split(NamedTuple):
     """The positions of the rows for each use."""
@@ -43,103 +66,153 @@ class Split(NamedTuple):
     test: Positions
 
 
-def run(options: argparse.Namespace) -> None:
-    """Do what the command line asks for."""
-    if options.csv is None and (options.target or options.task or options.keep or options.drop):
-        raise CommandError("--target, --task, --keep and --drop go with --csv")
-    _prepare_paths(options.output, options.save)
-    if options.threads:
-        try:
-            set_num_threads(options.threads)
-        except ValueError as error:
-            raise CommandError(str(error).replace("n:", "--threads:", 1)) from None
-    table, target = _read(options)
-    if options.class_weight and target.classes is None:
-        raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
-    split = _split(target, options.test_size, options.seed)
-    columns = _choose_inputs(options, table, target, split.training)
-    model = _untrained(options, columns, table, target, split.training)
-    training, validation, test = (
-        Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part])) for part in split
-    )
-    weight = None
-    if options.class_weight:
-        counts = np.bincount(training.t, minlength=len(model.classes or ()))
-        weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
-        _say("Weights", *_weights(weight, model))
-    lr = LEARNING_RATES[options.optimizer] if options.lr is None else options.lr
+class Training:
+    """A training as the first rank knows it: made of a table, and shown when it is done."""
 
-    def optimizer(module: ModuleType) -> Any:
-        return module.Adam(lr) if options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
+    def __init__(self, given: argparse.Namespace, machines: list[int]) -> None:
+        self.options, stored = _options(given)
+        options = self.options
+        if options.csv is None and (options.target or options.task or options.keep or options.drop):
+            raise CommandError("--target, --task, --keep and --drop go with --csv")
+        _prepare_paths(options.output, options.save, options.checkpoint)
+        table, target = _read(options)
+        if options.class_weight and target.classes is None:
+            raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
+        split = _split(target, options.test_size, options.seed)
+        columns = _choose_inputs(options, table, target, split.training)
+        self.model = model = _untrained(options, columns, table, target, split.training)
+        self.held_out, self.true = table.iloc[split.test], target.values[split.test]
+        training, validation = (
+            Rows(model.inputs(table.iloc[part]), _targets(model, target.values[part]))
+            for part in (split.training, split.validation)
+        )
+        weight = None
+        if options.class_weight:
+            counts = np.bincount(training.t, minlength=len(model.classes or ()))
+            weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
+            _say("Weights", *_weights(weight, model))
+        if options.lr is None:
+            options.lr = LEARNING_RATES[options.optimizer]
+        _say(
+            "Rows",
+            f"{len(training.x)} to train on, {len(validation.x)} to validate, "
+            f"{len(self.true)} held out to test",
+        )
+        _say(
+            "Net",
+            f"{'-'.join(map(str, model.net.sizes))}, {options.activation}; {options.optimizer}, "
+            f"learning rate {options.lr:g}, batches of {options.batch_size}; "
+            f"backend {backend.get_backend()}",
+        )
+        if sum(machines) > 1:
+            _say("Ranks", _ranks(machines))
+        state = State.begin(model.net, self._optimizer(optimizers), options.seed)
+        if stored is not None:
+            stored.restore(state)
+            _say("Resumed", f"{stored.path}, after epoch {stored.epochs}")
+        score = r_squared if target.classes is None else accuracy
+        sizes = options.epochs, options.batch_size
+        self.job = Job(state, training, validation, score, *sizes, weight)
 
-    _say(
-        "Rows",
-        f"{len(training.x)} to train on, {len(validation.x)} to validate, "
-        f"{len(test.x)} held out to test",
-    )
-    _say(
-        "Net",
-        f"{'-'.join(map(str, model.net.sizes))}, {options.activation}; {options.optimizer}, "
-        f"learning rate {lr:g}, batches of {options.batch_size}; "
-        f"backend {backend.get_backend()}",
-    )
-    history = fit(
-        model.net,
-        optimizer(optimizers),
-        training,
-        validation,
-        score=r_squared if target.classes is None else accuracy,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        threads=options.threads,
-        weight=weight,
-    )
-    _say(
-        "Training",
-        f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
-        "the best on the validation rows",
-    )
-    if options.save:
-        _save(model, options.save)
-    outputs, true = model.outputs(table.iloc[split.test]), target.values[split.test]
-    with blas_threads(model.net, options.batch_size, options.threads):
-        both = Rows(*(np.concatenate(parts) for parts in zip(training, validation, strict=True)))
-        peer, epochs = peer_outputs(both, test.x, history.seconds, options.seed)
-    if target.classes is None:
-        peer = model.mean + model.scale * peer
-    _say(
-        "Result",
-        _judge(outputs, true, target.classes),
-        f"{_score(peer, true, target.classes)} with scikit-learn's default net in the same "
-        f"{history.seconds:.2f} s, {epochs} epochs, as a check",
-    )
-    times = step_times(model.net, optimizer, training, options.batch_size)
-    _say("A step", *_compare(times))
-    curves = options.output / "curves.png"
-    figures.curves(history, "R²" if target.classes is None else "accuracy", curves)
-    held_out = table.iloc[split.test]
-    _say("Pictures", str(curves), *map(str, _draw(options, model, held_out, outputs, true)))
+    def _optimizer(self, module: ModuleType) -> Any:
+        """Return the optimiser, made of the classes of a module."""
+        lr = self.options.lr
+        return module.Adam(lr) if self.options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
+
+    def after_epoch(self, state: State) -> None:
+        """Write a checkpoint where one is due."""
+        options = self.options
+        if options.checkpoint and state.history.epochs % options.checkpoint_every == 0:
+            checkpoint.write(options.checkpoint, state, _kept_options(options), options.fingerprint)
+
+    def show(self, history: History) -> None:
+        """Save the net, say how good it is, and draw what it learnt."""
+        options, model = self.options, self.model
+        _say(
+            "Training",
+            f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
+            "the best on the validation rows",
+        )
+        if options.save:
+            _save(model, options.save)
+        training, outputs = self.job.training, model.outputs(self.held_out)
+        with blas_threads(model.net, options.batch_size, options.threads):
+            both = Rows(*map(np.concatenate, zip(training, self.job.validation, strict=True)))
+            x = model.inputs(self.held_out)
+            peer, epochs = peer_outputs(both, x, history.seconds, options.seed)
+        if model.classes is None:
+            peer = model.mean + model.scale * peer
+        _say(
+            "Result",
+            _judge(outputs, self.true, model.classes),
+            f"{_score(peer, self.true, model.classes)} with scikit-learn's default net in the same "
+            f"{history.seconds:.2f} s, {epochs} epochs, as a check",
+        )
+        _say("A step", *_compare(step_times(model.net, self._optimizer, training, options.batch_size)))
+        curves = options.output / "curves.png"
+        figures.curves(history, "R²" if model.classes is None else "accuracy", curves)
+        drawn = _draw(options, model, self.held_out, outputs, self.true)
+        _say("Pictures", str(curves), *map(str, drawn))
 
 
-def _prepare_paths(output: Path, save: Path | None) -> None:
+def _options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint | None]:
+    """Return all options: those given, before those of a checkpoint, before the usual ones."""
+    chosen = {name: value for name, value in vars(given).items() if name in _DEFAULTS}
+    path, stored, saved = chosen.get("resume"), None, {}
+    if path is not None:
+        if fixed := [name for name in chosen if name in _FIXED]:
+            raise CommandError(
+                f"--{fixed[0].replace('_', '-')}: the training that --resume goes on with has its own"
+            )
+        stored = checkpoint.read(path, _KEPT)
+        saved = stored.options | {"checkpoint": path}
+        saved |= {name: saved[name] and Path(saved[name]) for name in _PATHS}
+    options = argparse.Namespace(**copy.deepcopy(_DEFAULTS | saved) | chosen)
+    if options.checkpoint is None and "checkpoint_every" in chosen:
+        raise CommandError("--checkpoint-every goes with --checkpoint or --resume")
+    if options.checkpoint is not None and options.checkpoint == options.save:
+        raise CommandError(f"{options.save}: expected two files for --checkpoint and --save, got one")
+    # Only for a checkpoint: a table may also come through a pipe, which is read once.
+    options.fingerprint = checkpoint.fingerprint(options.csv) if options.checkpoint else None
+    if stored is not None and options.fingerprint != stored.table:
+        raise CommandError(f"{options.csv}: not the table that {path} was trained on")
+    return options, stored
+
+
+def _kept_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a checkpoint says of the command line."""
+    kept = {name: getattr(options, name) for name in _KEPT}
+    return kept | {name: kept[name] and str(kept[name].absolute()) for name in _PATHS}
+
+
+def _ranks(machines: list[int]) -> str:
+    threads = get_num_threads()
+    return (
+        f"{sum(machines)} processes on {len(machines)} machine{'s' if len(machines) > 1 else ''}, "
+        f"{threads} thread{'s' if threads > 1 else ''} each"
+    )
+
+
+def _prepare_paths(output: Path, *files: Path | None) -> None:
     """Fail before the training where its results could not be written after it."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"{output}: {error.strerror or error}") from None
-    if save is None:
-        return
-    if not save.parent.is_dir():
-        raise CommandError(f"{save.parent}: no such folder")
-    new = not save.exists()
-    try:
-        with open(save, "ab"):
-            pass
-        if new:
-            save.unlink()
-    except OSError as error:
-        raise CommandError(f"{save}: {error.strerror or error}") from None
+    for path in filter(None, files):
+        if not path.parent.is_dir():
+            raise CommandError(f"{path.parent}: no such folder")
+        new = not path.exists()
+        try:
+            with open(path, "ab"):
+                pass
+            if new:
+                path.unlink()
+            elif path.is_file():  # whose place another one will take
+                with tempfile.TemporaryFile(dir=path.resolve().parent):
+                    pass
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror or error}") from None
 
 
 def _save(model: TableNet, path: Path) -> None:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from .._training import Best, epoch
+from .. import get_num_threads
+from .._training import Best, epoch, share
 from ..layers import FeedForward
-from ..optimizers import Optimizer
+from ..optimizers import SGD, Adam
 from . import CommandError
+from .ranks import Ranks
 
 Array = npt.NDArray[Any]
 # A measure of the net's outputs against the targets, higher is better.
@@ -82,61 +83,130 @@ def blas_threads(net: FeedForward, rows: int, most: int | None = None) -> thread
     return threadpool_limits(1 if largest < _WORTH_THREADS else most, user_api="blas")
 
 
+@dataclass
+class State:
+    """A training at the end of an epoch: all that it needs to go on."""
+
+    net: FeedForward
+    optimizer: SGD | Adam
+    rng: np.random.Generator
+    best: Best
+    history: History = field(default_factory=History)
+
+    @classmethod
+    def begin(cls, net: FeedForward, optimizer: SGD | Adam, seed: int) -> Self:
+        """Return the state before the first epoch."""
+        return cls(net, optimizer, np.random.default_rng(seed), Best(net))
+
+
+@dataclass
+class Job:
+    """What every rank trains on; each class can have a weight."""
+
+    state: State
+    training: Rows
+    validation: Rows
+    score: Score
+    epochs: int
+    batch_size: int
+    weight: Array | None = None
+
+
+def run(given: argparse.Namespace, ranks: Ranks) -> None:
+    """Do what the command line asks for: `train` prepares it and shows what came of it."""
+    threads = getattr(given, "threads", None)
+    machines = ranks.limit_threads(threads)
+    # Alone, BLAS takes what it finds; ranks of one machine share its processors.
+    threads = threads or (get_num_threads() if ranks.size > 1 else None)
+    made = []
+
+    def prepare() -> Job:
+        from .train import Training  # the other ranks need none of what it imports
+
+        made.append(Training(given, machines))
+        return made[0].job
+
+    job = ranks.from_first(prepare)
+    history = fit(job, ranks, threads, made[0].after_epoch if made else None)
+    if made:
+        made[0].show(history)
+    ranks.wait()
+
+
 def fit(
-    net: FeedForward,
-    optimizer: Optimizer,
-    training: Rows,
-    validation: Rows,
-    *,
-    score: Score,
-    epochs: int,
-    batch_size: int,
-    seed: int,
+    job: Job,
+    ranks: Ranks,
     threads: int | None = None,
-    weight: Array | None = None,
+    after_epoch: Callable[[State], None] | None = None,
 ) -> History:
     """Train until the validation loss has stopped falling; leave the net as it was at its best.
 
-    Each class can have a weight; those of ``threads`` limit what BLAS takes.
+    ``threads`` limits what BLAS takes. All ranks have the same losses; the first alone has scores.
     """
-    history = History()
+    state, training, validation = job.state, job.training, job.validation
+    net, best, history = state.net, state.best, state.history
     targets, validation_targets = training.t, validation.t
-    if weight is not None:
+    if job.weight is not None:
         # A class's probabilities times its weight: a row with the weight in the class's place.
-        targets, validation_targets = (np.diag(weight)[t] for t in (training.t, validation.t))
-    rng, best = np.random.default_rng(seed), Best(net)
-    begin = time.perf_counter()
-    steps = epochs * -(-len(training.x) // batch_size)
+        targets, validation_targets = (np.diag(job.weight)[t] for t in (training.t, validation.t))
+    own = share(len(validation.x), ranks.rank, ranks.size)
+    watched = Rows(validation.x[own], validation_targets[own])
+    parallel = ranks.parallel(net)
+    before, begin = history.seconds, time.perf_counter()
+    steps = -(-len(training.x) // job.batch_size)
     # A log takes a line where a terminal draws over the last.
     interval = 0.1 if sys.stderr.isatty() else 2.0
+
+    def scored(rows: Rows) -> float:
+        outputs = ranks.joined(net.predict(rows.x[share(len(rows.x), ranks.rank, ranks.size)]))
+        return float("nan") if outputs is None else job.score(outputs, rows.t)
+
     with (
-        tqdm(total=steps, unit=" steps", mininterval=interval) as bar,
-        blas_threads(net, batch_size, threads),
+        tqdm(
+            total=job.epochs * steps,
+            initial=history.epochs * steps,
+            unit=" steps",
+            mininterval=interval,
+            disable=not ranks.first,
+        ) as bar,
+        blas_threads(net, -(-job.batch_size // ranks.size), threads),
         np.errstate(all="ignore"),  # a learning rate set too high is told below, once
     ):
-        for number in range(1, epochs + 1):
-            loss = 0.0
-            for part in epoch(net, optimizer, training.x, targets, batch_size, rng):
+        while history.epochs < job.epochs and history.epochs - best.epoch < _PATIENCE:
+            number, loss = history.epochs + 1, 0.0
+            for part in epoch(
+                parallel,
+                state.optimizer,
+                training.x,
+                targets,
+                job.batch_size,
+                state.rng,
+                ranks.rank,
+                ranks.size,
+            ):
                 loss += part
                 bar.update()
-            scored = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
+            first = Rows(training.x[:_SCORED_ROWS], training.t[:_SCORED_ROWS])
+            watched_loss = ranks.mean(float(net.loss(*watched)), len(watched.x))
             history.training_loss.append(loss)
-            history.training_score.append(score(net.predict(scored.x), scored.t))
-            history.validation_loss.append(float(net.loss(validation.x, validation_targets)))
-            history.validation_score.append(score(net.predict(validation.x), validation.t))
-            if not np.isfinite(history.training_loss[-1] + history.validation_loss[-1]):
+            history.training_score.append(scored(first))
+            history.validation_loss.append(watched_loss)
+            history.validation_score.append(scored(validation))
+            if not np.isfinite(loss + watched_loss):
                 raise CommandError(f"the loss grew past all bounds in epoch {number}: lower --lr")
             bar.set_postfix_str(
                 f"epoch {number}, loss {history.training_loss[-1]:.3g}, "
-                f"{score.__name__} {history.training_score[-1]:.3f}, "
+                f"{job.score.__name__} {history.training_score[-1]:.3f}, "
                 f"validation {history.validation_score[-1]:.3f}",
                 refresh=False,
             )
-            if best.update(history.validation_loss[-1], number) >= _PATIENCE:
-                bar.total = bar.n
-                break
+            best.update(watched_loss, number)
+            history.seconds = before + time.perf_counter() - begin
+            if after_epoch is not None:
+                after_epoch(state)
+        bar.total = bar.n
     best.restore()
-    history.best_epoch, history.seconds = best.epoch, time.perf_counter() - begin
+    history.best_epoch, history.seconds = best.epoch, before + time.perf_counter() - begin
     return history
 
 
@@ -146,6 +216,9 @@ def peer_outputs(training: Rows, x: Array, seconds: float, seed: int) -> tuple[A
     Probabilities of classes, or the values of a regression. How many epochs it has time for is measured
     before; more than its default it is not given.
     """
+    from sklearn.exceptions import ConvergenceWarning  # a second that the other ranks need not wait
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
     classes = training.t.ndim == 1
     net = (MLPClassifier if classes else MLPRegressor)(random_state=seed)
     t = training.t if classes else training.t[:, 0]

@@ -58,7 +58,7 @@ cdef void index_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, c
         t[l] = max(class_of(loss, row + l), 0)
         gap[l] = <double>m[l] - x[t[l] * ld + l]     # before the gradient overwrites it
     if dx == NULL:
-        lanes_excess(x, ld, m, n, excess)
+        lanes_excess(x, ld, m, <const real *>NULL, 0, n, excess)
     else:
         lanes_exp_excess(x, ld, m, dx, ld_dx, n, excess)
     lanes_log1p(excess, log_sum)

@@ -24,6 +24,7 @@ The kernels, each file with a table of them at its head:
     softmax_cross_entropy.pxi  the choice between the two
     cross_entropy.pxi          from probabilities
     squared_error.pxi
+    shards.pxi                 from logits whose classes lie in several shards
     optimizers.pxi             sgd, momentum, Adam
 
     capi.pxi                   the kernels as C functions, for other compiled packages
@@ -64,6 +65,7 @@ include "soft_cross_entropy.pxi"
 include "softmax_cross_entropy.pxi"
 include "cross_entropy.pxi"
 include "squared_error.pxi"
+include "shards.pxi"
 include "optimizers.pxi"
 
 

@@ -94,7 +94,7 @@ template <class T> struct block {
 
 /* Fetches the cache line `ahead` values further on in an array that is only read; of others nothing. */
 template <class T> FF_INLINE void fetch(const T *p, ptrdiff_t ahead) {
-    FF_PREFETCH((const void *)((uintptr_t)p + (size_t)ahead * sizeof *p));
+    FF_FETCH((uintptr_t)p + (size_t)ahead * sizeof *p, 1);
 }
 template <class T> FF_INLINE void fetch(T *, ptrdiff_t) {}
 
@@ -146,8 +146,30 @@ template <class T> struct tile {
     FF_INLINE block<T> step(ptrdiff_t k) const { return block<T>(p + k * ld); }
 };
 
+/* A tile that, step by step, has what lies two cache lines after another one fetched.  Down the columns of a
+   matrix every step lies in another page, and no processor fetches ahead across pages: the tiles that come next
+   are fetched while one is computed.  Softmax of 1000 x 1000 floats along axis 0 fell from 0.82 to 0.49 ns an
+   element, log_softmax from 0.88 to 0.55. */
+template <class Tile, class T> struct fetching_tile : Tile {
+    tile<T> after;
+
+    FF_INLINE fetching_tile(Tile x, tile<T> after) : Tile(x), after(after) {}
+    FF_INLINE auto step(ptrdiff_t k) const {
+        const uintptr_t line = (uintptr_t)after.p + k * after.ld * sizeof(T) + 2 * FF_LINE;
+        for (size_t i = 0; i < FF_LANES * sizeof(T); i += FF_LINE) FF_FETCH(line + i, 2);
+        return Tile::step(k);
+    }
+};
+
+/* x, fetching what comes after all of these. */
+template <class Tile> FF_INLINE Tile fetching_after(Tile x) { return x; }
+template <class Tile, class T, class... Others>
+FF_INLINE auto fetching_after(Tile x, tile<T> first, tile<Others>... others) {
+    return fetching_after(fetching_tile(x, first), others...);
+}
+
 /* formula(k, l, values...) for every lane l of every step k of some tiles. */
-template <class Formula, class... T> FF_INLINE void each_step(ptrdiff_t n, Formula formula, tile<T>... x) {
+template <class Formula, class... Tile> FF_INLINE void each_step(ptrdiff_t n, Formula formula, Tile... x) {
     LOOP_OVER_BLOCKS
     for (ptrdiff_t k = 0; k < n; k++)
         run_block([&](int l, auto &... v) FF_INLINED { formula(k, l, v...); }, x.step(k)...);

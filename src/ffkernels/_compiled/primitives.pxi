@@ -50,7 +50,7 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     void row_flush[T](const T *sums, double *totals, ptrdiff_t n)
     void lanes_max[T](const T *x, ptrdiff_t ld, ptrdiff_t n, T *m)
     void lanes_exp_excess[T](const T *x, ptrdiff_t ld, const T *m, T *y, ptrdiff_t ld_y, ptrdiff_t n, double *excess)
-    void lanes_excess[T](const T *x, ptrdiff_t ld, const T *m, ptrdiff_t n, double *excess)
+    void lanes_excess[T](const T *x, ptrdiff_t ld, const T *m, const T *y, ptrdiff_t ld_y, ptrdiff_t n, double *excess)
     void lanes_sum[T](const T *x, ptrdiff_t ld, ptrdiff_t n, double *total)
     void lanes_dot[T](const T *x, ptrdiff_t ld, const T *y, ptrdiff_t ld_y, ptrdiff_t n, double *total)
     void lanes_leader[T](const T *x, ptrdiff_t ld, const T *m, ptrdiff_t n, ptrdiff_t *leader)

@@ -87,8 +87,8 @@ template <class real> struct lane_shifts {
 };
 
 /* store(values..., e) for every step of some tiles, of which x is the first; the excesses of the sums of e. */
-template <class real, class Store, class... T>
-FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store store, tile<T>... x) {
+template <class real, class Store, class... Tile>
+FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store store, Tile... x) {
     const lane_shifts<real> shifts(m);
     lanes<bits_of<real>> followers; /* not leaders: gcc compares once for count and term, not twice */
     EACH_LANE(l) followers[l] = 0;
@@ -106,12 +106,16 @@ FF_INLINE void excess_of_steps(double *excess, ptrdiff_t n, const real *m, Store
 template <class real>
 inline void lanes_exp_excess(const real *x, ptrdiff_t ld, const real *m, real *y, ptrdiff_t ld_y, ptrdiff_t n,
                              double *excess) {
-    excess_of_steps(excess, n, m, [](real e, real &y) FF_INLINED { y = e; }, tile(x, ld), tile(y, ld_y));
+    excess_of_steps(excess, n, m, [](real e, real &y) FF_INLINED { y = e; },
+                    fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)), tile(y, ld_y));
 }
 
+/* `y` is what the caller writes next, or null. */
 template <class real>
-inline void lanes_excess(const real *x, ptrdiff_t ld, const real *m, ptrdiff_t n, double *excess) {
-    excess_of_steps(excess, n, m, [](real) FF_INLINED {}, tile(x, ld));
+inline void lanes_excess(const real *x, ptrdiff_t ld, const real *m, const real *y, ptrdiff_t ld_y, ptrdiff_t n,
+                         double *excess) {
+    if (!y) y = x, ld_y = ld;
+    excess_of_steps(excess, n, m, [](real) FF_INLINED {}, fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)));
 }
 
 /* ---- sums ---------------------------------------------------------------------------------------- */
@@ -130,7 +134,11 @@ template <class real> inline double row_dot(const real *x, const real *y, ptrdif
 
 template <class real>
 inline void lanes_dot(const real *x, ptrdiff_t ld, const real *y, ptrdiff_t ld_y, ptrdiff_t n, double *total) {
-    sum_steps<real>(total, n, [](ptrdiff_t, int, real x, real y) FF_INLINED { return x * y; }, tile(x, ld), tile(y, ld_y));
+    const auto product = [](ptrdiff_t, int, real x, real y) FF_INLINED { return x * y; };
+    if (ld == FF_LANES) /* in scratch memory: fetching would be a fortieth of so short a loop */
+        sum_steps<real>(total, n, product, tile(x, ld), tile(y, ld_y));
+    else
+        sum_steps<real>(total, n, product, fetching_after(tile(x, ld), tile(x, ld), tile(y, ld_y)), tile(y, ld_y));
 }
 
 /* ---- the leader: the first element at the maximum ---------------------------------------------- */
@@ -217,7 +225,8 @@ inline void lanes_log_softmax_backward(const real *dy, ptrdiff_t ld_dy, const re
                                        const double *sum, real *out, ptrdiff_t ld_out, ptrdiff_t n) {
     const lanes<real> c = in_lanes<real>(sum);
     each_step(n, [&](ptrdiff_t, int l, real &out, real dy, real y) FF_INLINED { out = log_softmax_backward(dy, y, c[l]); },
-              tile(out, ld_out), tile(dy, ld_dy), tile(y, ld_y));
+              tile(out, ld_out), tile(dy, ld_dy),
+              fetching_after(tile(y, ld_y), tile(out, ld_out), tile(dy, ld_dy), tile(y, ld_y)));
 }
 
 /* ---- cross-entropy from logits ----------------------------------------------------------------- */

@@ -44,6 +44,9 @@ ctypedef struct Loss:
     double smoothing
     double factor                # what the gradient is multiplied by
     double eps                   # least probability to take a logarithm of
+    double hard, soft            # of several shards: a coefficient is w (hard t + soft)
+    double *columns              # of several shards: a table of numbers, `rows` of each kind
+    ptrdiff_t rows
 
 # A kernel returns, or stores for each lane, the value of a row: a loss, a logsumexp, 0 where there is
 # none.  `row` is the number of the (first) row; `y` and `out` are NULL where there is no such array.  A

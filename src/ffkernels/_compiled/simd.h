@@ -36,15 +36,6 @@
 #define FF_INLINED __attribute__((always_inline)) /* of a lambda */
 #endif
 
-/* Fetches the cache line at an address, valid or not. */
-#if defined(__GNUC__) || defined(__clang__)
-#define FF_PREFETCH(p) __builtin_prefetch(p)
-#elif FF_HAS_SSE
-#define FF_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
-#else
-#define FF_PREFETCH(p) ((void)(p))
-#endif
-
 #if defined(__clang__)
 #define FF_COMPILER "clang " __clang_version__
 #elif defined(__GNUC__)
@@ -55,6 +46,15 @@
 #define FF_COMPILER "msvc " FF_STRING(_MSC_FULL_VER)
 #else
 #define FF_COMPILER "unknown"
+#endif
+
+/* Fetches a cache line into the cache of level 1 or 2; any address will do. */
+#if FF_HAS_SSE
+#define FF_FETCH(p, level) _mm_prefetch((const char *)(p), ((level) == 1 ? _MM_HINT_T0 : _MM_HINT_T1))
+#elif defined(__GNUC__)
+#define FF_FETCH(p, level) __builtin_prefetch((const void *)(p), 0, 4 - (level))
+#else
+#define FF_FETCH(p, level) ((void)(p))
 #endif
 
 /* A product that feeds a sum is rounded once where the hardware has a fused multiply-add.  Without it

@@ -93,7 +93,7 @@ cdef void soft_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, co
     lanes_max(x, ld, n, m)
     lanes_gap(x, ld, m, a, ld_t, n, gap)
     if dx == NULL:
-        lanes_excess(x, ld, m, n, excess)
+        lanes_excess(x, ld, m, <const real *>NULL, 0, n, excess)
     else:
         lanes_leader(x, ld, m, n, leader)
         lanes_sum_without(a, ld_t, leader, n, others)

@@ -45,7 +45,7 @@ cdef void log_softmax_lanes(const Loss *_, ptrdiff_t row, int rows, const real *
     cdef double log_sum[FF_LANES]
     cdef int l
     lanes_max(x, ld, n, m)
-    lanes_excess(x, ld, m, n, excess)
+    lanes_excess(x, ld, m, y, ld_y, n, excess)
     lanes_log1p(excess, log_sum)
     lanes_log_softmax(x, ld, m, log_sum, y, ld_y, n)
     for l in range(FF_LANES):
@@ -68,7 +68,7 @@ cdef void logsumexp_lanes(const Loss *_, ptrdiff_t row, int rows, const real *x,
     cdef double excess[FF_LANES]
     cdef int l
     lanes_max(x, ld, n, m)
-    lanes_excess(x, ld, m, n, excess)
+    lanes_excess(x, ld, m, <const real *>NULL, 0, n, excess)
     for l in range(FF_LANES):
         value[l] = logsumexp_of(m[l], excess[l], x + l, ld, n)
 

@@ -129,8 +129,8 @@ FF_INLINE double sum(ptrdiff_t n, Term term, T *... p) {
 }
 
 /* The sums of term(k, l, values...) over the steps k of tiles, one for each lane. */
-template <class real, class Term, class... T>
-FF_INLINE void sum_steps(double *total, ptrdiff_t n, Term term, tile<T>... x) {
+template <class real, class Term, class... Tile>
+FF_INLINE void sum_steps(double *total, ptrdiff_t n, Term term, Tile... x) {
     const ptrdiff_t part = n < 2 * part_length<real> ? n : part_length<real>;
     const bool compensate = needs_compensation<real> && n > 2 * PARTS_IN_SEGMENT * part;
     lanes<double> high, low;

@@ -10,3 +10,4 @@ and how the kernels do better.
 from ._activations import *  # noqa: F403
 from ._losses import *  # noqa: F403
 from ._optimizers import *  # noqa: F403
+from ._shards import *  # noqa: F403

@@ -6,7 +6,7 @@ At a batch of 32 the checks of a training step take as long as half of its matri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,13 +49,17 @@ FUSED = {
 }
 
 
-def softmax_cross_entropy_with_grad(scores: Array, targets: Any, out: Array) -> tuple[Any, Array] | None:
+def softmax_cross_entropy_with_grad(
+    scores: Array, targets: Any, out: Array, reduction: Literal["mean", "sum"]
+) -> tuple[Any, Array] | None:
     """The loss and the gradient for class indices as `FeedForward` has them; None for all else."""
     if type(targets) is not np.ndarray or targets.dtype != np.intp or targets.ndim != 1:
         return None
     if len(targets) != len(scores) or not out.size or not targets.flags.c_contiguous:
         return None
     _arguments.refuse_index(targets, scores.shape[1], None)
+    if reduction == "sum":
+        return common_loss(scores, targets, 1.0, _arguments.SUM, out, None), out
     return common_loss(scores, targets, 1 / len(targets), _arguments.MEAN, out, None), out
 
 
