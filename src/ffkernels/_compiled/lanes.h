@@ -96,7 +96,7 @@ template <class T> struct block {
 
 /* Fetches the cache line `ahead` values further on in an array that is only read; of others nothing. */
 template <class T> FF_INLINE void fetch(const T *p, ptrdiff_t ahead) {
-    FF_FETCH_L1((uintptr_t)p + (size_t)ahead * sizeof *p);
+    FF_FETCH((uintptr_t)p + (size_t)ahead * sizeof *p, 1);
 }
 template <class T> FF_INLINE void fetch(T *, ptrdiff_t) {}
 
@@ -178,7 +178,7 @@ template <class Tile, class T> struct fetching_tile : Tile {
     FF_INLINE fetching_tile(Tile x, tile<T> after) : Tile(x), after(after) {}
     FF_INLINE auto step(ptrdiff_t k) const {
         const uintptr_t line = (uintptr_t)after.p + k * after.ld * sizeof(T) + 2 * FF_LINE;
-        for (size_t i = 0; i < FF_LANES * sizeof(T); i += FF_LINE) FF_FETCH_L2(line + i);
+        for (size_t i = 0; i < FF_LANES * sizeof(T); i += FF_LINE) FF_FETCH(line + i, 2);
         return Tile::step(k);
     }
 };

@@ -48,16 +48,13 @@
 #define FF_COMPILER "unknown"
 #endif
 
-/* Fetches a cache line into the first-level or the second-level cache; any address will do. */
+/* Fetches a cache line into the cache of level 1 or 2; any address will do. */
 #if FF_HAS_SSE
-#define FF_FETCH_L1(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
-#define FF_FETCH_L2(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define FF_FETCH(p, level) _mm_prefetch((const char *)(p), ((level) == 1 ? _MM_HINT_T0 : _MM_HINT_T1))
 #elif defined(__GNUC__)
-#define FF_FETCH_L1(p) __builtin_prefetch((const void *)(p), 0, 3)
-#define FF_FETCH_L2(p) __builtin_prefetch((const void *)(p), 0, 2)
+#define FF_FETCH(p, level) __builtin_prefetch((const void *)(p), 0, 4 - (level))
 #else
-#define FF_FETCH_L1(p) ((void)(p))
-#define FF_FETCH_L2(p) ((void)(p))
+#define FF_FETCH(p, level) ((void)(p))
 #endif
 
 /* A product that feeds a sum is rounded once where the hardware has a fused multiply-add.  Without it
