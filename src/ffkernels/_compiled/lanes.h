@@ -73,8 +73,13 @@ template <class T> struct block {
             EACH_LANE(l) lane[l] = 0;
             copy_part(lane + (FF_LANES - count), p, count);
 #else
+            /* A masked load, as long as the address does not wrap around like an int under -fwrapv. */
             const int first = FF_LANES - count;
-            EACH_LANE(l) lane[l] = l < first ? 0 : p[l - first]; /* a masked load */
+            T *const first_lane = p - first;
+            EACH_LANE(l) {
+                lane[l] = 0;
+                if (l >= first) lane[l] = first_lane[l];
+            }
 #endif
         }
     }
