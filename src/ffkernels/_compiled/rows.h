@@ -134,7 +134,7 @@ template <class real> inline void lanes_sum(const real *x, ptrdiff_t ld, ptrdiff
 }
 
 template <class real> inline double row_dot(const real *x, const real *y, ptrdiff_t n) {
-    return sum<real, true>(n, [](real x, real y) FF_INLINED { return x * y; }, x, y);
+    return sum<real>(n, [](real x, real y) FF_INLINED { return x * y; }, x, y);
 }
 
 template <class real>
