@@ -289,7 +289,8 @@ def test_a_loss_of_sure_classes_is_the_same():
     with patched():
         ours = fit(net("ten classes", **options), np.float64, "ten classes")
     assert theirs.loss_ < 1e-6
-    np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=1e-6)
+    # What rounding changes grows over 200 iterations.
+    np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
