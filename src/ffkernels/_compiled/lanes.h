@@ -29,6 +29,8 @@ namespace {
 /* A value for each lane that lives through a loop: accumulators.  clang takes arrays apart and keeps every lane of
    them in a register of its own. */
 #if defined(__clang__)
+/* Whatever takes or returns one is inlined: no calling convention depends on the instruction set. */
+#pragma clang diagnostic ignored "-Wpsabi"
 template <class T> using lanes = T __attribute__((vector_size(FF_LANES * sizeof(T))));
 #else
 template <class T> struct lanes {
