@@ -52,10 +52,10 @@ def run(benchmark, loaded, contender):
     return time
 
 
-def selected(steps):
-    """Return the cases of training steps, or all others, as parameters."""
+def selected(multiplies):
+    """Return the cases with matrix products in them, or all others, as parameters."""
     return [
         pytest.param(case, id=case.name.replace(" ", "-"))
         for case in cases.cases([], quick=True, threads=1)
-        if case.trains == steps
+        if case.multiplies == multiplies
     ]
