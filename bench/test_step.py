@@ -1,4 +1,4 @@
-"""A training step of a net for images of 28 x 28 beside its products alone; a wide layer with its loss."""
+"""A training step of a net for images of 28 x 28 beside its products; a wide layer with its loss."""
 
 import pytest
 
