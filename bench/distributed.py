@@ -1,6 +1,6 @@
 """What several ranks gain on this machine, what each sends, and how long they are at it.
 
-    python bench/distributed.py [--write docs/distributed.md]
+    python bench/distributed.py [--ranks 1,2,4] [--write docs/distributed.md]
 
 Starts itself once under mpiexec, with as many ranks as the largest number it measures, a thread each;
 smaller numbers are groups of them, in turn, while the others sleep. Times are those of the slowest rank,
@@ -27,7 +27,6 @@ import ffkernels
 from ffkernels._cli.markdown import table
 from ffkernels.distributed import DataParallel, softmax_cross_entropy_with_grad
 
-RANKS = (1, 2, 4)
 ROUNDS = 31
 PAUSE = 0.01  # seconds, before each call that is timed
 POLL = 0.001  # how often a rank that has no part looks whether it has
@@ -117,16 +116,18 @@ def timed(call: Callable[[], Any], comm: Any) -> tuple[float, float, int]:
     return (seconds, comm.seconds, comm.sent) if comm else (seconds, 0.0, 0)
 
 
-def measure(world: Any, prepare: Callable[[Any], Callable[[], Any]]) -> dict[int, Any]:
+def measure(
+    world: Any, counts: list[int], prepare: Callable[[Any], Callable[[], Any]]
+) -> dict[int, Any]:
     """On rank 0 for each number of ranks, 0 being one process without MPI, all that `timed` tells:
     an array of rounds, ranks, and the three."""
     parts = {}
-    for ranks in (0, *RANKS):
+    for ranks in (0, *counts):
         group = world.Split(0 if world.rank < max(ranks, 1) else 1)
         if world.rank < max(ranks, 1):
             comm = metered(group) if ranks else None
             parts[ranks] = prepare(comm), comm
-    noted: dict[int, list[tuple[float, float, int]]] = {ranks: [] for ranks in (0, *RANKS)}
+    noted: dict[int, list[tuple[float, float, int]]] = {ranks: [] for ranks in (0, *counts)}
     for _ in range(ROUNDS):
         for ranks in noted:
             settle(world)
@@ -152,13 +153,13 @@ def rows_of(name: str, told: dict[int, Any]) -> list[list[str]]:
     return lines
 
 
-def on_a_rank(write: str | None) -> None:
+def on_a_rank(counts: list[int], write: str | None) -> None:
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD
     lines = []
     for name, prepare in MEASUREMENTS.items():
-        told = measure(world, prepare)
+        told = measure(world, counts, prepare)
         if world.rank == 0:
             lines += rows_of(name, told)
             print(f"{name}: done", file=sys.stderr, flush=True)
@@ -170,13 +171,19 @@ def on_a_rank(write: str | None) -> None:
             write_section(write, "distributed", text)
 
 
+def numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    ranks = "how many, one number after the other (default: 1,2,4); ranks that wait disturb others"
+    parser.add_argument("--ranks", type=numbers, default=[1, 2, 4], metavar="N,N", help=ranks)
     parser.add_argument("--write", help="the document whose table to replace")
     parser.add_argument("--rank", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.rank:
-        on_a_rank(given.write)
+        on_a_rank(given.ranks, given.write)
         return 0
     here = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
     launcher = shutil.which("mpiexec", path=here)
@@ -184,7 +191,8 @@ def main() -> int:
         parser.error("there is no mpiexec: pip install mpich")
     threads = dict.fromkeys(["FFKERNELS_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
     # By mpi4py's own runner, which ends all ranks where one raises.
-    command = [launcher, "-n", str(max(RANKS)), sys.executable, "-m", "mpi4py", __file__, "--rank"]
+    command = [launcher, "-n", str(max(given.ranks)), sys.executable, "-m", "mpi4py", __file__, "--rank"]
+    command += ["--ranks", ",".join(map(str, given.ranks))]
     command += ["--write", given.write] if given.write else []
     return subprocess.run(command, env=os.environ | OPEN_MPI | threads).returncode
 
