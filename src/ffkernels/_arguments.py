@@ -312,7 +312,7 @@ def deliver(work: Array, result: Array, out: Any) -> Any:
     return result if out is not None or result.ndim else result[()]
 
 
-def elementwise(
+def check_elementwise(
     names: tuple[str, ...], values: tuple[Any, ...], out: Any
 ) -> tuple[tuple[Array, ...], Array, Array]:
     """Inputs of one shape and type, an array to compute into, the array to return."""
@@ -323,7 +323,7 @@ def elementwise(
     return tuple(arrays), target, result
 
 
-def rows(
+def check_rows(
     names: tuple[str, ...], values: tuple[Any, ...], axis: Any, out: Any
 ) -> tuple[tuple[Array, ...], int, Array, Array]:
     """The same with an axis, from 0 up."""
@@ -353,7 +353,7 @@ def without_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, Array, Array]:
+def check_logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, Array, Array]:
     """Input, axis, an array of the reduced shape to compute into, the array to return."""
     if _are_plain(x):
         array, work, dtype = x, x.dtype, x.dtype
@@ -371,7 +371,7 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, A
     return array, axis, np.empty(reduced, work), result
 
 
-def bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
+def check_bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
     """x, the bias along its last axis, an array to compute into, the array to return."""
     if (
         _are_plain(x)
@@ -398,7 +398,7 @@ def bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
     return _as(array, work), _as(addend, work), target, result
 
 
-def backward_bias(
+def check_backward_bias(
     dy: Any, y: Any, out: Any, out_bias: Any
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """dy, y, then for dz and for the bias gradient what to compute into and what to return."""
@@ -432,7 +432,7 @@ def backward_bias(
     return grad, value, target, result, target_bias, result_bias
 
 
-def reduction(name: Any) -> int:
+def check_reduction(name: Any) -> int:
     """NONE, MEAN or SUM."""
     if type(name) is str and name in REDUCTIONS:
         return REDUCTIONS.index(name)
@@ -455,7 +455,7 @@ class Loss(NamedTuple):
     dtype: np.dtype[Any]  # of the gradient
 
 
-def class_loss(
+def check_class_loss(
     name: str,
     scores: Any,
     targets: Any,
@@ -491,7 +491,7 @@ def loss_of_some_classes(
         scores = real_array(scores, name)
         dtype = scores.dtype
         work = _work_dtype(dtype)
-    code = reduction(reduction_name)
+    code = check_reduction(reduction_name)
     axis = normalise_axis(axis, scores.ndim)
     classes = scores.shape[axis]
     if weight is not None:
@@ -590,7 +590,7 @@ def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None
         )
 
 
-def loss_output(
+def check_loss_out(
     out: Any, shape: tuple[int, ...], code: int, work: np.dtype[Any], inputs: dict[str, Any]
 ) -> Array | None:
     """`out` for the value of a loss, checked; None where there is none."""
@@ -599,7 +599,7 @@ def loss_output(
     return check_out(out, shape if code == NONE else (), work, inputs, in_place=False)
 
 
-def gradient_output(
+def check_gradient_out(
     out: Any, scores: Array, dtype: np.dtype[Any], inputs: dict[str, Any]
 ) -> tuple[Array, Array]:
     """What to compute a gradient into, what to return; it may overwrite what it derives from."""
@@ -619,7 +619,7 @@ def gradient_output(
     return target, result
 
 
-def loss_gradient(dloss: Any, shape: tuple[int, ...], code: int) -> float | Array:
+def check_dloss(dloss: Any, shape: tuple[int, ...], code: int) -> float | Array:
     """The factor that comes from behind: a number, or with no reduction one for each row."""
     if type(dloss) is float:
         return dloss
@@ -642,13 +642,13 @@ class SquaredError(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
+def check_squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
     """Checks y and t; one dimension is one row."""
     if _are_plain(y, t):
         outputs, targets, dtype = y, t, y.dtype
     else:
         (outputs, targets), _, dtype = _together(("y", "t"), (y, t))
-    code = reduction(reduction_name)
+    code = check_reduction(reduction_name)
     if outputs.ndim == 0:
         raise ValueError("y: expected at least one dimension, got none")
     loss_shape = outputs.shape[:1] if outputs.ndim > 1 else ()
@@ -657,7 +657,7 @@ def squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
     )
 
 
-def clip(eps: Any) -> float:
+def check_eps(eps: Any) -> float:
     """The least probability cross_entropy takes a logarithm of."""
     eps = real_number(eps, "eps")
     if not 0 <= eps <= 1:
@@ -677,7 +677,7 @@ def _are_plain_parameters(values: tuple[Any, ...]) -> bool:
     return True
 
 
-def parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
+def check_parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
     """A parameter, its gradient and its optimiser state: all but the gradient updated in place."""
     if _are_plain_parameters(values):
         return list(values)
@@ -714,7 +714,7 @@ def at_least(value: Any, name: str, least: float, below: float = math.inf) -> fl
     return number
 
 
-def adam(
+def check_adam(
     step: Any, lr: Any, beta1: Any, beta2: Any, eps: Any, weight_decay: Any
 ) -> tuple[float, ...]:
     """Adam's numbers and its two bias corrections, 1 / (1 - beta^step)."""

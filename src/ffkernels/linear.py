@@ -107,7 +107,7 @@ def _checked(
     if chunk_bytes < 1:
         raise ValueError(f"chunk_bytes: expected at least 1, got {chunk_bytes}")
     logits = np.broadcast_to(np.zeros((), work), (rows, classes))
-    loss = _arguments.class_loss(
+    loss = _arguments.check_class_loss(
         "logits", logits, targets, -1, weight, ignore_index, label_smoothing, reduction
     )
     given = loss.indices if loss.indices is not None else loss.probabilities

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from . import _numpy
 from . import backend as _backend
-from ._arguments import _FLOATS, Array, at_least, parameters
+from ._arguments import _FLOATS, Array, at_least, check_parameters
 from ._numpy import _nets
 
 __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
@@ -445,7 +445,7 @@ def _matched(
     for key, param in params.items():
         grad = grads[key]
         if not _is_plain(param, grad):
-            param, grad = parameters((f"params[{key!r}]", f"grads[{key!r}]"), (param, grad))
+            param, grad = check_parameters((f"params[{key!r}]", f"grads[{key!r}]"), (param, grad))
         state = states.get(key) if arrays else ()
         if state is None:
             state = tuple(np.zeros_like(param) for _ in range(arrays))

@@ -57,7 +57,7 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
         work = result = empty_like(one) if out is None else out
         work_bias = result_bias = zeros_along_last(one) if out_bias is None else out_bias
     else:
-        one, two, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
+        one, two, work, result, work_bias, result_bias = _arguments.check_backward_bias(dy, y, out, out_bias)
     grad = cnp.PyArray_GETCONTIGUOUS(one)
     saved = cnp.PyArray_GETCONTIGUOUS(two)
     target = work if is_c_ordered(work) else empty_like(grad)

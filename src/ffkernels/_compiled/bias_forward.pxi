@@ -48,7 +48,7 @@ cdef object add_bias(object x, object b, object out, const span_function *spans,
         source, bias = <cnp.ndarray>x, <cnp.ndarray>b
         target = result = empty_like(source) if out is None else out
     else:
-        source, bias, target, result = _arguments.bias(x, b, out)
+        source, bias, target, result = _arguments.check_bias(x, b, out)
     span = spans[is_double(target)]
     if is_c_ordered(source) and is_c_ordered(bias) and is_c_ordered(target):
         add_bias_contiguous(source, bias, target, span, grain)

@@ -150,7 +150,7 @@ cdef object check_class_loss(ClassLoss *call, str name, object scores, object ta
         call.weight = <PyObject *>NULL if weight is None else <PyObject *>weight
         call.smoothing = smoothing
         return None
-    checked = _arguments.class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction)
+    checked = _arguments.check_class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction)
     call.indices = checked.indices is not None
     call.scores = <PyObject *>checked.scores
     call.targets = <PyObject *>(checked.indices if call.indices else checked.probabilities)
@@ -181,7 +181,7 @@ cdef tuple check_gradient_out(const ClassLoss *call, object checked, object out,
     """What to compute a gradient into, and what to return."""
     like = <object>call.scores
     inputs = dict(zip(names, (scores, targets, weight, dloss)))
-    return _arguments.gradient_output(out, like, like.dtype if checked is None else checked.dtype, inputs)
+    return _arguments.check_gradient_out(out, like, like.dtype if checked is None else checked.dtype, inputs)
 
 
 cdef bint is_ready_loss_out(const ClassLoss *call, object out, cnp.ndarray targets, object weight) noexcept:
@@ -204,14 +204,14 @@ cdef object check_loss_out(const ClassLoss *call, object out, tuple names, objec
     like = <object>call.scores
     inputs = dict(zip(names, (scores, targets, weight)))
     shape = _arguments.without_axis(like.shape, call.axis)
-    return _arguments.loss_output(out, shape, call.reduction, like.dtype, inputs)
+    return _arguments.check_loss_out(out, shape, call.reduction, like.dtype, inputs)
 
 
 cdef object check_dloss(const ClassLoss *call, object dloss):
     """The gradient of the loss: a float, or an array with one for each row."""
     if type(dloss) is float:
         return dloss
-    return _arguments.loss_gradient(
+    return _arguments.check_dloss(
         dloss, _arguments.without_axis((<object>call.scores).shape, call.axis), call.reduction)
 
 

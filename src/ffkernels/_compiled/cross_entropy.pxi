@@ -103,7 +103,7 @@ cdef double check_eps(object eps) except -1:
     """The least probability to take a logarithm of."""
     if type(eps) is float and 0 <= <double>eps <= 1:
         return eps
-    return _arguments.clip(eps)
+    return _arguments.check_eps(eps)
 
 
 def cross_entropy(p, t, axis, eps, reduction, out):

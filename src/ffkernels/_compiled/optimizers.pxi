@@ -41,7 +41,7 @@ cdef int run_update(tuple names, tuple values, const span_function *spans, const
         run_contiguous(spans[is_double(array)], scalars, GRAIN_MEMORY, cnp.PyArray_SIZE(array),
                        cnp.PyArray_ITEMSIZE(array), len(values), data)
         return 0
-    arrays = _arguments.parameters(names, values)
+    arrays = _arguments.check_parameters(names, values)
     array = arrays[0]
     begin_walk(&walk, spans[is_double(array)], scalars, GRAIN_MEMORY, cnp.PyArray_ITEMSIZE(array),
                cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array))
@@ -90,6 +90,6 @@ def adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay):
         scalars[5] = 1 / (1 - pow(scalars[1], <double>step))
         scalars[6] = 1 / (1 - pow(scalars[2], <double>step))
     else:
-        for i, value in enumerate(_arguments.adam(step, lr, beta1, beta2, eps, weight_decay)):
+        for i, value in enumerate(_arguments.check_adam(step, lr, beta1, beta2, eps, weight_decay)):
             scalars[i] = value
     run_update(("param", "grad", "m", "v"), (param, grad, m, v), adam_spans, scalars)

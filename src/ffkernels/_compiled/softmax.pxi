@@ -144,7 +144,7 @@ cdef object along_axis(object x, object axis, object out, const kernel_pair *ker
         source = <cnp.ndarray>x
         target = result = empty_like(source) if out is None else out
     else:
-        (source,), axis_, target, result = _arguments.rows(("x",), (x,), axis, out)
+        (source,), axis_, target, result = _arguments.check_rows(("x",), (x,), axis, out)
     begin_rows(&rows, kernels, source, axis_)
     add_rows(&rows, FIRST, source, axis_)
     add_rows(&rows, OUTPUT, target, axis_)
@@ -163,7 +163,7 @@ cdef object backward_along_axis(object dy, object y, object axis, object out, co
         grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
         target = result = empty_like(grad) if out is None else out
     else:
-        (grad, saved), axis_, target, result = _arguments.rows(("dy", "y"), (dy, y), axis, out)
+        (grad, saved), axis_, target, result = _arguments.check_rows(("dy", "y"), (dy, y), axis, out)
     begin_rows(&rows, kernels, grad, axis_)
     add_rows(&rows, FIRST, grad, axis_)
     add_rows(&rows, SECOND, saved, axis_)
@@ -195,7 +195,7 @@ def logsumexp(x, axis, keepdims, out):
         source = <cnp.ndarray>x
         target = result = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(source), 0) if out is None else out
     else:
-        source, axis_, target, result = _arguments.logsumexp(x, axis, keepdims, out)
+        source, axis_, target, result = _arguments.check_logsumexp(x, axis, keepdims, out)
     begin_rows(&rows, &logsumexp_kernels, source, axis_)
     add_rows(&rows, FIRST, source, axis_)
     rows.values = cnp.PyArray_DATA(target)

@@ -131,12 +131,12 @@ cdef tuple squared_error_gradient(object y, object t, object reduction, object d
     if code >= 0 and is_ready_c_pair(y, t, out) and (dloss is None or type(dloss) is float):
         grad = empty_like(y) if out is None else out
         return run_squared_error(y, t, grad, code, None, dloss), grad
-    call = _arguments.squared_error(y, t, reduction)
+    call = _arguments.check_squared_error(y, t, reduction)
     inputs = {"y": y, "t": t}
     if dloss is not None:
         inputs["dloss"] = dloss
-        dloss = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
-    work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
+        dloss = _arguments.check_dloss(dloss, call.loss_shape, call.reduction)
+    work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
     grad = work if is_c_ordered(work) else empty_like(call.y)
     loss = run_squared_error(call.y, call.t, grad, call.reduction, None, dloss)
     return loss, finish_output(grad, result, out)
@@ -148,8 +148,8 @@ def sum_squared_error(y, t, reduction, out):
         out is None or is_ready_error_out(out, <cnp.ndarray>y, <cnp.ndarray>t, code)
     ):
         return run_squared_error(y, t, None, code, out, None)
-    call = _arguments.squared_error(y, t, reduction)
-    out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
+    call = _arguments.check_squared_error(y, t, reduction)
+    out = _arguments.check_loss_out(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
     return run_squared_error(call.y, call.t, None, call.reduction, out, None)
 
 

@@ -168,7 +168,7 @@ cdef object unary(object x, object out, const span_function *spans, ptrdiff_t gr
         source = <cnp.ndarray>x
         target = result = empty_like(source) if out is None else out
     else:
-        (source,), target, result = _arguments.elementwise(("x",), (x,), out)
+        (source,), target, result = _arguments.check_elementwise(("x",), (x,), out)
     run_elementwise(source, None, target, spans, grain)
     return finish_output(target, result, out)
 
@@ -180,6 +180,6 @@ cdef object binary(object dy, object y, object out, const span_function *spans, 
         grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
         target = result = empty_like(grad) if out is None else out
     else:
-        (grad, saved), target, result = _arguments.elementwise(("dy", "y"), (dy, y), out)
+        (grad, saved), target, result = _arguments.check_elementwise(("dy", "y"), (dy, y), out)
     run_elementwise(grad, saved, target, spans, grain)
     return finish_output(target, result, out)

@@ -50,13 +50,13 @@ def _room(result: Array, *inputs: Array) -> Array:
 
 
 def _unary(x: Any, out: Any, formula: Callable[[Array, Array], None]) -> Any:
-    (x,), work, result = _arguments.elementwise(("x",), (x,), out)
+    (x,), work, result = _arguments.check_elementwise(("x",), (x,), out)
     _quietly(formula, x, work)
     return _arguments.deliver(work, result, out)
 
 
 def _binary(dy: Any, y: Any, out: Any, formula: Callable[[Array, Array, Array], None]) -> Any:
-    (dy, y), work, result = _arguments.elementwise(("dy", "y"), (dy, y), out)
+    (dy, y), work, result = _arguments.check_elementwise(("dy", "y"), (dy, y), out)
     _quietly(formula, dy, y, work)
     return _arguments.deliver(work, result, out)
 
@@ -231,7 +231,7 @@ def _add_bias(x: Array, b: Array, z: Array, formula: Callable[[Array, Array], No
 
 
 def _bias(x: Any, b: Any, out: Any, formula: Callable[[Array, Array], None]) -> Any:
-    x, b, work, result = _arguments.bias(x, b, out)
+    x, b, work, result = _arguments.check_bias(x, b, out)
     _add_bias(x, b, work, formula)
     return _arguments.deliver(work, result, out)
 
@@ -285,7 +285,7 @@ def _relu_with_sum(dy: Array, y: Array, dz: Array, sums: Array) -> None:
 def _backward_bias(
     dy: Any, y: Any, out: Any, out_bias: Any, formula: Callable[[Array, Array, Array], None]
 ) -> tuple[Any, Any]:
-    dy, y, work, result, work_bias, result_bias = _arguments.backward_bias(dy, y, out, out_bias)
+    dy, y, work, result, work_bias, result_bias = _arguments.check_backward_bias(dy, y, out, out_bias)
     _with_sum(dy, y, work, work_bias, formula)
     return _arguments.deliver(work, result, out), _arguments.deliver(work_bias, result_bias, out_bias)
 
@@ -421,7 +421,7 @@ def _rows(
     out: Any,
     formula: Callable[..., None],
 ) -> Any:
-    arrays, axis, work, result = _arguments.rows(names, values, axis, out)
+    arrays, axis, work, result = _arguments.check_rows(names, values, axis, out)
     if work.size:
         rows = Rows(axis, *arrays, work)
         _quietly(formula, rows, *rows.views)
@@ -487,7 +487,7 @@ def log_softmax_backward(dy: Any, y: Any, axis: Any, out: Any) -> Any:
 
 
 def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
-    x, axis, work, result = _arguments.logsumexp(x, axis, keepdims, out)
+    x, axis, work, result = _arguments.check_logsumexp(x, axis, keepdims, out)
     if x.size:
         rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
         _quietly(_logsumexp, rows, *rows.views, work)

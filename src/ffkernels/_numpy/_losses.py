@@ -267,14 +267,14 @@ def softmax_cross_entropy(
     reduction: Any,
     out: Any,
 ) -> Any:
-    call = _arguments.class_loss(
+    call = _arguments.check_class_loss(
         "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
     )
     x = call.scores
     if out is not None:
         inputs = {"logits": logits, "targets": targets, "weight": weight}
         shape = _arguments.without_axis(x.shape, call.axis)
-        out = _arguments.loss_output(out, shape, call.reduction, x.dtype, inputs)
+        out = _arguments.check_loss_out(out, shape, call.reduction, x.dtype, inputs)
     return _from_logits(call, None, out)
 
 
@@ -288,11 +288,11 @@ def softmax_cross_entropy_with_grad(
     reduction: Any,
     out: Any,
 ) -> Any:
-    call = _arguments.class_loss(
+    call = _arguments.check_class_loss(
         "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
     )
     inputs = {"logits": logits, "targets": targets, "weight": weight}
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
+    work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     loss = _from_logits(call, work, None)
     return loss, _arguments.deliver(work, result, out)
 
@@ -378,13 +378,13 @@ def softmax_cross_entropy_backward(
     reduction: Any,
     out: Any,
 ) -> Any:
-    call = _arguments.class_loss(
+    call = _arguments.check_class_loss(
         "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction
     )
     shape = _arguments.without_axis(call.scores.shape, call.axis)
-    behind = _arguments.loss_gradient(dloss, shape, call.reduction)
+    behind = _arguments.check_dloss(dloss, shape, call.reduction)
     inputs = {"probs": probs, "targets": targets, "weight": weight, "dloss": dloss}
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
+    work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     common = _is_common(call, work)
     (_common_backward if common else _any_backward)(call, behind, work)
     return _arguments.deliver(work, result, out)
@@ -478,19 +478,19 @@ def _cross_entropy(
 
 
 def cross_entropy(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    eps = _arguments.check_eps(eps)
     if out is not None:
         shape = _arguments.without_axis(call.scores.shape, call.axis)
         inputs = {"p": p, "t": t}
-        out = _arguments.loss_output(out, shape, call.reduction, call.scores.dtype, inputs)
+        out = _arguments.check_loss_out(out, shape, call.reduction, call.scores.dtype, inputs)
     return _cross_entropy(call, eps, 1.0, None, with_loss=True, out=out)
 
 
 def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"p": p, "t": t})
+    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    eps = _arguments.check_eps(eps)
+    work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, {"p": p, "t": t})
     loss = _cross_entropy(call, eps, 1.0, work, with_loss=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
@@ -498,12 +498,12 @@ def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any,
 def cross_entropy_backward(
     p: Any, t: Any, dloss: Any, axis: Any, eps: Any, reduction: Any, out: Any
 ) -> Any:
-    call = _arguments.class_loss("p", p, t, axis, None, None, 0.0, reduction)
-    eps = _arguments.clip(eps)
+    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    eps = _arguments.check_eps(eps)
     shape = _arguments.without_axis(call.scores.shape, call.axis)
-    behind = _arguments.loss_gradient(dloss, shape, call.reduction)
+    behind = _arguments.check_dloss(dloss, shape, call.reduction)
     inputs = {"p": p, "t": t, "dloss": dloss}
-    work, result = _arguments.gradient_output(out, call.scores, call.dtype, inputs)
+    work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     _cross_entropy(call, eps, behind, work, with_loss=False, out=None)
     return _arguments.deliver(work, result, out)
 
@@ -554,25 +554,25 @@ def _squared_error(
 
 
 def sum_squared_error(y: Any, t: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.squared_error(y, t, reduction)
+    call = _arguments.check_squared_error(y, t, reduction)
     if out is not None:
         inputs = {"y": y, "t": t}
-        out = _arguments.loss_output(out, call.loss_shape, call.reduction, call.y.dtype, inputs)
+        out = _arguments.check_loss_out(out, call.loss_shape, call.reduction, call.y.dtype, inputs)
     return _squared_error(call, np.empty(call.y.shape, call.y.dtype), with_grad=False, out=out)
 
 
 def sum_squared_error_with_grad(y: Any, t: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.squared_error(y, t, reduction)
-    work, result = _arguments.gradient_output(out, call.y, call.dtype, {"y": y, "t": t})
+    call = _arguments.check_squared_error(y, t, reduction)
+    work, result = _arguments.check_gradient_out(out, call.y, call.dtype, {"y": y, "t": t})
     loss = _squared_error(call, work, with_grad=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
 
 def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.squared_error(y, t, reduction)
-    behind = _arguments.loss_gradient(dloss, call.loss_shape, call.reduction)
+    call = _arguments.check_squared_error(y, t, reduction)
+    behind = _arguments.check_dloss(dloss, call.loss_shape, call.reduction)
     inputs = {"y": y, "t": t, "dloss": dloss}
-    work, result = _arguments.gradient_output(out, call.y, call.dtype, inputs)
+    work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
     scale: Any = _scale(call) * behind
     if isinstance(scale, np.ndarray):
         scale = scale.astype(work.dtype).reshape(scale.shape + (1,) * (work.ndim - scale.ndim))

@@ -414,7 +414,7 @@ def _class_loss(
         zeros: list[Any] = [np.broadcast_to(np.zeros((), a.dtype), a.shape) for a in (x, *arrays)]
         if weight is None:
             zeros.append(None)
-        call = _arguments.class_loss(
+        call = _arguments.check_class_loss(
             argument, zeros[0], zeros[1], axis, zeros[2], ignore_index, label_smoothing, reduction
         )
         ignore_index, label_smoothing = call.ignore_index, call.label_smoothing
@@ -516,7 +516,7 @@ def cross_entropy(
     Array([[ 0., -2.]], dtype=float32)
     """
     x = _floats(p, "p")
-    return _class_loss("cross_entropy", "p", x, t, None, axis, reduction, eps=_arguments.clip(eps))
+    return _class_loss("cross_entropy", "p", x, t, None, axis, reduction, eps=_arguments.check_eps(eps))
 
 
 def sum_squared_error(
@@ -544,7 +544,7 @@ def sum_squared_error(
     Array([[1., 2.]], dtype=float32)
     """
     x, t = _floats(y, "y"), _floats(t, "t")
-    _arguments.reduction(reduction)
+    _arguments.check_reduction(reduction)
     if not x.ndim:
         raise ValueError("y: expected at least one dimension, got none")
     if t.shape != x.shape:

@@ -590,7 +590,7 @@ class _ClassLoss(_Loss):
                 for i in range(size)
             ]
             return tuple(torch.stack(result) for result in zip(*results, strict=True)), (0, 0)
-        _arguments.reduction(reduction)
+        _arguments.check_reduction(reduction)
         value, grad = cls.call(x, t, axis, weight, ignore_index, number, "none")
         if reduction != "none":
             losses = value
@@ -702,7 +702,7 @@ class _SumSquaredError(_Loss):
             raise ValueError("y: expected at least one dimension, got none")
         if t.shape != y.shape:
             raise ValueError(f"t: expected the shape of y, {tuple(shape)}, got {tuple(t.shape[1:])}")
-        _arguments.reduction(reduction)
+        _arguments.check_reduction(reduction)
         rows = shape[0] if len(shape) > 1 else 1
         flat = size * rows, math.prod(shape) // max(rows, 1)
         value, grad = cls.call(y.reshape(flat), t.reshape(flat), "none")

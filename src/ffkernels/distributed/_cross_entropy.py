@@ -113,7 +113,7 @@ def softmax_cross_entropy_with_grad(
             "logits", logits, targets, -1, weight, ignore_index, label_smoothing, reduction
         )
         first = _checked_first(first_class)
-        work, result = _arguments.gradient_output(out, call.scores, call.dtype, {"logits": logits})
+        work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, {"logits": logits})
         if out is not None:  # the logits' place is free once they were looked at; the targets' is not
             inputs = {"targets": targets, "weight": weight}
             _arguments.check_out(out, call.scores.shape, call.dtype, inputs, in_place=False)
