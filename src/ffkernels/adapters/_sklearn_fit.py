@@ -13,39 +13,16 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import activations, backend, losses, optimizers
+from .. import activations, losses, optimizers
+from ._patch import covered
 
 Array = npt.NDArray[Any]
-
-#: What the kernels compute in, each with its machine epsilon.
-_EPS = {np.dtype(t): float(np.finfo(t).eps) for t in (np.float32, np.float64)}
-
-
-def covered(first: Any, *others: Any) -> bool:
-    """Plain arrays of one type that the kernels compute in.  With mixed types, which come of float32
-    inputs and a float64 target, converting costs more than the kernels gain; and without compiled
-    kernels scikit-learn's own formulas are the faster ones."""
-    return (
-        backend.get_backend() == "compiled"
-        and type(first) is np.ndarray
-        and first.dtype in _EPS
-        and first.flags.aligned
-        and _alike(others, first.dtype)
-    )
-
-
-def _alike(arrays: Iterable[Any], dtype: np.dtype[Any]) -> bool:
-    for array in arrays:
-        if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.aligned:
-            return False
-    return True
-
 
 # ---- around the arithmetic --------------------------------------------------------------------------
 
@@ -287,7 +264,7 @@ def _softmax_log_loss(
     row_losses, _ = losses.softmax_cross_entropy_with_grad(
         scores, y.argmax(axis=1), reduction="none", out=delta
     )
-    eps = _EPS[scores.dtype]  # scikit-learn clips probabilities to [eps, 1 - eps]
+    eps = float(np.finfo(scores.dtype).eps)  # scikit-learn clips probabilities to [eps, 1 - eps]
     row_losses.clip(-math.log1p(-eps), -math.log(eps), out=row_losses)
     if sample_weight is None:
         delta /= total

@@ -13,11 +13,9 @@ what someone else has put in their place stays.
 from __future__ import annotations
 
 import functools
-import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +23,7 @@ import numpy.typing as npt
 from .. import activations, losses
 from . import _sklearn_fit as _fit
 from ._extras import missing
-from ._sklearn_fit import covered
+from ._patch import Patch, Replacement, covered, made
 
 try:
     import sklearn
@@ -63,7 +61,7 @@ def patch() -> None:
     >>> patch()
     >>> unpatch()
     """
-    _switch(permanent=True)
+    _patch.switch(permanent=True)
 
 
 def unpatch() -> None:
@@ -76,7 +74,7 @@ def unpatch() -> None:
     >>> from ffkernels.adapters.sklearn import unpatch
     >>> unpatch()
     """
-    _switch(permanent=False)
+    _patch.switch(permanent=False)
 
 
 @contextmanager
@@ -100,32 +98,21 @@ def patched() -> Iterator[None]:
     >>> net.predict([[0.5]]).round(1)
     array([2.])
     """
-    _switch(blocks=1)
-    try:
+    with _patch.block():
         yield
-    finally:
-        _switch(blocks=-1)
 
 
 # ---- what is replaced ------------------------------------------------------------------------------
 
 
-class _Replacement(NamedTuple):
-    """An entry of one of scikit-learn's tables, modules or classes, and what takes its place."""
-
-    holder: Any
-    name: str
-    theirs: Any
-    ours: Any
-
-
-def _replacements() -> list[_Replacement]:
+def _replacements() -> list[Replacement]:
     # Imported here, since an unknown release may have moved them.
     from sklearn.neural_network import _base, _multilayer_perceptron
     from sklearn.neural_network._base import ACTIVATIONS, DERIVATIVES, LOSS_FUNCTIONS
 
     # The nets look these up at every pass.  What is not named has no kernel: exp, the Poisson loss.
-    entries = _made(
+    entries = made(
+        _is_theirs,
         (ACTIVATIONS, "identity", _unchanged),  # it does nothing, but a layer of it has kernels
         (ACTIVATIONS, "relu", _activation, activations.relu),
         (ACTIVATIONS, "logistic", _activation, activations.sigmoid),
@@ -142,7 +129,8 @@ def _replacements() -> list[_Replacement]:
     ours = frozenset((entry.name, entry.ours) for entry in entries)
     net_class = _multilayer_perceptron.BaseMultilayerPerceptron
     validate_data = _multilayer_perceptron.validate_data
-    return entries + _made(
+    return entries + made(
+        _is_theirs,
         # Called once an epoch: for its order, its batches, and the score of early stopping, which shares
         # its forward pass with predictions.
         (_multilayer_perceptron, "shuffle", _fit.shuffle_indices),
@@ -158,33 +146,12 @@ def _replacements() -> list[_Replacement]:
     )
 
 
-def _made(*rows: Any) -> list[_Replacement]:
-    """Of each row a holder, a name, and the function that makes ours, with its arguments after theirs.
-    What someone else has put there stays, and is left out."""
-    return [
-        _Replacement(holder, name, theirs, make(theirs, *arguments))
-        for holder, name, make, *arguments in rows
-        if _is_theirs(theirs := _get(holder, name))
-    ]
-
-
 def _is_theirs(entry: Any) -> bool:
     """Written in scikit-learn.  A wrapper of one of its functions may bear its name and module, but not
     its globals."""
     if isinstance(entry, type):
         return entry.__module__.startswith("sklearn.")
     return str(getattr(entry, "__globals__", {}).get("__name__", "")).startswith("sklearn.")
-
-
-def _get(holder: Any, name: str) -> Any:
-    return holder[name] if isinstance(holder, dict) else vars(holder)[name]
-
-
-def _set(holder: Any, name: str, value: Any) -> None:
-    if isinstance(holder, dict):
-        holder[name] = value
-    else:
-        setattr(holder, name, value)
 
 
 def _unchanged(theirs: Callable[..., Any]) -> Callable[..., Any]:
@@ -275,44 +242,4 @@ def _log_sum(share: Array, p: Array) -> Any:
     return np.float64(losses.cross_entropy(p.reshape(-1), share.reshape(-1), eps=eps))
 
 
-# ---- on and off ------------------------------------------------------------------------------------
-
-_lock = threading.Lock()
-_permanent = False
-_blocks = 0
-_installed: list[_Replacement] = []
-
-
-def _switch(permanent: bool | None = None, blocks: int = 0) -> None:
-    """Replaces or restores as the calls so far ask for."""
-    global _permanent, _blocks
-    with _lock:
-        wanted = (_permanent if permanent is None else permanent) or _blocks + blocks > 0
-        if wanted and not _installed:
-            _install()
-        elif not wanted:
-            _restore()
-        # Last, since a warning may have been turned into an exception.
-        _permanent = _permanent if permanent is None else permanent
-        _blocks += blocks
-
-
-def _install() -> None:
-    if ".".join(sklearn.__version__.split(".")[:2]) not in KNOWN:
-        warnings.warn(
-            f"scikit-learn {sklearn.__version__} is not a release that ffkernels knows "
-            f"({', '.join(KNOWN)}): its nets keep their own functions",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return
-    _installed.extend(_replacements())
-    for holder, name, _, ours in _installed:
-        _set(holder, name, ours)
-
-
-def _restore() -> None:
-    while _installed:
-        holder, name, theirs, ours = _installed.pop()
-        if _get(holder, name) is ours:  # else someone has replaced ours since
-            _set(holder, name, theirs)
+_patch = Patch("scikit-learn", sklearn, KNOWN, "its nets", _replacements)
