@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 import ffkernels
 
-CLIENTS = ("sklearn", "thinc", "zero")
+CLIENTS = ("mygrad", "sklearn", "thinc", "zero")
 ROUNDS = 5
 
 

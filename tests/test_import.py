@@ -18,7 +18,7 @@ MODULES = [
     "activations", "backend", "distributed", "inputs", "layers",
     "linear", "losses", "optimizers", "tables",
 ]  # fmt: skip
-ADAPTERS = ["autograd", "jax", "sklearn", "thinc", "torch", "zero"]
+ADAPTERS = ["autograd", "jax", "mygrad", "sklearn", "thinc", "torch", "zero"]
 
 
 def test_an_import_loads_nothing_heavy_beyond_numpy():
