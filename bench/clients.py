@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 import ffkernels
 
-CLIENTS = ("mygrad", "sklearn", "thinc", "zero")
+CLIENTS = ("mygrad", "nnfs", "sklearn", "thinc", "zero")
 ROUNDS = 5
 
 

@@ -15,7 +15,7 @@ MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "op
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results; so has that for C.
 GUIDES = ["README", "docs/functions", "docs/large-vocabularies", "docs/your-own-net"]
-GUIDES += [f"docs/adapters-{name}" for name in ("autograd", "mygrad", "sklearn", "zero")]
+GUIDES += [f"docs/adapters-{name}" for name in ("autograd", "mygrad", "nnfs", "sklearn", "zero")]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -18,7 +18,7 @@ MODULES = [
     "activations", "backend", "distributed", "inputs", "layers",
     "linear", "losses", "optimizers", "tables",
 ]  # fmt: skip
-ADAPTERS = ["autograd", "jax", "mygrad", "sklearn", "thinc", "torch", "zero"]
+ADAPTERS = ["autograd", "jax", "mygrad", "nnfs", "sklearn", "thinc", "torch", "zero"]
 
 
 def test_an_import_loads_nothing_heavy_beyond_numpy():
@@ -84,7 +84,7 @@ def test_adapters_are_listed_and_imported_when_asked_for():
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_an_adapter_without_its_library_names_the_extra(name):
     """The library is hidden: importing it fails as it does where it is not installed."""
-    if name == "zero":
+    if name in ("nnfs", "zero"):
         pytest.skip("needs no library")
     code = f"import sys; sys.modules['{name}'] = None\nimport ffkernels\nffkernels.adapters.{name}"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -6,7 +6,7 @@ A module is imported when it is first asked for, and its library with it.
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
-_MODULES = ("autograd", "jax", "mygrad", "sklearn", "thinc", "torch", "zero")
+_MODULES = ("autograd", "jax", "mygrad", "nnfs", "sklearn", "thinc", "torch", "zero")
 
 
 def __dir__() -> list[str]:
