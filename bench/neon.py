@@ -3,8 +3,8 @@
     python bench/neon.py                          the table
     python bench/neon.py --write docs/speed.md    the same into the guide
 
-A model counts what the units of a processor can take in a cycle, and knows neither caches nor what a queue
-holds: it is a bound.  Needs llvm-mca, and clang++ or Debian's aarch64-linux-gnu-g++ or both.
+A model counts what the units of a processor can take in a cycle, and knows neither caches nor what a
+queue holds: it is a bound.  Needs llvm-mca, and clang++ or Debian's aarch64-linux-gnu-g++ or both.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from report import write_section
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FLAGS = ("-O3", "-std=gnu++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fopenmp-simd")
+FLAGS = ["-O3", "-std=gnu++17", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 GCC_ONLY = ("-fno-loop-unroll-and-jam", "-fno-tree-loop-distribute-patterns")
 # LLVM has no model of Apple's later cores but Cyclone's, of 2013.
 PROCESSORS = {"neoverse-n1": "Neoverse N1", "neoverse-v1": "Neoverse V1", "neoverse-v2": "Neoverse V2",
@@ -34,8 +34,8 @@ LOOPS = {
     "tanh": ("tanh", "(spans<elementwise::tanh>[0](operand, scalars, n), 0)", "tbl"),
 }
 SOURCE = '#include "elementwise.h"\n#include "rows.h"\nusing namespace ffkernels;\n' + "".join(
-    f'extern "C" double hot_{name}(const float *x, float *y, char *const *operand, const double *scalars, '
-    f"ptrdiff_t n) {{ return {code}; }}\n"
+    f'extern "C" double hot_{name}(const float *x, float *y, char *const *operand, '
+    f"const double *scalars, ptrdiff_t n) {{ return {code}; }}\n"
     for name, (_, code, _) in LOOPS.items()
 )
 
@@ -63,7 +63,8 @@ def assembly(compiler):
     with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder, "hot.cpp"), Path(folder, "hot.s")
         source.write_text(SOURCE)
-        called(*compiler, *FLAGS, f"-I{ROOT}/src/ffkernels/_compiled", "-S", source, "-o", output)
+        flags = [*FLAGS, "-fopenmp-simd", f"-I{ROOT}/src/ffkernels/_compiled"]
+        called(*compiler, *flags, "-S", source, "-o", output)
         functions, lines = {}, []
         for line in output.read_text().splitlines():
             line = line.partition("//")[0].strip()
@@ -75,7 +76,7 @@ def assembly(compiler):
 
 
 def inner_loops(lines):
-    """Instructions from a label to a jump back to it, without another such loop inside, a call or a return."""
+    """Instructions from a label to a jump back to it, without a loop inside, a call or a return."""
     places = {line[:-1]: i for i, line in enumerate(lines) if line.endswith(":")}
     loops = []
     for i, line in enumerate(lines):
@@ -100,12 +101,11 @@ def hot_loop(functions, name):
 
 
 def values_of(loop):
-    """How many floats a turn works on: what it stores, or loads where it stores nothing, in registers of four."""
+    """How many floats a turn works on: those it stores, or loads where it stores none."""
     for kind in ("st", "ld"):
-        if values := sum(
-            4 * len(re.findall(r"\bq\d+", line)) for line in loop if line.startswith(kind) and "[x" in line
-        ):
-            return values
+        moves = [line for line in loop if line.startswith(kind) and "[x" in line]  # not of the stack
+        if moves:
+            return 4 * sum(len(re.findall(r"\bq\d+", line)) for line in moves)
     raise ValueError("a loop that neither loads nor stores vectors")
 
 
@@ -131,7 +131,7 @@ def table():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--write", metavar="FILE")
     given = parser.parse_args()
     if given.write:

@@ -1,4 +1,4 @@
-"""A second interpreter in the process: whichever imports NumPy first has ffkernels, any other is refused."""
+"""Interpreters of one process: the first that imports NumPy has ffkernels, any other is refused."""
 
 import subprocess
 import sys

@@ -56,6 +56,9 @@
 #define ff_pause() _mm_pause()
 #elif defined(__aarch64__) && defined(__GNUC__)
 #define ff_pause() __asm__ __volatile__("isb") /* `yield` does nothing on most; this takes some 10 ns */
+#elif defined(_M_ARM64)
+#include <intrin.h>
+#define ff_pause() __isb(_ARM64_BARRIER_SY)
 #else
 #define ff_pause() ((void)0)
 #endif
