@@ -33,8 +33,12 @@
 #include <stdint.h>
 
 #ifdef _WIN32
+#ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
 #include <windows.h>
 #define ff_yield() SwitchToThread()
 #else
@@ -311,6 +315,7 @@ static void ff_help(void *worker) {
     }
 }
 
+#ifndef _WIN32
 /* A child process has the memory of the helpers, but not the threads. */
 static void ff_forget_helpers(void) {
     for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++) {
@@ -324,6 +329,7 @@ static void ff_forget_helpers(void) {
         team->taken.store(false);
     }
 }
+#endif
 
 static PyThread_type_lock ff_held_lock(void) {
     PyThread_type_lock lock = PyThread_allocate_lock();
