@@ -183,7 +183,9 @@ def test_every_fast_fused_multiply_add_is_used(tmp_path):
     assert has_fma(*fast) and not has_fma(fast[0]) and not has_fma(fast[1])
 
 
-@pytest.mark.parametrize("compiler", ["g++", "clang++", "clang++-14", "clang++-19"])
+@pytest.mark.parametrize(
+    "compiler", ["g++", "clang++", "clang++-14", "clang++-19", "x86_64-w64-mingw32-g++-posix"]
+)
 @pytest.mark.parametrize("header", ["threads.h", "rows.h", "elementwise.h"])
 def test_headers_compile_alone_with_every_compiler(tmp_path, compiler, header):
     """Without a warning, which a later compiler may take for an error."""
