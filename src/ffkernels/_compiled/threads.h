@@ -33,8 +33,12 @@
 #include <stdint.h>
 
 #ifdef _WIN32
+#ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
 #include <windows.h>
 #define ff_yield() SwitchToThread()
 #else
@@ -56,6 +60,9 @@
 #define ff_pause() _mm_pause()
 #elif defined(__aarch64__) && defined(__GNUC__)
 #define ff_pause() __asm__ __volatile__("isb") /* `yield` does nothing on most; this takes some 10 ns */
+#elif defined(_M_ARM64)
+#include <intrin.h>
+#define ff_pause() __isb(_ARM64_BARRIER_SY)
 #else
 #define ff_pause() ((void)0)
 #endif
@@ -308,6 +315,7 @@ static void ff_help(void *worker) {
     }
 }
 
+#ifndef _WIN32
 /* A child process has the memory of the helpers, but not the threads. */
 static void ff_forget_helpers(void) {
     for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++) {
@@ -321,6 +329,7 @@ static void ff_forget_helpers(void) {
         team->taken.store(false);
     }
 }
+#endif
 
 static PyThread_type_lock ff_held_lock(void) {
     PyThread_type_lock lock = PyThread_allocate_lock();
