@@ -60,13 +60,10 @@
 #define ff_pause() ((void)0)
 #endif
 
-/* Of OpenMP's threads only their number is used: threadpoolctl limits it. */
-#ifdef _OPENMP
-#include <omp.h>
-#define FF_OPENMP 1
+#ifdef _WIN32
+#define FF_EXPORT extern "C" __declspec(dllexport)
 #else
-#define FF_OPENMP 0
-#define omp_get_max_threads() FF_MAX_THREADS
+#define FF_EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
 enum {
@@ -136,7 +133,6 @@ constexpr int FF_WAITED_FOR = 1 << 20; /* added to `engaged` by a caller who sle
 
 static ff_team ff_teams[FF_TEAMS];
 static std::atomic<int> ff_wanted{1};
-static int ff_openmp_threads; /* without a limit; any other number is one */
 
 static int64_t ff_nanoseconds(void) {
 #ifdef _WIN32
@@ -431,52 +427,17 @@ static int ff_fair_share(void) {
 
 static void want_threads(int n) { ff_wanted.store(n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
 
+/* By its name threadpoolctl knows a module of kernels (_limits.py). */
+FF_EXPORT int ffkernels_num_threads(void) { return ff_wanted.load(); }
+
 /* How many threads so many grains of work deserve, at least one for each. */
 static int threads_for(ptrdiff_t grains) {
-    int n = ff_wanted.load(ff_relaxed);
-    if (n > grains) n = (int)grains;
-    if (n > 1) {
-        const int limit = omp_get_max_threads();
-        if (limit != ff_openmp_threads && limit < n) n = limit;
-    }
+    const int wanted = ff_wanted.load(ff_relaxed);
+    const int n = grains < wanted ? (int)grains : wanted;
     return n > 1 ? n : 1;
 }
 
-/* What OpenMP has without a limit only a new thread can tell: a limit is of the thread that sets it, and
-   may stand when this module is loaded. */
-static void ff_note_openmp(void) { ff_openmp_threads = omp_get_max_threads(); }
-
-#if !FF_OPENMP
-static void ff_ask_new_thread(void) {}
-#elif defined(_WIN32)
-static DWORD WINAPI ff_new_thread(void *) {
-    ff_note_openmp();
-    return 0;
-}
-
-static void ff_ask_new_thread(void) {
-    HANDLE thread = CreateThread(nullptr, 0, ff_new_thread, nullptr, 0, nullptr);
-    if (!thread) return;
-    WaitForSingleObject(thread, INFINITE);
-    CloseHandle(thread);
-}
-#else
-static void *ff_new_thread(void *) {
-    ff_note_openmp();
-    return nullptr;
-}
-
-static void ff_ask_new_thread(void) {
-    pthread_t thread;
-    const ff_signals before = ff_block_signals();
-    if (!pthread_create(&thread, nullptr, ff_new_thread, nullptr)) pthread_join(thread, nullptr);
-    ff_restore_signals(before);
-}
-#endif
-
 static void prepare_threads(void) {
-    ff_note_openmp();
-    ff_ask_new_thread();
 #ifndef _WIN32
     pthread_atfork(nullptr, nullptr, ff_forget_helpers);
 #endif
