@@ -2,6 +2,7 @@
 
 Every extension is optional: where one does not compile, the installation goes on without it, and
 without any of them the NumPy backend serves.  FFKERNELS_REQUIRE_COMPILED=1 makes that an error.
+FFKERNELS_PURE=1 builds none, for the wheel of every platform that has no other: py3-none-any.
 """
 
 import os
@@ -49,6 +50,10 @@ X86_64 = {
         ["/arch:AVX512"],
     ),
 }
+
+
+def says_yes(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in ("", "0")
 
 
 @contextmanager
@@ -104,7 +109,7 @@ class BuildKernels(build_ext):
         if not self.holds("defined(__x86_64__) || defined(_M_X64)"):
             self.extensions = [e for e in self.extensions if isa_of(e) not in X86_64]
         for extension in self.extensions:
-            extension.optional = os.environ.get("FFKERNELS_REQUIRE_COMPILED", "0") in ("", "0")
+            extension.optional = not says_yes("FFKERNELS_REQUIRE_COMPILED")
             extension.extra_compile_args = list(COMMON_MSVC if msvc else COMMON)
             extension.extra_compile_args += X86_64.get(isa_of(extension), ([], []))[msvc]
             if isa_of(extension) != "cpu":
@@ -149,11 +154,13 @@ def extension(name: str, source: str) -> Extension:
     )
 
 
+EXTENSIONS = [
+    extension("cpu", "cpu.pyx"),
+    *(extension(isa, "kernels.pyx") for isa in ("baseline", *X86_64)),
+]
+
 setup(
-    ext_modules=[
-        extension("cpu", "cpu.pyx"),
-        *(extension(isa, "kernels.pyx") for isa in ("baseline", *X86_64)),
-    ],
+    ext_modules=[] if says_yes("FFKERNELS_PURE") else EXTENSIONS,
     cmdclass={"build_ext": BuildKernels},
     options={"build_ext": {"parallel": os.cpu_count()}},
 )
