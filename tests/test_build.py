@@ -153,6 +153,27 @@ def test_nothing_is_built_without_omp_simd(tmp_path):
         assert run.returncode != 0 and "`omp simd`" in run.stdout + run.stderr
 
 
+def test_a_wheel_without_kernels_is_for_every_platform(tmp_path):
+    commands = [
+        *("egg_info", "--egg-base", tmp_path, "build", "--build-base", tmp_path),
+        *("bdist_wheel", "--bdist-dir", tmp_path / "wheel", "--dist-dir", tmp_path),
+    ]
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", *commands],
+        env=os.environ | {"FFKERNELS_PURE": "1", "FFKERNELS_REQUIRE_COMPILED": "1", "CXX": "false"},
+        cwd=ROOT, capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    program = "import ffkernels as ff; print(ff.__file__, ff.get_backend(), ff.relu([-1.0, 2.0]))"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(wheel)},  # Python imports from it as it is
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout.split(maxsplit=1)[1] == "numpy [0. 2.]\n" and str(wheel) in run.stdout
+
+
 def compiles(folder, compiler, header, *flags):
     """Tries to compile a header beside declarations of Python's; returns what the compiler says."""
     (folder / "Python.h").write_text(
