@@ -218,6 +218,38 @@ def test_helpers_without_a_processor_are_left_asleep():
     )
 
 
+@needs_affinity
+def test_a_helper_without_a_processor_is_woken_again_when_there_is_one():
+    """After a tenth of a second, not after some number of calls."""
+    run(
+        "import time\n"
+        "small = x.ravel()[:100_000]\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
+        "ff.softmax(x)\n"
+        "helper, = map(int, set(os.listdir('/proc/self/task')) - before)\n"
+        "allowed = os.sched_getaffinity(0)\n"
+        "def move(processors):\n"
+        "    for task in 0, helper: os.sched_setaffinity(task, processors)\n"
+        "def calls(n):\n"
+        "    for _ in range(n):\n"
+        "        ff.sigmoid(small)\n"
+        "        time.sleep(0.002)\n"
+        "def wakings():\n"
+        "    with open(f'/proc/self/task/{helper}/status') as status:\n"
+        "        return int(status.read().partition('\\nvoluntary')[2].split()[1])\n"
+        "move({min(allowed)})\n"
+        "calls(40)\n"
+        "move(allowed)\n"
+        "time.sleep(0.2)\n"
+        "start = wakings()\n"
+        "calls(3)\n"
+        "until = time.monotonic() + 20  # in which it has run, and sleeps again\n"
+        "while wakings() == start:\n"
+        "    assert time.monotonic() < until\n"
+        "    time.sleep(0.01)\n"
+    )
+
+
 @needs_tasks
 def test_callers_at_the_same_time_have_helpers_each():
     """Of four threads each of two callers gets two, so that the second has a helper of its own."""
@@ -436,6 +468,30 @@ def test_no_more_threads_than_processors():
         many=False,
         before="import ffkernels.backend\nffkernels.backend._affinity = lambda: {0, 1}",
     )
+
+
+def test_threads_from_the_environment():
+    run("", before="import ffkernels\nassert ffkernels.get_num_threads() == 3", OMP_NUM_THREADS="3,2")
+    run(
+        "",
+        before="import ffkernels\nassert ffkernels.get_num_threads() == 5",
+        OMP_NUM_THREADS="3",
+        FFKERNELS_NUM_THREADS="5",
+    )
+
+
+def test_workers_of_joblib_share_the_processors():
+    pytest.importorskip("joblib")
+    program = (
+        "import joblib, ffkernels\n"
+        "with joblib.parallel_config('loky', n_jobs=2, inner_max_num_threads=3):\n"
+        "    print(joblib.Parallel()(joblib.delayed(ffkernels.get_num_threads)() for _ in range(2)))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "[3, 3]\n"
 
 
 def test_numbers_of_threads_that_there_are():
