@@ -59,8 +59,8 @@
 
 /* A product that feeds a sum is rounded once where the hardware has a fused multiply-add.  Without it
    `fma` is a library call that emulates one, far too slow for a loop. */
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)) || \
-    (defined(_MSC_VER) && defined(__AVX2__))
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || (defined(__FP_FAST_FMA) && defined(__FP_FAST_FMAF)) ||            \
+    (defined(_MSC_VER) && (defined(__AVX2__) || defined(_M_ARM64)))
 #define FF_HAS_FMA 1
 #else
 #define FF_HAS_FMA 0

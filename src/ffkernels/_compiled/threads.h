@@ -33,8 +33,12 @@
 #include <stdint.h>
 
 #ifdef _WIN32
+#ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
 #include <windows.h>
 #define ff_yield() SwitchToThread()
 #else
@@ -56,6 +60,9 @@
 #define ff_pause() _mm_pause()
 #elif defined(__aarch64__) && defined(__GNUC__)
 #define ff_pause() __asm__ __volatile__("isb") /* `yield` does nothing on most; this takes some 10 ns */
+#elif defined(_M_ARM64)
+#include <intrin.h>
+#define ff_pause() __isb(_ARM64_BARRIER_SY)
 #else
 #define ff_pause() ((void)0)
 #endif
@@ -236,7 +243,7 @@ static void ff_rouse(ff_worker *helper, bool asleep) {
 
 /* Whether a sleeper that would get so many grains is worth waking. */
 static bool ff_is_worth_waking(ff_worker *child, double share) {
-    if (share < FF_WAKE && ++child->passed_over < FF_PATIENCE) return false;
+    if (share < (double)FF_WAKE && ++child->passed_over < FF_PATIENCE) return false;
     const int misses = child->misses.load(ff_relaxed);
     return !misses || share >= FF_WAKE << misses || ff_nanoseconds() >= child->rests_until.load(ff_relaxed);
 }
@@ -326,6 +333,7 @@ static void ff_help(void *worker) {
     }
 }
 
+#ifndef _WIN32
 /* A child process has the memory of the helpers, but not the threads. */
 static void ff_forget_helpers(void) {
     for (ff_team *team = ff_teams; team < ff_teams + FF_TEAMS; team++) {
@@ -339,6 +347,7 @@ static void ff_forget_helpers(void) {
         team->taken.store(false);
     }
 }
+#endif
 
 static PyThread_type_lock ff_held_lock(void) {
     PyThread_type_lock lock = PyThread_allocate_lock();
