@@ -14,7 +14,7 @@
 
        from      to        changed by                       and then
        AWAKE     OFFERED   its parent                       the helper, who spins, sees it
-       ASLEEP    OFFERED   its parent                       the parent releases `wake` (ff_wake)
+       ASLEEP    OFFERED   its parent                       the parent releases `wake` (ff_rouse)
        OFFERED   AWAKE     the helper, to accept the offer  it works, and counts itself out of `engaged`
        OFFERED   AWAKE     its parent, to withdraw it       the parent counts the helper out of `engaged`
        AWAKE     ASLEEP    the helper                       it acquires `wake`, where it sleeps
@@ -108,7 +108,7 @@ struct ff_team;
 struct ff_worker {
     alignas(64) std::atomic<ff_range> range; /* thieves look at it: a cache line of its own */
     alignas(64) std::atomic<ff_state> state;
-    std::atomic<int> misses;         /* times that it woke on a processor of another thread's, less those it did not */
+    std::atomic<int> misses;         /* wakings on a processor of another thread's, less those on one of its own */
     std::atomic<int64_t> rests_until; /* after a miss, by `ff_nanoseconds` */
     int passed_over;                 /* times in a row that its parent let it sleep; the parent's own */
     int unanswered;                  /* offers in a row that its parent withdrew; the parent's own */
