@@ -2,6 +2,7 @@
 
 Every extension is optional: where one does not compile, the installation goes on without it, and
 without any of them the NumPy backend serves.  FFKERNELS_REQUIRE_COMPILED=1 makes that an error.
+FFKERNELS_PURE=1 builds none, for the wheel of every platform that has no other: py3-none-any.
 """
 
 import os
@@ -28,6 +29,8 @@ COMMON = [
     *("-fno-exceptions", "-fno-rtti"),  # so that nothing of the C++ library is linked
     "-g0",  # Python's own flags ask for debug information: three quarters of a wheel
 ]
+# MSVC has `omp simd` with OpenMP alone, and names its library in every object; without a call to it
+# nothing is linked.
 COMMON_MSVC = ["/O2", "/fp:precise", "/openmp:experimental", "/std:c++17"]
 # gcc joins two turns of a loop over blocks and then keeps the accumulators of a row in memory: sums
 # took 0.18 ns an element instead of 0.05, maxima 0.10 instead of 0.03.  And it makes a memset of a
@@ -47,6 +50,10 @@ X86_64 = {
         ["/arch:AVX512"],
     ),
 }
+
+
+def says_yes(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in ("", "0")
 
 
 @contextmanager
@@ -95,34 +102,24 @@ class BuildKernels(build_ext):
     def configure(self) -> None:
         """Keeps the instruction sets that the target may have, and gives each its flags."""
         msvc = self.compiler.compiler_type == "msvc"
-        if msvc:
-            openmp = []  # among the common flags
-            self.has_simd = self.holds("defined(_OPENMP)", COMMON_MSVC)
-        else:
-            openmp = next((f for f in (["-fopenmp"], ["-fopenmp-simd"]) if self.vectorises(f)), [])
-            self.has_simd = bool(openmp)
+        simd = [] if msvc else ["-fopenmp-simd"]  # for MSVC it is among the common flags
+        self.has_simd = self.holds("defined(_OPENMP)", COMMON_MSVC) if msvc else self.holds("1", simd)
         is_gcc = "defined(__GNUC__) && !defined(__clang__)"
-        flags = openmp + [flag for flag in GCC_ONLY if self.holds(is_gcc, [flag])]
+        flags = simd + [flag for flag in GCC_ONLY if self.holds(is_gcc, [flag])]
         if not self.holds("defined(__x86_64__) || defined(_M_X64)"):
             self.extensions = [e for e in self.extensions if isa_of(e) not in X86_64]
         for extension in self.extensions:
-            extension.optional = os.environ.get("FFKERNELS_REQUIRE_COMPILED", "0") in ("", "0")
+            extension.optional = not says_yes("FFKERNELS_REQUIRE_COMPILED")
             extension.extra_compile_args = list(COMMON_MSVC if msvc else COMMON)
             extension.extra_compile_args += X86_64.get(isa_of(extension), ([], []))[msvc]
             if isa_of(extension) != "cpu":
                 extension.extra_compile_args += flags
-                extension.extra_link_args = [flag for flag in openmp if flag == "-fopenmp"]
+                extension.extra_link_args = ["/NODEFAULTLIB:vcomp"] if msvc else []
 
-    def vectorises(self, openmp: list[str]) -> bool:
-        """Whether the flag for `omp simd` is known; with OpenMP itself, whether its library is there."""
-        if openmp == ["-fopenmp"]:
-            return self.holds("defined(_OPENMP)", openmp, "omp.h")
-        return self.holds("1", openmp)
-
-    def holds(self, condition: str, flags: Sequence[str] = (), header: str = "stddef.h") -> bool:
+    def holds(self, condition: str, flags: Sequence[str] = ()) -> bool:
         """Whether the preprocessor finds a condition true in a program that builds with these flags."""
         program = f"""
-            #include <{header}>
+            #include <stddef.h>
             #if !({condition})
             #error it does not hold
             #endif
@@ -131,11 +128,11 @@ class BuildKernels(build_ext):
         with tempfile.TemporaryDirectory() as folder, hushed():
             source = Path(folder, "probe.cpp")
             source.write_text(program)
-            compiling = {"output_dir": folder, "extra_postargs": list(flags)}
-            linking = compiling | {"extra_postargs": [flag for flag in flags if flag == "-fopenmp"]}
             try:
-                objects = self.compiler.compile([str(source)], **compiling)
-                self.compiler.link_executable(objects, "probe", **linking)
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=list(flags)
+                )
+                self.compiler.link_executable(objects, "probe", output_dir=folder)
             except (BaseError, CCompilerError):
                 return False
             return True
@@ -157,11 +154,13 @@ def extension(name: str, source: str) -> Extension:
     )
 
 
+EXTENSIONS = [
+    extension("cpu", "cpu.pyx"),
+    *(extension(isa, "kernels.pyx") for isa in ("baseline", *X86_64)),
+]
+
 setup(
-    ext_modules=[
-        extension("cpu", "cpu.pyx"),
-        *(extension(isa, "kernels.pyx") for isa in ("baseline", *X86_64)),
-    ],
+    ext_modules=[] if says_yes("FFKERNELS_PURE") else EXTENSIONS,
     cmdclass={"build_ext": BuildKernels},
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -29,16 +29,25 @@ needs_affinity = pytest.mark.skipif(
 )
 
 
-def run(program, before="", **environment):
+# So that the pool gets threads as they are wanted, and not as they pay.
+MANY_PROCESSORS = "from ffkernels import backend\nbackend._affinity = lambda: range(1024)\n"
+
+
+@pytest.fixture(autouse=True)
+def many_processors(monkeypatch):
+    monkeypatch.setattr(control, "_affinity", lambda: range(1024))
+
+
+def run(program, before="", many=True, **environment):
     """Run a program that begins with two threads and an array worth both."""
     start = (
-        f"import os, threading\n{before}\nimport numpy as np, ffkernels as ff\n"
+        f"import os, sys, threading\n{before}\nimport numpy as np, ffkernels as ff\n"
+        f"{MANY_PROCESSORS if many else ''}"
         "ff.set_num_threads(2)\n"
         "x = np.random.default_rng(0).normal(size=(2000, 1000)).astype(np.float32)\n"
         "def tasks(): return len(os.listdir('/proc/self/task'))\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", start + program]
-    # On one processor OpenMP would start with one thread, and a limit of one be none.
     environment = os.environ | {"OMP_NUM_THREADS": "4"} | environment
     # For hangs: an emulator of another processor takes minutes.
     subprocess.run(command, env=environment, check=True, timeout=600)
@@ -210,6 +219,38 @@ def test_helpers_without_a_processor_are_left_asleep():
     )
 
 
+@needs_affinity
+def test_a_helper_without_a_processor_is_woken_again_when_there_is_one():
+    """After a tenth of a second, not after some number of calls."""
+    run(
+        "import time\n"
+        "small = x.ravel()[:100_000]\n"
+        "before = set(os.listdir('/proc/self/task'))\n"
+        "ff.softmax(x)\n"
+        "helper, = map(int, set(os.listdir('/proc/self/task')) - before)\n"
+        "allowed = os.sched_getaffinity(0)\n"
+        "def move(processors):\n"
+        "    for task in 0, helper: os.sched_setaffinity(task, processors)\n"
+        "def calls(n):\n"
+        "    for _ in range(n):\n"
+        "        ff.sigmoid(small)\n"
+        "        time.sleep(0.002)\n"
+        "def wakings():\n"
+        "    with open(f'/proc/self/task/{helper}/status') as status:\n"
+        "        return int(status.read().partition('\\nvoluntary')[2].split()[1])\n"
+        "move({min(allowed)})\n"
+        "calls(40)\n"
+        "move(allowed)\n"
+        "time.sleep(0.2)\n"
+        "start = wakings()\n"
+        "calls(3)\n"
+        "until = time.monotonic() + 20  # in which it has run, and sleeps again\n"
+        "while wakings() == start:\n"
+        "    assert time.monotonic() < until\n"
+        "    time.sleep(0.01)\n"
+    )
+
+
 @needs_tasks
 def test_callers_at_the_same_time_have_helpers_each():
     """Of four threads each of two callers gets two, so that the second has a helper of its own."""
@@ -269,40 +310,43 @@ def test_helpers_take_the_signals_of_their_own_faults():
     )
 
 
-def limited(program, before="", **environment):
+APIS = pytest.mark.parametrize("api", [None, "openmp"])
+
+
+def limited(program, api=None, before="", **environment):
     """Run a program with `limit(n)` and `threads()`: as many as any call so far has had, the last one on
-    four.  `before` runs when OpenMP's library is loaded and the package is not."""
+    four.  threadpoolctl is imported first; `before` runs before the package is imported."""
     pytest.importorskip("threadpoolctl")
-    if not ff.show_config(mode="dicts")["openmp"]:
-        pytest.skip("built without OpenMP")
     run(
         "others = tasks() - 1\n"
         "def threads():\n"
         "    with ff.num_threads(4): ff.softmax(x)\n"
         "    return tasks() - others\n"
         f"{program}",
-        f"import ctypes\nctypes.CDLL({control._kernels.__file__!r})\n"
-        "import threadpoolctl\n"
-        "def limit(n): return threadpoolctl.threadpool_limits(n, user_api='openmp')\n"
+        "import numpy, threadpoolctl\n"
+        "threadpoolctl.threadpool_limits(4, user_api='blas')  # starts as many as it ever has\n"
+        f"def limit(n): return threadpoolctl.threadpool_limits(n, user_api={api!r})\n"
         f"{before}",
         **environment,
     )
 
 
 @needs_tasks
-def test_limits_of_openmp_hold():
+@APIS
+def test_limits_hold(api):
     limited(
         "with limit(1): assert threads() == 1\n"
         "with limit(3):\n"
         "    with limit(1): assert threads() == 1\n"
         "    with limit(2): assert threads() == 2\n"
         "    assert threads() == 3\n"
-        "assert threads() == 4\n"
+        "assert threads() == 4\n",
+        api,
     )
 
 
 @needs_tasks
-def test_limits_of_openmp_from_before_the_import_hold():
+def test_limits_from_before_the_import_hold():
     limited(
         "assert threads() == 1\n"
         "with limit(2): assert threads() == 2\n"
@@ -315,6 +359,28 @@ def test_limits_of_openmp_from_before_the_import_hold():
 
 
 @needs_tasks
+def test_limits_that_ended_before_the_import_do_not_hold():
+    limited(
+        "assert threads() == 4\n",
+        before=(
+            "with limit(1) as over: pass\n"
+            "standing = threadpoolctl.threadpool_limits(2, user_api='blas')"
+        ),
+    )
+
+
+@needs_tasks
+def test_limits_hold_when_threadpoolctl_is_imported_last():
+    limited(
+        "import threadpoolctl\n"
+        "assert 'ffkernels' in [x['internal_api'] for x in threadpoolctl.threadpool_info()]\n"
+        "with limit(1): assert threads() == 1\n"
+        "assert threads() == 4\n",
+        before="del threadpoolctl, sys.modules['threadpoolctl']",
+    )
+
+
+@needs_tasks
 def test_more_threads_than_openmp_would_take():
     limited(
         "with limit(1): assert threads() == 1\n"
@@ -322,6 +388,111 @@ def test_more_threads_than_openmp_would_take():
         "assert threads() == 4\n",
         OMP_NUM_THREADS="2",
     )
+
+
+@pytest.fixture
+def limits():
+    """threadpoolctl, with four threads and four processors to limit."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    if not COMPILED:
+        pytest.skip("no kernels")
+    with ff.num_threads(4):
+        yield threadpoolctl.threadpool_limits
+
+
+def test_limits_are_shown(limits):
+    import threadpoolctl
+
+    def ours():
+        return [info for info in threadpoolctl.threadpool_info() if info["internal_api"] == "ffkernels"]
+
+    files = {os.path.realpath(control._kernels.__file__)}
+    assert files <= {info["filepath"] for info in ours()}
+    for info in ours():
+        assert info["user_api"] == "openmp" and info["version"] == ff.__version__
+        assert info["num_threads"] == 4
+    with limits(3):
+        assert {info["num_threads"] for info in ours()} == {3} == {ff.get_num_threads()}
+        assert ff.show_config("dicts")["threads"] == 3
+    assert {info["num_threads"] for info in ours()} == {4} == {ff.get_num_threads()}
+    for info in threadpoolctl.threadpool_info(debugging_info=True):  # which tries limits
+        assert info["internal_api"] != "ffkernels" or info["thread_limit_scope"] == "process"
+    assert ff.get_num_threads() == 4
+
+
+def test_limits_of_other_libraries_are_not_ours(limits):
+    with limits(1, user_api="blas"):
+        assert ff.get_num_threads() == 4
+        ff.set_num_threads(5)
+    assert ff.get_num_threads() == 5
+
+
+def test_what_is_set_meanwhile_counts_when_the_limit_is_lifted(limits):
+    with limits(2):
+        ff.set_num_threads(6)
+        assert ff.get_num_threads() == 2
+    assert ff.get_num_threads() == 6
+    with limits(8):
+        assert ff.get_num_threads() == 6
+
+
+def test_limits_end_in_any_order(limits):
+    """As they do in several Python threads."""
+    first, second = limits(1), limits(2)
+    first.restore_original_limits()
+    assert ff.get_num_threads() == 2
+    second.restore_original_limits()
+    assert ff.get_num_threads() == 4
+
+
+def test_a_limit_on_every_instruction_set(limits):
+    before = ff.get_isa()
+    try:
+        with limits(3):
+            for isa in ff.show_config("dicts")["isa supported"]:
+                ff.set_isa(isa)
+                assert ff.get_num_threads() == 3
+                with limits(1):
+                    assert ff.get_num_threads() == 1
+        assert ff.get_num_threads() == 4
+    finally:
+        ff.set_isa(before)
+
+
+@needs_tasks
+def test_no_more_threads_than_processors():
+    run(
+        "others = tasks() - 1\n"
+        "ff.set_num_threads(64)\n"
+        "ff.softmax(x)\n"
+        "assert ff.get_num_threads() == 64 and tasks() - others == 2\n",
+        many=False,
+        before="import ffkernels.backend\nffkernels.backend._affinity = lambda: {0, 1}",
+    )
+
+
+def test_threads_from_the_environment():
+    run("", before="import ffkernels\nassert ffkernels.get_num_threads() == 3", OMP_NUM_THREADS="3,2")
+    run(
+        "",
+        before="import ffkernels\nassert ffkernels.get_num_threads() == 5",
+        OMP_NUM_THREADS="3",
+        FFKERNELS_NUM_THREADS="5",
+    )
+
+
+def test_workers_of_joblib_share_the_processors():
+    pytest.importorskip("joblib")
+    program = (
+        "import joblib, ffkernels\n"
+        "with joblib.parallel_config('loky', n_jobs=2, inner_max_num_threads=3):\n"
+        "    print(joblib.Parallel()(joblib.delayed(ffkernels.get_num_threads)() for _ in range(2)))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.stdout == "[3, 3]\n"
 
 
 def test_numbers_of_threads_that_there_are():

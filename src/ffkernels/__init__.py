@@ -5,6 +5,9 @@ and threads. `FeedForward`, `SGD`, `Adam`, `InputLayer` and `inspect` train a ne
 rest is in `layers`, `optimizers`, `inputs` and `adapters`.
 """
 
+#: Here and nowhere else: asking the installed package's metadata takes longer than the whole import.
+__version__ = "0.1.0"
+
 from . import adapters, inputs, layers, optimizers
 from ._capi import get_include
 from .activations import (
@@ -66,9 +69,6 @@ from .optimizers import (
     momentum_update,
     sgd_update,
 )
-
-#: Here and nowhere else: asking the installed package's metadata takes longer than the whole import.
-__version__ = "0.1.0"
 
 __all__ = [
     "SGD",

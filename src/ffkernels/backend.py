@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _numpy
+from . import __version__, _limits, _numpy
 
 __all__ = [
     "get_backend",
@@ -184,16 +184,17 @@ def set_isa(name: str) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call on large arrays may use."""
-    return _threads
+    """How many threads a call on large arrays may use, by `set_num_threads` and by limits."""
+    return int(min(_threads, _limits.most()))
 
 
 def set_num_threads(n: int) -> None:
     """Set how many threads a call on large arrays may use; results do not depend on it.
 
-    The NumPy backend keeps the number and computes on one thread. A limit set on OpenMP's threads, as by
-    threadpoolctl, holds as well, whether it was set before or after the import. Up to four calls that
-    Python threads make at the same time share the threads equally; further ones compute on their own.
+    The NumPy backend keeps the number and computes on one thread. More threads than this process has
+    processors are not used. A limit set by threadpoolctl, on all libraries or on those of ``"openmp"``,
+    holds as well, whatever is set here meanwhile. Up to four calls that Python threads make at the same
+    time share the threads equally; further ones compute on their own.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def set_num_threads(n: int) -> None:
 
 def _tell_kernels() -> None:
     if _kernels is not None:
-        _kernels.set_num_threads(_threads)
+        _kernels.set_num_threads(min(get_num_threads(), len(_affinity())))
 
 
 @contextmanager
@@ -255,8 +256,6 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f'mode: expected "stdout" or "dicts", got {mode!r}')
-    from . import __version__  # there once the package, which imports this module, is complete
-
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     config: dict[str, Any] = {
         "ffkernels": __version__,
@@ -265,8 +264,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "isa": get_isa(),
         "isa built": _compiled.built() if _compiled else (),
         "isa supported": _compiled.supported() if _compiled else (),
-        "openmp": bool(_kernels and _kernels.openmp),
-        "threads": _threads,
+        "threads": get_num_threads(),
         "compiler": _kernels.compiler if _kernels else None,
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -291,9 +289,11 @@ def _start() -> str:
     if _compiled is not None:
         try:
             _kernels = _compiled.load()
-            _tell_kernels()
         except ImportError as error:
             _why_not = str(error)
+        else:
+            _limits.register(get_num_threads, _tell_kernels)
+            _tell_kernels()
     if wanted:
         set_backend(wanted)  # type: ignore[arg-type]  # is one of BACKENDS
         return f"FFKERNELS_BACKEND={wanted}"

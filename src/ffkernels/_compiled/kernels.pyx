@@ -75,7 +75,6 @@ def set_num_threads(int n):
 
 prepare_threads()
 isa = __name__.rpartition(".")[2]
-openmp = bool(FF_OPENMP)
 compiler = FF_COMPILER.decode()
 
 include "capi.pxi"

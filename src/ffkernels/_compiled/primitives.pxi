@@ -5,7 +5,6 @@ cdef extern from "simd.h":
     const char *FF_COMPILER
 
 cdef extern from "threads.h" nogil:
-    int FF_OPENMP
     ctypedef void (*part_function)(const void *job, ptrdiff_t part, int thread) noexcept nogil
     void prepare_threads()
     void want_threads(int n)

@@ -14,7 +14,7 @@
 
        from      to        changed by                       and then
        AWAKE     OFFERED   its parent                       the helper, who spins, sees it
-       ASLEEP    OFFERED   its parent                       the parent releases `wake` (ff_wake)
+       ASLEEP    OFFERED   its parent                       the parent releases `wake` (ff_rouse)
        OFFERED   AWAKE     the helper, to accept the offer  it works, and counts itself out of `engaged`
        OFFERED   AWAKE     its parent, to withdraw it       the parent counts the helper out of `engaged`
        AWAKE     ASLEEP    the helper                       it acquires `wake`, where it sleeps
@@ -67,13 +67,10 @@
 #define ff_pause() ((void)0)
 #endif
 
-/* Of OpenMP's threads only their number is used: threadpoolctl limits it. */
-#ifdef _OPENMP
-#include <omp.h>
-#define FF_OPENMP 1
+#ifdef _WIN32
+#define FF_EXPORT extern "C" __declspec(dllexport)
 #else
-#define FF_OPENMP 0
-#define omp_get_max_threads() FF_MAX_THREADS
+#define FF_EXPORT extern "C" __attribute__((visibility("default")))
 #endif
 
 enum {
@@ -84,7 +81,9 @@ enum {
     FF_LOOKS = 20,            /* looks at what it waits for between two yields */
     FF_WAKE = 4,              /* grains, of some 3 us, that a sleeper must get to be woken */
     FF_PATIENCE = 8,          /* or calls in a row that had less than that for it */
-    FF_MAX_MISSES = 5         /* both are doubled for each time that it missed a processor, up to so often */
+    FF_REST = 500000,         /* nanoseconds that one who found no processor is left asleep: doubled for */
+    FF_MAX_MISSES = 7,        /* each time that it found none, up to so often */
+    FF_UNANSWERED = 2         /* offers in a row after which who is awake, but does not run, is moved */
 };
 
 using part_function = void (*)(const void *job, ptrdiff_t part, int thread);
@@ -109,8 +108,10 @@ struct ff_team;
 struct ff_worker {
     alignas(64) std::atomic<ff_range> range; /* thieves look at it: a cache line of its own */
     alignas(64) std::atomic<ff_state> state;
-    std::atomic<int> misses;         /* times in a row that it woke on a processor of another thread's */
+    std::atomic<int> misses;         /* wakings on a processor of another thread's, less those on one of its own */
+    std::atomic<int64_t> rests_until; /* after a miss, by `ff_nanoseconds` */
     int passed_over;                 /* times in a row that its parent let it sleep; the parent's own */
+    int unanswered;                  /* offers in a row that its parent withdrew; the parent's own */
     int number;                      /* in its team; the caller is 0, and has a range but no thread */
     ff_team *team;
     PyThread_type_lock wake;         /* held, but between its parent's release and its acquisition */
@@ -139,7 +140,6 @@ constexpr int FF_WAITED_FOR = 1 << 20; /* added to `engaged` by a caller who sle
 
 static ff_team ff_teams[FF_TEAMS];
 static std::atomic<int> ff_wanted{1};
-static int ff_openmp_threads; /* without a limit; any other number is one */
 
 static int64_t ff_nanoseconds(void) {
 #ifdef _WIN32
@@ -218,37 +218,43 @@ static void ff_note_processor(ff_worker *self) {
 #endif
 }
 
-/* Linux wakes a sleeper where it ran last.  If that is where its waker runs, it is moved milliseconds later,
-   when the work is done: so for the moment of waking it must not run there.  Its affinity is then again what
-   it was, which may be the user's choice. */
-static void ff_wake(ff_worker *sleeper) {
+/* Has a helper run that sleeps, or one that is awake but waits for a processor.  Linux wakes a sleeper where
+   it ran last, or where its waker runs.  If the waker is there, the helper is moved milliseconds later, when
+   the work is done: so for the moment of the call it must not run there.  Its affinity is then again what it
+   was, which may be the user's choice. */
+static void ff_rouse(ff_worker *helper, bool asleep) {
 #if FF_AFFINITY
     const int here = sched_getcpu();
-    const pthread_t thread = (pthread_t)sleeper->thread;
+    const pthread_t thread = (pthread_t)helper->thread;
     cpu_set_t allowed;
-    if (here >= 0 && here == sleeper->processor && !pthread_getaffinity_np(thread, sizeof allowed, &allowed)) {
+    bool moved = false;
+    if (here >= 0 && (!asleep || here == helper->processor) &&
+        !pthread_getaffinity_np(thread, sizeof allowed, &allowed)) {
         cpu_set_t elsewhere = allowed;
         CPU_CLR(here, &elsewhere);
-        if (CPU_COUNT(&elsewhere) && !pthread_setaffinity_np(thread, sizeof elsewhere, &elsewhere)) {
-            PyThread_release_lock(sleeper->wake);
-            pthread_setaffinity_np(thread, sizeof allowed, &allowed);
-            return;
-        }
+        moved = CPU_COUNT(&elsewhere) && !pthread_setaffinity_np(thread, sizeof elsewhere, &elsewhere);
     }
+    if (asleep) PyThread_release_lock(helper->wake);
+    if (moved) pthread_setaffinity_np(thread, sizeof allowed, &allowed);
+#else
+    if (asleep) PyThread_release_lock(helper->wake);
 #endif
-    PyThread_release_lock(sleeper->wake);
 }
 
-/* Offers work to a helper if it is worth it: `share` is what the helper would get, in grains.  A sleeper that
-   found no processor of its own lately must get more, or have been passed over more often. */
+/* Whether a sleeper that would get so many grains is worth waking. */
+static bool ff_is_worth_waking(ff_worker *child, double share) {
+    if (share < (double)FF_WAKE && ++child->passed_over < FF_PATIENCE) return false;
+    const int misses = child->misses.load(ff_relaxed);
+    return !misses || share >= FF_WAKE << misses || ff_nanoseconds() >= child->rests_until.load(ff_relaxed);
+}
+
+/* Offers work to a helper if it is worth it: `share` is what the helper would get, in grains. */
 static void ff_offer(ff_team *team, ff_worker *child, double share) {
-    if (child->state.load() == FF_ASLEEP) {
-        const int misses = child->misses.load(ff_relaxed);
-        if (share < FF_WAKE << misses && ++child->passed_over < FF_PATIENCE << misses) return;
-    }
+    if (child->state.load() == FF_ASLEEP && !ff_is_worth_waking(child, share)) return;
     child->passed_over = 0;
     team->engaged.fetch_add(1);
-    if (child->state.exchange(FF_OFFERED) == FF_ASLEEP) ff_wake(child);
+    const bool asleep = child->state.exchange(FF_OFFERED) == FF_ASLEEP;
+    if (asleep || child->unanswered == FF_UNANSWERED) ff_rouse(child, asleep);
 }
 
 static void ff_offer_to_children(ff_team *team, const ff_worker *self) {
@@ -260,10 +266,14 @@ static void ff_offer_to_children(ff_team *team, const ff_worker *self) {
 
 static void ff_withdraw_offers(ff_team *team, const ff_worker *self) {
     for (int k = 2 * self->number + 1; k <= 2 * self->number + 2 && k < team->threads; k++) {
+        ff_worker *child = &team->workers[k];
         ff_state offered = FF_OFFERED;
-        if (team->workers[k].state.load() == FF_OFFERED &&
-            team->workers[k].state.compare_exchange_strong(offered, FF_AWAKE))
+        if (child->state.load() == FF_OFFERED && child->state.compare_exchange_strong(offered, FF_AWAKE)) {
+            child->unanswered++;
             team->engaged.fetch_sub(1);
+        } else {
+            child->unanswered = 0;
+        }
     }
 }
 
@@ -288,6 +298,15 @@ static void ff_join(ff_team *team, ff_worker *self) {
     ff_withdraw_offers(team, self);
 }
 
+/* What waking it was good for: whether it found its processor taken. */
+static void ff_count_miss(ff_worker *self, bool taken) {
+    int misses = self->misses.load(ff_relaxed);
+    if (taken && misses < FF_MAX_MISSES) misses++;
+    if (!taken && misses) misses--;
+    self->misses.store(misses, ff_relaxed);
+    if (taken) self->rests_until.store(ff_nanoseconds() + ((int64_t)FF_REST << misses), ff_relaxed);
+}
+
 static void ff_help(void *worker) {
     ff_worker *self = static_cast<ff_worker *>(worker);
     ff_team *team = self->team;
@@ -305,8 +324,7 @@ static void ff_help(void *worker) {
         const bool accepted = self->state.compare_exchange_strong(state, FF_AWAKE);
         taken = ff_processor_is_taken(team, accepted);
         if (slept) {
-            const int misses = self->misses.load(ff_relaxed);
-            self->misses.store(taken ? misses + (misses < FF_MAX_MISSES) : 0, ff_relaxed);
+            ff_count_miss(self, taken);
         }
         if (accepted) {
             if (!taken) ff_join(team, self);
@@ -363,6 +381,7 @@ static bool ff_start_helper(ff_team *team, ff_worker *helper) {
     helper->number = (int)(helper - team->workers);
     helper->team = team;
     helper->passed_over = 0;
+    helper->unanswered = 0;
     helper->misses.store(0);
     helper->state.store(FF_AWAKE);
     if (!helper->wake) helper->wake = ff_held_lock();
@@ -417,52 +436,17 @@ static int ff_fair_share(void) {
 
 static void want_threads(int n) { ff_wanted.store(n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
 
+/* By its name threadpoolctl knows a module of kernels (_limits.py). */
+FF_EXPORT int ffkernels_num_threads(void) { return ff_wanted.load(); }
+
 /* How many threads so many grains of work deserve, at least one for each. */
 static int threads_for(ptrdiff_t grains) {
-    int n = ff_wanted.load(ff_relaxed);
-    if (n > grains) n = (int)grains;
-    if (n > 1) {
-        const int limit = omp_get_max_threads();
-        if (limit != ff_openmp_threads && limit < n) n = limit;
-    }
+    const int wanted = ff_wanted.load(ff_relaxed);
+    const int n = grains < wanted ? (int)grains : wanted;
     return n > 1 ? n : 1;
 }
 
-/* What OpenMP has without a limit only a new thread can tell: a limit is of the thread that sets it, and
-   may stand when this module is loaded. */
-static void ff_note_openmp(void) { ff_openmp_threads = omp_get_max_threads(); }
-
-#if !FF_OPENMP
-static void ff_ask_new_thread(void) {}
-#elif defined(_WIN32)
-static DWORD WINAPI ff_new_thread(void *) {
-    ff_note_openmp();
-    return 0;
-}
-
-static void ff_ask_new_thread(void) {
-    HANDLE thread = CreateThread(nullptr, 0, ff_new_thread, nullptr, 0, nullptr);
-    if (!thread) return;
-    WaitForSingleObject(thread, INFINITE);
-    CloseHandle(thread);
-}
-#else
-static void *ff_new_thread(void *) {
-    ff_note_openmp();
-    return nullptr;
-}
-
-static void ff_ask_new_thread(void) {
-    pthread_t thread;
-    const ff_signals before = ff_block_signals();
-    if (!pthread_create(&thread, nullptr, ff_new_thread, nullptr)) pthread_join(thread, nullptr);
-    ff_restore_signals(before);
-}
-#endif
-
 static void prepare_threads(void) {
-    ff_note_openmp();
-    ff_ask_new_thread();
 #ifndef _WIN32
     pthread_atfork(nullptr, nullptr, ff_forget_helpers);
 #endif
