@@ -870,6 +870,9 @@ def _refuse_optimizer(optimizer: Any) -> None:
     )
 
 
+# What files of nets are said to be from.
+_WRITER = "FeedForward.save"
+
 #: Under this name among the extras, `ffkernels.tables` keeps the columns and scales of a net's table.
 TABLE = "ffkernels.tables"
 
@@ -1281,20 +1284,27 @@ class FeedForward:
 
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> Self:
-        arrays = _files.read(path, "FeedForward.save")
+        arrays = _files.read(path, _WRITER)
         try:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
             )
-            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)  # type: ignore[arg-type]
+            sizes = _sizes(arrays.pop("sizes").tolist(), activation)
+            stored = {}
+            # Before a net is made of these sizes, which may claim more than memory holds.
+            for k, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
+                for name, shape in ((f"W{k}", (inputs, outputs)), (f"b{k}", (outputs,))):
+                    stored[name] = array = arrays.pop(name)
+                    if array.shape != shape:
+                        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+            net = cls(sizes, activation, loss, dtype)  # type: ignore[arg-type]
             for name, param in net.params.items():
-                stored = arrays.pop(name)
-                if stored.shape != param.shape:
-                    raise ValueError(f"{name}: expected shape {param.shape}, got {stored.shape}")
-                param[...] = stored
+                np.copyto(param, stored[name], casting="same_kind")
         except KeyError as missing:
             raise ValueError(
-                f"path: expected a file from FeedForward.save, got {path} without {missing}"
+                f"path: expected a file from {_WRITER}, got {path} without {missing}"
             ) from None
+        except (SyntaxError, TypeError, ValueError) as error:  # the first by some names of dtypes
+            raise _files.foreign(path, _WRITER, error) from error
         net.extras = {name.removeprefix("extras/"): array for name, array in arrays.items()}
         return net
