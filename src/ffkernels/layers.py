@@ -34,6 +34,7 @@ from ._arguments import (
     _any_array,
     _work_dtype,
     at_least,
+    check_dtype,
     real_array,
     real_number,
 )
@@ -959,9 +960,9 @@ class FeedForward:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes: expected two or more numbers from 1 up, got {self.sizes}")
         for name, value, known in (("activation", activation, _FUSED), ("loss", loss, _LOSSES)):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise ValueError(f"{name}: expected one of {list(known)}, got {value!r}")
-        self.dtype = np.dtype(dtype)
+        self.dtype = check_dtype(dtype)
         if self.dtype not in _FLOATS:
             raise ValueError(f"dtype: expected float32 or float64, got {self.dtype}")
         self.activation, self.loss_name = activation, loss
@@ -1304,7 +1305,7 @@ class FeedForward:
             raise ValueError(
                 f"path: expected a file from {_WRITER}, got {path} without {missing}"
             ) from None
-        except (SyntaxError, TypeError, ValueError) as error:  # the first by some names of dtypes
+        except (TypeError, ValueError) as error:
             raise _files.foreign(path, _WRITER, error) from error
         net.extras = {name.removeprefix("extras/"): array for name, array in arrays.items()}
         return net
