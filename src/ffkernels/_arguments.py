@@ -313,7 +313,7 @@ def _output(
     else:
         result = check_out(out, like.shape, dtype, inputs, name)
     if result.dtype == work and result.dtype.isnative and result.flags.aligned:
-        return result, result
+        return np.asarray(result), result  # of a subclass its array
     return np.empty(like.shape, work), result
 
 

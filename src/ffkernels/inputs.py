@@ -96,6 +96,8 @@ def _numbers(column: _Column, name: str) -> _Numbers:
             with np.errstate(over="ignore"):  # beyond float64's range is infinity, which is refused
                 # By way of Python's own strings, whose messages are plainer.
                 values = (array.astype(object) if kind in "SU" else array).astype(np.float64)
+    except OverflowError as error:  # of Python's integers
+        raise ValueError(f"{name}: expected finite numbers or NaN, got {error}") from None
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected real numbers, got {error}") from None
     if gaps is not None and gaps.any():
