@@ -217,12 +217,12 @@ def drawn(draw, operation, shape):
     return [np.array(v) for v in values]
 
 
-def cast(draw, values, dtype, special, targets=False):
+def cast(draw, values, dtype, special, products=False):
     """The arrays of floats in some type, with some special values here and there."""
     for i, array in enumerate(values):
         if array.dtype == np.float64:
-            # Targets times scores that are both large cancel to no digits at all.
-            these = [s for s in special if not (targets and i and 1 < abs(s) < np.inf)]
+            # Sums of products of what is large cancel to no digits at all.
+            these = [s for s in special if not (products and i and 1 < abs(s) < np.inf)]
             if array.size and these:
                 array.flat[draw.rng().integers(0, array.size, len(these))] = these
             values[i] = array.astype("f8" if draw.seldom(8) else dtype)
@@ -258,7 +258,7 @@ def function_case(draw, name):
         )
         if given and not in_place and draw.seldom(2):
             options[key] = option(draw, key, values, axis)
-    cast(draw, values, dtype, special, operation.kind == "loss")
+    cast(draw, values, dtype, special, operation.kind in ("loss", "rows"))
     arguments = [argument(draw, value, in_place and i != 1) for i, value in enumerate(values)]
     arguments += [lambda n=number: (n, None) for number in UPDATE_NUMBERS.get(name, ())]
     options = {
@@ -377,8 +377,12 @@ def check_close(g, w, least_scale, factor=1.0):
     relative = factor * RELATIVE[min(w.dtype.itemsize, 8)]
     g, w = np.asarray(g, np.float64), np.asarray(w, np.float64)
     scale = np.max(np.abs(w), where=np.isfinite(w), initial=least_scale)
+    absolute = relative * min(scale, 1e4) + 1e-15
+    near = (np.abs(g - w) <= absolute + relative * np.abs(w)) | (g == w) | (np.isnan(g) & np.isnan(w))
+    if near.all():  # a quarter of the time of what finds words
+        return
     try:
-        np.testing.assert_allclose(g, w, rtol=relative, atol=relative * min(scale, 1e4) + 1e-15)
+        np.testing.assert_allclose(g, w, rtol=relative, atol=absolute)
     except AssertionError as error:
         raise Finding(f"compiled and NumPy differ: {error}") from None
 
