@@ -997,7 +997,8 @@ class FeedForward:
     def _resize(self, rows: int) -> None:
         """Lay out the memory of a training step: once a batch size, not once a step."""
         hidden = self.sizes[1:-1]
-        self._rows, self._is_wide = rows, self._has_wide_output(rows)
+        self._rows = -1  # of no batch, until there is memory for all
+        self._is_wide = self._has_wide_output(rows)
         self._outputs = [
             buffer((rows, size), self.dtype) for buffer, size in zip(self._buffers, hidden, strict=False)
         ]
@@ -1014,6 +1015,7 @@ class FeedForward:
         weights = self._own[: 2 * depth : 2]
         self._descents = list(map(_blas.AddProduct, self._outputs, weights))
         self._descending = {W for W, _, _ in self._layers[: depth - self._is_wide]}
+        self._rows = rows
 
     def _has_wide_output(self, rows: int) -> bool:
         """Whether the scores of so many rows are never made as a whole.
