@@ -1,84 +1,59 @@
-"""No call keeps a reference or memory, whether it is answered or refused."""
+"""No call keeps a reference or memory, whether it is answered or refused: a short piece of leaks.py."""
 
 import gc
 import sys
 import tracemalloc
-from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels._operations import OPERATIONS, UPDATE_NUMBERS
+import leaks
 
-BY_NAME = {operation.name: operation for operation in OPERATIONS}
-CALLS = 100
-WINDOWS = 4
-
-
-def calls(name):
-    """A plain call, calls that take the general path and the output, and two that are refused."""
-    operation = BY_NAME[name]
-    function = getattr(ff, name)
-    plain = operation.draw(np.random.default_rng(0), (6, 5), np.float32)
-    if operation.kind == "update":
-        numbers = UPDATE_NUMBERS[name]
-        wide = [np.asfortranarray(a) for a in plain]
-        yield lambda: function(*plain, *numbers), plain
-        yield lambda: function(*wide, *numbers), wide
-        yield lambda: function(*plain[:-1], plain[-1][:2], *numbers), plain
-        yield lambda: function(*plain, "fast"), plain
-        return
-    half = [a.astype(np.float16) if a.dtype.kind == "f" else a for a in plain]
-    result = function(*plain)
-    arrays = [a for a in (result if isinstance(result, tuple) else (result,)) if np.ndim(a)]
-    yield lambda: function(*plain), plain
-    yield lambda: function(*half), half
-    if arrays:
-        out = [np.empty_like(arrays[0])]
-        yield lambda: function(*plain, out=out[0]), [*plain, *out]
-        shorter = [np.empty((3,), arrays[0].dtype)]
-        yield lambda: function(*plain, out=shorter[0]), [*plain, *shorter]
-    yield lambda: function(*plain[:-1], np.array(["a"])), plain
+CALLS = 200  # what counts takes 40 units for itself
+BACKENDS = sorted({ff.get_backend(), "numpy"})
 
 
-def repeat(call, times):
-    for _ in range(times):
-        with suppress(TypeError, ValueError, IndexError):
-            call()
+def traced():
+    return tracemalloc.get_traced_memory()[0] // leaks.UNIT
+
+
+@pytest.fixture(autouse=True)
+def counting():
+    gc.freeze()  # so that the collections look at what the calls made alone
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+    gc.unfreeze()
+
+
+def check(kinds):
+    for kind, call, arrays in kinds:
+        assert max(leaks.kept(call, arrays, CALLS, [traced, leaks.handed_out])) < CALLS / 2, kind
 
 
 # References are counted in the code that all instruction sets share.
-@pytest.mark.parametrize("name", sorted(BY_NAME))
-@pytest.mark.parametrize("implementation", sorted({ff.get_backend(), "numpy"}))
-def test_calls_keep_nothing(implementation, name):
-    gc.freeze()  # so that the collections look at what the calls made alone
-    try:
-        with ff.use_backend(implementation):
-            check(name)
-    finally:
-        gc.unfreeze()
+@pytest.mark.parametrize("name", sorted(leaks.BY_NAME))
+@pytest.mark.parametrize("implementation", BACKENDS)
+def test_functions_keep_nothing(implementation, name):
+    with ff.use_backend(implementation), ff.num_threads(1):
+        check(leaks.of_operation(name))
 
 
-def growth(call):
-    """Bytes that CALLS calls keep.  A leak keeps them in every window, while the interpreter's own
-    stores, for frames and messages of refused calls, fill in the first few and then stay."""
-    start = tracemalloc.get_traced_memory()[0]
-    repeat(call, CALLS)
-    gc.collect()
-    return tracemalloc.get_traced_memory()[0] - start
+@pytest.mark.parametrize("implementation", BACKENDS)
+def test_layers_nets_and_optimisers_keep_nothing(implementation):
+    with ff.use_backend(implementation), ff.num_threads(1):
+        check(leaks.of_objects())
 
 
-def check(name):
-    for call, arrays in calls(name):
-        repeat(call, 10)
-        gc.collect()
-        kept = [*arrays, ff, np.float32, None]
-        before = [sys.getrefcount(item) for item in kept]
-        tracemalloc.start()
-        repeat(call, 50)  # fills NumPy's cache of small blocks
-        grown = min(growth(call) for _ in range(WINDOWS))
-        tracemalloc.stop()
-        after = [sys.getrefcount(item) for item in kept]
-        assert grown < 20 * CALLS  # less than a float for each
-        assert max(np.subtract(after, before)) < CALLS / 2
+def test_what_is_kept_is_counted():
+    """A reference, an object, and memory of the C library's."""
+    array, store = np.ones(3), []
+    least = leaks.kept(partial(store.append, array), [array], CALLS, [leaks.handed_out])
+    assert least[1] == CALLS
+    least = leaks.kept(lambda: store.append(object()), [], CALLS, [traced, sys.getallocatedblocks])
+    assert least[0] >= CALLS and least[1] >= CALLS
+    if leaks.handed_out():
+        least = leaks.kept(lambda: store.append(np.ones(2000)), [], CALLS, [leaks.handed_out])
+        assert least[0] >= 1000 * CALLS

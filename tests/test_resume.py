@@ -205,6 +205,7 @@ def test_files_that_are_no_checkpoint(run):
     refused(changed(training=json.dumps(described | {"format": "other"})), "its format is 'other'")
     refused(changed(training="{"), "")
     refused(changed(training="[]"), "")
+    refused(changed(training="[" * 100_000), "")
     for part in ("options", "history", "rng", "best", "table"):
         less = {name: value for name, value in described.items() if name != part}
         refused(changed(training=json.dumps(less)), f"lacks '{part}'")

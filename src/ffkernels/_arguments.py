@@ -12,7 +12,7 @@ import operator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.exceptions import AxisError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -86,6 +86,14 @@ def _is_half(dtype: np.dtype[Any]) -> bool:
 
 def is_real(dtype: np.dtype[Any]) -> bool:
     return dtype in (np.float32, np.float64) or _is_half(dtype)
+
+
+def check_dtype(value: Any) -> np.dtype[Any]:
+    """What NumPy takes the `dtype` of a caller for."""
+    try:
+        return np.dtype(value)
+    except (SyntaxError, TypeError, ValueError):  # the first by some strings with brackets
+        raise ValueError(f"dtype: expected a dtype, got {value!r}") from None
 
 
 def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -186,8 +194,16 @@ def real_array(value: Any, name: str) -> Array:
 
 def real_number(value: Any, name: str) -> float:
     """One real, finite or not, number."""
-    if type(value) is float or type(value) is int:
-        return float(value)
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            bits = value.bit_length()
+            raise ValueError(
+                f"{name}: expected a number in float64's range, got an integer of {bits} bits"
+            ) from None
     try:
         array = real_array(value, name)
     except ValueError:
@@ -297,7 +313,7 @@ def _output(
     else:
         result = check_out(out, like.shape, dtype, inputs, name)
     if result.dtype == work and result.dtype.isnative and result.flags.aligned:
-        return result, result
+        return np.asarray(result), result  # of a subclass its array
     return np.empty(like.shape, work), result
 
 
@@ -343,7 +359,9 @@ def normalise_axis(axis: Any, ndim: int) -> int:
         axis = operator.index(axis)
     except TypeError:
         raise TypeError(f"axis: expected an integer, got {type(axis).__name__}") from None
-    return normalize_axis_index(axis, ndim)
+    if not -ndim <= axis < ndim:
+        raise AxisError(axis, ndim)
+    return axis if axis >= 0 else axis + ndim
 
 
 def without_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -470,8 +488,14 @@ def check_class_loss(
         name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name
     )
     if call.indices is not None:
-        refuse_index(call.indices, call.scores.shape[call.axis], call.ignore_index)
+        classes = call.scores.shape[call.axis]
+        refuse_index(call.indices, classes, call.ignore_index, _targets_of(name))
     return call
+
+
+def _targets_of(name: str) -> str:
+    """What targets are called beside scores of some name."""
+    return "t" if name == "p" else "targets"
 
 
 def loss_of_some_classes(
@@ -548,25 +572,28 @@ def _class_targets(
         flags = targets.flags
         if flags.c_contiguous and flags.aligned and targets.shape == without_axis(shape, axis):
             return targets, None
-    array = _any_array(targets, "targets")
+    own = _targets_of(name)
+    array = _any_array(targets, own)
     reduced = without_axis(shape, axis)
     if array.shape == shape:
-        return None, real_array(array, "targets")
+        return None, real_array(array, own)
     if array.shape != reduced:
         raise ValueError(
-            f"targets: expected class indices of shape {reduced} or probabilities of shape "
+            f"{own}: expected class indices of shape {reduced} or probabilities of shape "
             f"{shape} for {name} of shape {shape} along axis {axis}, got {array.shape}"
         )
     if array.size == 0 and not isinstance(targets, np.ndarray):
         array = array.astype(np.intp)  # an empty list, which NumPy makes float64
     if array.dtype.kind not in "iu":
-        raise TypeError(f"targets: expected integers as class indices, got dtype {_dtype_of(array)}")
+        raise TypeError(f"{own}: expected integers as class indices, got dtype {_dtype_of(array)}")
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.intp).max:
         array = np.minimum(array, np.iinfo(np.intp).max)  # out of range as it was, not wrapped
     return np.require(array, np.intp, ["C", "A"]), None
 
 
-def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None:
+def refuse_index(
+    indices: Array, classes: int, ignore_index: int | None, name: str = "targets"
+) -> None:
     """IndexError for the first class index out of range."""
     if not indices.size:
         return
@@ -578,14 +605,14 @@ def refuse_index(indices: Array, classes: int, ignore_index: int | None) -> None
         bad &= indices != ignore_index
     if bad.any():
         position = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), indices.shape))
-        where = position[0] if len(position) == 1 else position
+        where = f" at position {position[0] if len(position) == 1 else position}" if position else ""
         index, instead = int(indices[position]), ""
         if index < 0 and ignore_index is None:
             instead = f"; softmax_cross_entropy leaves such rows out with ignore_index={index}"
         elif index == classes and indices.min() > 0:
             instead = "; the first class is 0"
         raise IndexError(
-            f"targets: class index {index} at position {where} is out of range for {classes} "
+            f"{name}: class index {index}{where} is out of range for {classes} "
             f"classes{instead}"
         )
 
@@ -729,4 +756,5 @@ def check_adam(
     beta2 = at_least(beta2, "beta2", 0, 1)
     eps = real_number(eps, "eps")
     weight_decay = real_number(weight_decay, "weight_decay")
+    step = min(step, 2**63)  # of which no power of what is below 1 is more than 0
     return lr, beta1, beta2, eps, weight_decay, 1 / (1 - beta1**step), 1 / (1 - beta2**step)

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, _any_array, is_real, real_number
+from ._arguments import Array, _any_array, check_dtype, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
 
@@ -96,6 +96,8 @@ def _numbers(column: _Column, name: str) -> _Numbers:
             with np.errstate(over="ignore"):  # beyond float64's range is infinity, which is refused
                 # By way of Python's own strings, whose messages are plainer.
                 values = (array.astype(object) if kind in "SU" else array).astype(np.float64)
+    except OverflowError as error:  # of Python's integers
+        raise ValueError(f"{name}: expected finite numbers or NaN, got {error}") from None
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected real numbers, got {error}") from None
     if gaps is not None and gaps.any():
@@ -352,7 +354,7 @@ class InputLayer:
             raise ValueError(f"scale: expected one of {SCALES}, got {self.scale!r}")
         if not 0 <= real_number(self.max_missing, "max_missing") <= 1:
             raise ValueError(f"max_missing: expected 0 to 1, got {self.max_missing}")
-        dtype = np.dtype(self.dtype)
+        dtype = check_dtype(self.dtype)
         if not is_real(dtype):
             raise ValueError(f"dtype: expected float16, bfloat16, float32 or float64, got {dtype}")
 
@@ -408,8 +410,9 @@ class InputLayer:
         if None not in (names, self.feature_names_in_) and names != self.feature_names_in_:
             raise ValueError(f"x: expected columns {self.feature_names_in_}, got {names}")
         targets = None if y is None else _any_array(y, "y")
-        if targets is not None and len(targets) != len(table):
-            raise ValueError(f"y: expected {len(table)} rows like x, got {len(targets)}")
+        if targets is not None and targets.shape[:1] != (len(table),):
+            came = len(targets) if targets.ndim else "a number"
+            raise ValueError(f"y: expected {len(table)} rows like x, got {came}")
         if self.missing == "drop":
             kept = ~np.isnan(table[:, self.columns_]).any(axis=1)
             table, low = table[kept], None if low is None else low[kept]
@@ -568,6 +571,10 @@ def inspect(x: Any, y: Any = None, names: Sequence[str] | None = None) -> list[F
     """
     columns, own = _inspected(x)
     names = own or [f"column {i}" for i in range(len(columns))] if names is None else names
+    try:
+        names = list(names)
+    except TypeError:
+        raise TypeError(f"names: expected a list of names, got {type(names).__name__}") from None
     if len(names) != len(columns):
         raise ValueError(f"names: expected {len(columns)} names, got {len(names)}")
     target = None if y is None else _target(y, len(columns[0].values) if columns else 0)

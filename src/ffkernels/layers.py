@@ -34,6 +34,7 @@ from ._arguments import (
     _any_array,
     _work_dtype,
     at_least,
+    check_dtype,
     real_array,
     real_number,
 )
@@ -870,6 +871,9 @@ def _refuse_optimizer(optimizer: Any) -> None:
     )
 
 
+# What files of nets are said to be from.
+_WRITER = "FeedForward.save"
+
 #: Under this name among the extras, `ffkernels.tables` keeps the columns and scales of a net's table.
 TABLE = "ffkernels.tables"
 
@@ -956,9 +960,9 @@ class FeedForward:
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ValueError(f"sizes: expected two or more numbers from 1 up, got {self.sizes}")
         for name, value, known in (("activation", activation, _FUSED), ("loss", loss, _LOSSES)):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise ValueError(f"{name}: expected one of {list(known)}, got {value!r}")
-        self.dtype = np.dtype(dtype)
+        self.dtype = check_dtype(dtype)
         if self.dtype not in _FLOATS:
             raise ValueError(f"dtype: expected float32 or float64, got {self.dtype}")
         self.activation, self.loss_name = activation, loss
@@ -993,7 +997,8 @@ class FeedForward:
     def _resize(self, rows: int) -> None:
         """Lay out the memory of a training step: once a batch size, not once a step."""
         hidden = self.sizes[1:-1]
-        self._rows, self._is_wide = rows, self._has_wide_output(rows)
+        self._rows = -1  # of no batch, until there is memory for all
+        self._is_wide = self._has_wide_output(rows)
         self._outputs = [
             buffer((rows, size), self.dtype) for buffer, size in zip(self._buffers, hidden, strict=False)
         ]
@@ -1010,6 +1015,7 @@ class FeedForward:
         weights = self._own[: 2 * depth : 2]
         self._descents = list(map(_blas.AddProduct, self._outputs, weights))
         self._descending = {W for W, _, _ in self._layers[: depth - self._is_wide]}
+        self._rows = rows
 
     def _has_wide_output(self, rows: int) -> bool:
         """Whether the scores of so many rows are never made as a whole.
@@ -1281,20 +1287,27 @@ class FeedForward:
 
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> Self:
-        arrays = _files.read(path, "FeedForward.save")
+        arrays = _files.read(path, _WRITER)
         try:
             activation, loss, dtype = (
                 str(arrays.pop(key)) for key in ("activation", "loss", "dtype")
             )
-            net = cls(arrays.pop("sizes").tolist(), activation, loss, dtype)  # type: ignore[arg-type]
+            sizes = _sizes(arrays.pop("sizes").tolist(), activation)
+            stored = {}
+            # Before a net is made of these sizes, which may claim more than memory holds.
+            for k, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
+                for name, shape in ((f"W{k}", (inputs, outputs)), (f"b{k}", (outputs,))):
+                    stored[name] = array = arrays.pop(name)
+                    if array.shape != shape:
+                        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+            net = cls(sizes, activation, loss, dtype)  # type: ignore[arg-type]
             for name, param in net.params.items():
-                stored = arrays.pop(name)
-                if stored.shape != param.shape:
-                    raise ValueError(f"{name}: expected shape {param.shape}, got {stored.shape}")
-                param[...] = stored
+                np.copyto(param, stored[name], casting="same_kind")
         except KeyError as missing:
             raise ValueError(
-                f"path: expected a file from FeedForward.save, got {path} without {missing}"
+                f"path: expected a file from {_WRITER}, got {path} without {missing}"
             ) from None
+        except (TypeError, ValueError) as error:
+            raise _files.foreign(path, _WRITER, error) from error
         net.extras = {name.removeprefix("extras/"): array for name, array in arrays.items()}
         return net

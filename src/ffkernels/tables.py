@@ -31,6 +31,15 @@ def label(value: Any) -> str:
     return str(int(value)) if whole else str(value).removesuffix(" 00:00:00")
 
 
+def _are_labels(values: Any) -> bool:
+    """Whether these are texts or numbers, at least one, or None."""
+    if values is None:
+        return True
+    if not (isinstance(values, list) and values):
+        return False
+    return all(isinstance(value, (str, int, float)) for value in values)
+
+
 class Column(NamedTuple):
     """A column as inputs of a net: itself, or an input of 0 and 1 for each of its categories."""
 
@@ -242,12 +251,18 @@ class TableNet:
                 mean=float(table["mean"]),
                 scale=float(table["scale"]),
             )
+            for column in model.columns:
+                if not (isinstance(column.name, str) and _are_labels(column.categories)):
+                    raise ValueError(f"{column} is none")
+            if not _are_labels(model.classes):
+                raise ValueError(f"{model.classes} are no classes")
             inputs = sum(len(column.inputs) for column in model.columns)
             outputs = 1 if model.classes is None else len(model.classes)
             sizes = (net.sizes[0], net.sizes[-1], len(model.input_layer.scale_))
             if sizes != (inputs, outputs, inputs):
                 raise ValueError(f"{inputs} inputs and {outputs} outputs do not fit {net.sizes}")
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+                ValueError) as error:  # fmt: skip
             raise ValueError(
                 f"path: expected a file that train --save or TableNet.save wrote, got {path}"
             ) from error

@@ -50,7 +50,7 @@ class Checkpoint:
             state.rng.bit_generator.state = self._described["rng"]
             state.best.loss, state.best.epoch = self._described["best"]
             state.history = History(**self._described["history"])
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise _foreign(self.path, error) from None
 
 
@@ -88,7 +88,7 @@ def read(path: Path, names: Iterable[str]) -> Checkpoint:
         return Checkpoint(path, options, described["table"], epochs, described, arrays)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise _foreign(path, error) from None
 
 

@@ -54,7 +54,7 @@ cdef kernel_pair cross_entropy_backward_kernels = kernels_of(
 # ---- of class indices: only the probability of the target counts -----------------------------------------
 
 cdef inline real clipped(const Loss *loss, real p) noexcept nogil:
-    return <real>loss.eps if p < <real>loss.eps else p
+    return <real>loss.eps if p <= <real>loss.eps else p
 
 
 cdef void picked_cross_entropy(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t row_stride,

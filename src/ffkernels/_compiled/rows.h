@@ -301,8 +301,8 @@ inline void lanes_gradient(const real *y, ptrdiff_t ld_y, const double *scale, c
 
 /* ---- cross-entropy from probabilities ------------------------------------------------------------ */
 
-/* max(p, eps), but NaN for NaN */
-template <class real> FF_INLINE real at_least(real eps, real p) { return p < eps ? eps : p; }
+/* max(p, eps), but NaN for NaN, and 0 for -0 */
+template <class real> FF_INLINE real at_least(real eps, real p) { return p <= eps ? eps : p; }
 
 /* -t log max(p, eps); 0 where t is, for every p that is a number */
 template <class real> FF_INLINE double cross_entropy(real p, real t, real eps) {

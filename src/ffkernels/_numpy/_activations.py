@@ -105,12 +105,18 @@ def _times_relu_slope(dy: Array, y: Array, dx: Array) -> None:
     np.multiply(dy, room, out=dx)
 
 
+def _negate(x: Array, y: Array) -> None:
+    """-x.  Where the output has a stride, too, np.negative of NumPy 2.4 reads the next numbers, not
+    every fourth float or eighth double."""
+    np.multiply(x, -1, out=y)
+
+
 def _sigmoid(x: Array, y: Array) -> None:
     """1 / (1 + e^-x), and e^x where e^-x would overflow."""
     far = -709.0 if x.itemsize == 8 else -88.0
     below = x < far if x.size and not x.min() >= far else None
     small = None if below is None else np.exp(x[below])
-    np.negative(x, out=y)
+    _negate(x, y)
     np.exp(y, out=y)
     np.add(y, 1, out=y)
     np.divide(1, y, out=y)
@@ -129,7 +135,7 @@ def _slope_of_logistic(e: Array) -> None:
 def _sigmoid_grad(x: Array, slope: Array) -> None:
     """s(x) s(-x) = e^-|x| / (1 + e^-|x|)^2, which keeps its digits where s(1 - s) loses them."""
     np.abs(x, out=slope)
-    np.negative(slope, out=slope)
+    _negate(slope, slope)
     _slope_of_logistic(slope)
 
 

@@ -71,21 +71,21 @@ def _adam(
 
 
 def sgd_update(param: Any, grad: Any, lr: Any, weight_decay: Any) -> None:
-    param, grad = _arguments.check_parameters(("param", "grad"), (param, grad))
     lr = _arguments.real_number(lr, "lr")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
+    param, grad = _arguments.check_parameters(("param", "grad"), (param, grad))
     _quietly(_sgd, param, grad, lr, weight_decay)
 
 
 def momentum_update(
     param: Any, grad: Any, velocity: Any, lr: Any, momentum: Any, weight_decay: Any
 ) -> None:
-    param, grad, velocity = _arguments.check_parameters(
-        ("param", "grad", "velocity"), (param, grad, velocity)
-    )
     lr = _arguments.real_number(lr, "lr")
     momentum = _arguments.real_number(momentum, "momentum")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
+    param, grad, velocity = _arguments.check_parameters(
+        ("param", "grad", "velocity"), (param, grad, velocity)
+    )
     _quietly(_momentum, param, grad, velocity, lr, momentum, weight_decay)
 
 
@@ -101,6 +101,6 @@ def adam_update(
     eps: Any,
     weight_decay: Any,
 ) -> None:
-    param, grad, m, v = _arguments.check_parameters(("param", "grad", "m", "v"), (param, grad, m, v))
     numbers = _arguments.check_adam(step, lr, beta1, beta2, eps, weight_decay)
+    param, grad, m, v = _arguments.check_parameters(("param", "grad", "m", "v"), (param, grad, m, v))
     _quietly(_adam, param, grad, m, v, *numbers)
