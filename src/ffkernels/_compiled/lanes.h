@@ -51,6 +51,10 @@ template <class To, class From> FF_INLINE lanes<To> converted(const lanes<From> 
 #endif
 }
 
+/* 1 from index FF_LANES on: `among_last<T>[count + l]` says whether lane l is one of the last `count`. */
+template <class T> constexpr T among_last[2 * FF_LANES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                           1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 /* A number for each lane, rounded to the type that it takes part in. */
 template <class T, class From> FF_INLINE lanes<T> in_lanes(const From *x) {
     lanes<T> y;
@@ -117,6 +121,11 @@ template <class Formula, class... Block> FF_INLINE void run_lanes(Formula formul
     run_arrays([&](auto &... v) FF_INLINED { EACH_LANE(l) formula(l, v[l]...); }, x...);
 }
 
+/* formula(arrays...) of fewer values than a block has.  Called, so that loops over blocks do without its memory. */
+template <class Formula, class... T> FF_CALLED void run_part_block(ptrdiff_t n, Formula formula, T *... p) {
+    run_arrays(formula, part_block<T>(p, n)...);
+}
+
 /* formula(arrays...) for all blocks of [0, n); `out` is an output.  No value needs a loop of its own or a mask:
    the second block begins at a cache line where that pays and overlaps the first, the last overlaps the one before
    it.  Those two are computed before what they overlap is stored, and are stored after it.  The last is loaded
@@ -124,10 +133,7 @@ template <class Formula, class... Block> FF_INLINE void run_lanes(Formula formul
 template <class Formula, class Out, class... T>
 FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
     constexpr size_t fewest_to_align = 3072 / sizeof(Out);
-    if (n < FF_LANES) {
-        run_arrays(formula, part_block<Out>(out, n), part_block<T>(p, n)...);
-        return;
-    }
+    if (n < FF_LANES) return run_part_block(n, formula, out, p...);
     const auto run = [&](ptrdiff_t i) FF_INLINED { run_arrays(formula, block<Out>(out + i), block<T>(p + i)...); };
     const auto run_around = [&](ptrdiff_t i, auto others) FF_INLINED {
         run_arrays([&](auto &... x) FF_INLINED {
@@ -149,7 +155,7 @@ FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
 
 /* formula(values...) for every i in [0, n). */
 template <class Formula, class Out, class... T> FF_INLINE void each(ptrdiff_t n, Formula formula, Out *out, T *... p) {
-    each_block(n, [&](auto &... x) FF_INLINED { EACH_LANE(l) formula(x[l]...); }, out, p...);
+    each_block(n, [=](auto &... x) FF_INLINED { EACH_LANE(l) formula(x[l]...); }, out, p...);
 }
 
 /* Rows side by side: `n` steps along the axis times FF_LANES rows, one row in each lane.  p[k * ld + l] is

@@ -31,17 +31,28 @@ FF_INLINE void add_compensated(lanes<double> &high, lanes<double> &low, const la
 FF_INLINE double compensated(double high, double low) { return high - high == 0 ? high + low : high; }
 
 /* One value of all lanes, by halves: in the same order whatever the width of a vector. */
-template <class T, class Gather> FF_INLINE T across_lanes(lanes<T> lane, Gather gather) {
+template <class T, class Gather> FF_INLINE T across_lanes(lanes<T> x, Gather gather) {
+#if defined(__clang__)
+    const auto eight = gather(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7),
+                              __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
+    const auto four = gather(__builtin_shufflevector(eight, eight, 0, 1, 2, 3),
+                             __builtin_shufflevector(eight, eight, 4, 5, 6, 7));
+    const auto two = gather(__builtin_shufflevector(four, four, 0, 1), __builtin_shufflevector(four, four, 2, 3));
+    return gather(two[0], two[1]);
+#else
     T half[FF_LANES / 2];
-    for (int l = 0; l < 8; l++) half[l] = gather(lane[l], lane[l + 8]);
+    for (int l = 0; l < 8; l++) half[l] = gather(x[l], x[l + 8]);
     for (int l = 0; l < 4; l++) half[l] = gather(half[l], half[l + 4]);
     for (int l = 0; l < 2; l++) half[l] = gather(half[l], half[l + 2]);
     return gather(half[0], half[1]);
+#endif
 }
 
-template <class T> FF_INLINE T add(T a, T b) { return a + b; }
+struct add {
+    template <class T> FF_INLINE T operator()(T a, T b) const { return a + b; }
+};
 
-FF_INLINE double sum_across_lanes(lanes<double> lane) { return across_lanes<double>(lane, add<double>); }
+FF_INLINE double sum_across_lanes(lanes<double> x) { return across_lanes<double>(x, add()); }
 
 /* Folds term(values...) for every i in [0, n) by gather(a, b), whose neutral element is given. */
 template <class Result, class Gather, class Term, class... T>
@@ -51,7 +62,7 @@ FF_INLINE Result fold(ptrdiff_t n, Result neutral, Gather gather, Term term, con
     EACH_LANE(l) gathered[l] = gathered_too[l] = neutral;
     const auto gather_rest = [&](int l, auto... x) FF_INLINED {
         const Result t = term(x...);
-        gathered[l] = l < FF_LANES - rest ? neutral : t;
+        gathered[l] = among_last<bits_of<Result>>[rest + l] ? t : neutral;
     };
     const auto gather_block = [&](lanes<Result> &to, ptrdiff_t i) FF_INLINED {
         run_lanes([&](int l, auto... x) FF_INLINED { to[l] = gather(to[l], (Result)term(x...)); },
@@ -87,7 +98,7 @@ FF_INLINE double sum(ptrdiff_t n, Term term, T *... p) {
     EACH_LANE(l) of_segment[l] = 0;
     const auto add_rest = [&](int l, auto &... x) FF_INLINED {
         const real t = term(x...);
-        of_segment[l] = l < FF_LANES - rest ? 0 : t;
+        of_segment[l] = among_last<bits_of<real>>[rest + l] ? t : 0;
     };
     const auto add_block = [&](lanes<real> &to, ptrdiff_t i) FF_INLINED {
         if constexpr (fetch_next) (fetch(p + i, n), ...);
@@ -103,17 +114,11 @@ FF_INLINE double sum(ptrdiff_t n, Term term, T *... p) {
         do {
             const ptrdiff_t stop = whole - i < segment ? whole : i + segment;
             LOOP_OVER_BLOCKS
-            while (stop - i >= part) {
+            while (i < stop) {
+                const ptrdiff_t end = stop - i < part ? stop : i + part;
                 EACH_LANE(l) of_part[l] = 0;
                 LOOP_OVER_BLOCKS
-                for (ptrdiff_t k = 0; k < part; k += FF_LANES) add_block(of_part, i + k);
-                EACH_LANE(l) of_segment[l] += of_part[l];
-                i += part;
-            }
-            if (i < stop) {
-                EACH_LANE(l) of_part[l] = 0;
-                LOOP_OVER_BLOCKS
-                for (; i < stop; i += FF_LANES) add_block(of_part, i);
+                for (; i < end; i += FF_LANES) add_block(of_part, i);
                 EACH_LANE(l) of_segment[l] += of_part[l];
             }
             const lanes<double> term = converted<double, real>(of_segment);
