@@ -13,7 +13,7 @@
 constexpr int FF_LANES = 16;
 #if defined(__clang__)
 #define EACH_LANE(l) FF_PRAGMA(clang loop unroll(full)) for (int l = 0; l < FF_LANES; l++)
-#define LOOP_OVER_BLOCKS FF_PRAGMA(clang loop vectorize(disable))
+#define LOOP_OVER_BLOCKS FF_PRAGMA(clang loop vectorize(disable) unroll(disable))
 #else
 #define EACH_LANE(l) FF_PRAGMA(omp simd) for (int l = 0; l < FF_LANES; l++)
 #define LOOP_OVER_BLOCKS
@@ -40,6 +40,21 @@ template <class T> struct lanes {
 };
 #endif
 
+/* Each lane in another type. */
+template <class To, class From> FF_INLINE lanes<To> converted(const lanes<From> &x) {
+#if defined(__clang__)
+    return __builtin_convertvector(x, lanes<To>);
+#else
+    lanes<To> y;
+    EACH_LANE(l) y[l] = (To)x[l];
+    return y;
+#endif
+}
+
+/* 1 from index FF_LANES on: `among_last<T>[count + l]` says whether lane l is one of the last `count`. */
+template <class T> constexpr T among_last[2 * FF_LANES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                           1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 /* A number for each lane, rounded to the type that it takes part in. */
 template <class T, class From> FF_INLINE lanes<T> in_lanes(const From *x) {
     lanes<T> y;
@@ -47,19 +62,9 @@ template <class T, class From> FF_INLINE lanes<T> in_lanes(const From *x) {
     return y;
 }
 
-/* Copies fewer than FF_LANES values, in pieces: a store under a mask takes 16 cycles on some processors. */
-template <int size = FF_LANES / 2, class T> inline void copy_part(T *to, const T *from, int count) {
-    if (count & size) {
-        memcpy(to, from, size * sizeof(T));
-        to += size;
-        from += size;
-    }
-    if constexpr (size > 1) copy_part<size / 2>(to, from, count);
-}
-
-/* FF_LANES neighbouring values of an array, or fewer in the last lanes and 0 in the others, copied.  Loads come
-   before all stores that way and stores go to memory in one piece: with loads and stores one lane after the
-   other clang, which has to think that an output may overlap an input, made scalar code of it, ten times as slow. */
+/* FF_LANES neighbouring values of an array, copied.  Loads come before all stores that way and stores go to memory
+   in one piece: with loads and stores one lane after the other clang, which has to think that an output may
+   overlap an input, made scalar code of it, ten times as slow. */
 template <class T> struct block {
     std::remove_const_t<T> lane[FF_LANES];
     T *from;
@@ -67,35 +72,35 @@ template <class T> struct block {
     FF_INLINE explicit block(T *p) : from(p) {
         EACH_LANE(l) lane[l] = p[l];
     }
-    FF_INLINE block(T *p, int count) : from(p) {
-        if (count == FF_LANES) {
-            EACH_LANE(l) lane[l] = p[l];
-        } else {
-#if defined(__clang__)
-            EACH_LANE(l) lane[l] = 0;
-            copy_part(lane + (FF_LANES - count), p, count);
-#else
-            /* A masked load, as long as the address does not wrap around like an int under -fwrapv. */
-            const int first = FF_LANES - count;
-            T *const first_lane = p - first;
-            EACH_LANE(l) {
-                lane[l] = 0;
-                if (l >= first) lane[l] = first_lane[l];
-            }
-#endif
-        }
-    }
     FF_INLINE void store() const {
         if constexpr (!std::is_const_v<T>)
             EACH_LANE(l) from[l] = lane[l];
     }
-    FF_INLINE void store(int count) const {
-        if constexpr (!std::is_const_v<T>) {
-            if (count == FF_LANES)
-                store();
-            else
-                copy_part(from, lane + (FF_LANES - count), count);
-        }
+};
+
+/* Copies fewer than FF_LANES values, in pieces: a store under a mask takes 16 cycles on some processors.  Called, so
+   that what it copies to and from lies in memory, in one piece. */
+template <class T> FF_CALLED void copy_few(T *to, const T *from, int count) {
+    for (int size = FF_LANES / 2; size; size /= 2) {
+        if (!(count & size)) continue;
+        memcpy(to, from, size * sizeof(T));
+        to += size;
+        from += size;
+    }
+}
+
+/* All values of an array that has fewer, in the last lanes; 0 in the others. */
+template <class T> struct part_block {
+    std::remove_const_t<T> lane[FF_LANES];
+    T *from;
+    int count;
+
+    FF_INLINE part_block(T *p, ptrdiff_t n) : from(p), count((int)n) {
+        EACH_LANE(l) lane[l] = 0;
+        copy_few(lane + (FF_LANES - count), p, count);
+    }
+    FF_INLINE void store() const {
+        if constexpr (!std::is_const_v<T>) copy_few(from, lane + (FF_LANES - count), count);
     }
 };
 
@@ -106,61 +111,51 @@ template <class T> FF_INLINE void fetch(const T *p, ptrdiff_t ahead) {
 template <class T> FF_INLINE void fetch(T *, ptrdiff_t) {}
 
 /* formula(arrays...) of the values in some blocks, which are stored after it. */
-template <class Formula, class... T> FF_INLINE void run_whole_block(Formula formula, block<T> &&... x) {
+template <class Formula, class... Block> FF_INLINE void run_arrays(Formula formula, Block &&... x) {
     formula(x.lane...);
     (x.store(), ...);
 }
 
-/* The same for a block that others overlap, which is stored after they have been read; of `count` values, or
-   none. */
-template <class Formula, class Others, class... T>
-FF_INLINE void run_whole_block_around(int count, Formula formula, Others others, block<T> &&... x) {
-    if (count) formula(x.lane...);
-    others();
-    (x.store(count), ...);
-}
-
 /* formula(l, values...) for every lane l. */
-template <class Formula, class... T> FF_INLINE void run_block(Formula formula, block<T> &&... x) {
-    EACH_LANE(l) formula(l, x.lane[l]...);
-    (x.store(), ...);
-}
-template <class Formula, class Others, class... T>
-FF_INLINE void run_block_around(int count, Formula formula, Others others, block<T> &&... x) {
-    if (count) EACH_LANE(l) formula(l, x.lane[l]...);
-    others();
-    (x.store(count), ...);
+template <class Formula, class... Block> FF_INLINE void run_lanes(Formula formula, Block &&... x) {
+    run_arrays([&](auto &... v) FF_INLINED { EACH_LANE(l) formula(l, v[l]...); }, x...);
 }
 
-/* How many values come before the first that begins a cache line. */
-template <class T> FF_INLINE int before_cache_line(const T *p) {
-    return (int)((0 - (uintptr_t)p) % FF_LINE / sizeof *p);
+/* formula(arrays...) of fewer values than a block has.  Called, so that loops over blocks do without its memory. */
+template <class Formula, class... T> FF_CALLED void run_part_block(ptrdiff_t n, Formula formula, T *... p) {
+    run_arrays(formula, part_block<T>(p, n)...);
 }
 
 /* formula(arrays...) for all blocks of [0, n); `out` is an output.  No value needs a loop of its own or a mask:
-   the last block, and the first where the second begins at a cache line, overlap their neighbours.  The last is
-   loaded last but one: ahead of the others it would wait for memory in every row. */
+   the second block begins at a cache line where that pays and overlaps the first, the last overlaps the one before
+   it.  Those two are computed before what they overlap is stored, and are stored after it.  The last is loaded
+   last but one: ahead of the others it would wait for memory in every row. */
 template <class Formula, class Out, class... T>
 FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
-    constexpr ptrdiff_t fewest_to_align = 3072 / sizeof(Out);
-    const int count = n < FF_LANES ? (int)n : FF_LANES;
-    if (n <= 0) return;
-    ptrdiff_t i = n < fewest_to_align ? 0 : before_cache_line(out);
-    const int first = i ? FF_LANES : 0;
-    run_whole_block_around(first, formula, [&]() FF_INLINED {
+    constexpr size_t fewest_to_align = 3072 / sizeof(Out);
+    if (n < FF_LANES) return run_part_block(n, formula, out, p...);
+    const auto run = [&](ptrdiff_t i) FF_INLINED { run_arrays(formula, block<Out>(out + i), block<T>(p + i)...); };
+    const auto run_around = [&](ptrdiff_t i, auto others) FF_INLINED {
+        run_arrays([&](auto &... x) FF_INLINED {
+            formula(x...);
+            others();
+        }, block<Out>(out + i), block<T>(p + i)...);
+    };
+    const ptrdiff_t last = n - FF_LANES;
+    run_around(0, [&]() FF_INLINED {
+        ptrdiff_t i = FF_LANES;
+        if ((size_t)n >= fewest_to_align) i -= (uintptr_t)out % FF_LINE / sizeof *out;
         LOOP_OVER_BLOCKS
-        for (; i <= n - 2 * FF_LANES; i += FF_LANES)
-            run_whole_block(formula, block<Out>(out + i), block<T>(p + i)...);
-    }, block<Out>(out, first), block<T>(p, first)...);
-    const ptrdiff_t last = n - count;
-    run_whole_block_around(count, formula, [&]() FF_INLINED {
-        if (i < last) run_whole_block(formula, block<Out>(out + i), block<T>(p + i)...);
-    }, block<Out>(out + last, count), block<T>(p + last, count)...);
+        for (; i <= last - FF_LANES; i += FF_LANES) run(i);
+        run_around(last, [&]() FF_INLINED {
+            if (i < last) run(i);
+        });
+    });
 }
 
 /* formula(values...) for every i in [0, n). */
 template <class Formula, class Out, class... T> FF_INLINE void each(ptrdiff_t n, Formula formula, Out *out, T *... p) {
-    each_block(n, [&](auto &... x) FF_INLINED { EACH_LANE(l) formula(x[l]...); }, out, p...);
+    each_block(n, [=](auto &... x) FF_INLINED { EACH_LANE(l) formula(x[l]...); }, out, p...);
 }
 
 /* Rows side by side: `n` steps along the axis times FF_LANES rows, one row in each lane.  p[k * ld + l] is
@@ -207,7 +202,7 @@ template <class Run, class T, class... Others> FF_INLINE void fetching_in_place(
 template <class Formula, class... Tile> FF_INLINE void each_step(ptrdiff_t n, Formula formula, Tile... x) {
     LOOP_OVER_BLOCKS
     for (ptrdiff_t k = 0; k < n; k++)
-        run_block([&](int l, auto &... v) FF_INLINED { formula(k, l, v...); }, x.step(k)...);
+        run_lanes([&](int l, auto &... v) FF_INLINED { formula(k, l, v...); }, x.step(k)...);
 }
 
 } // namespace

@@ -21,17 +21,19 @@ namespace {
 
 /* ---- maximum --------------------------------------------------------------------------------- */
 
-template <class real> FF_INLINE real larger(real a, real b) { return b > a ? b : a; }
+struct larger {
+    template <class T> FF_INLINE T operator()(T a, T b) const { return b > a ? b : a; }
+};
 
 /* NaN is no maximum, unlike -inf. */
 template <class real> inline real row_max(const real *x, ptrdiff_t n) {
-    return fold(n, -(real)INFINITY, larger<real>, [](real x) FF_INLINED { return x; }, x);
+    return fold(n, -(real)INFINITY, larger(), [](real x) FF_INLINED { return x; }, x);
 }
 
 template <class real> inline void lanes_max(const real *x, ptrdiff_t ld, ptrdiff_t n, real *m) {
     lanes<real> best;
     EACH_LANE(l) best[l] = -(real)INFINITY;
-    each_step(n, [&](ptrdiff_t, int l, real x) FF_INLINED { best[l] = larger(best[l], x); }, tile(x, ld));
+    each_step(n, [&](ptrdiff_t, int l, real x) FF_INLINED { best[l] = larger()(best[l], x); }, tile(x, ld));
     EACH_LANE(l) m[l] = best[l];
 }
 
@@ -40,7 +42,7 @@ template <class real> inline void lanes_max(const real *x, ptrdiff_t ld, ptrdiff
 /* How many of x are m.  A lane counts to 2^32 at least, which is a row of 2^36. */
 template <class real> inline double row_count(const real *x, real m, ptrdiff_t n) {
     using count = bits_of<real>;
-    return (double)fold(n, (count)0, add<count>, [=](real x) FF_INLINED { return x == m; }, x);
+    return (double)fold(n, (count)0, add(), [=](real x) FF_INLINED { return x == m; }, x);
 }
 
 /* y = e^(x - m); returns the excess: the sum of y is 1 + excess.  Leaders told apart in the loop would cost a
@@ -314,7 +316,7 @@ template <class real> FF_INLINE double cross_entropy(real p, real t, real eps) {
 /* The sum of the terms, in double */
 template <class real> inline double row_cross_entropy(const real *p, const real *t, double eps, ptrdiff_t n) {
     const real least = (real)eps;
-    return fold(n, 0.0, add<double>, [=](real p, real t) FF_INLINED { return cross_entropy(p, t, least); }, p, t);
+    return fold(n, 0.0, add(), [=](real p, real t) FF_INLINED { return cross_entropy(p, t, least); }, p, t);
 }
 
 template <class real>
@@ -353,7 +355,7 @@ inline void lanes_cross_entropy_grad(const real *p, ptrdiff_t ld_p, const real *
 
 /* The sum of (y - t)^2, squared and added up in double */
 template <class real> inline double row_squared_error(const real *y, const real *t, ptrdiff_t n) {
-    return fold(n, 0.0, add<double>, [](real y, real t) FF_INLINED {
+    return fold(n, 0.0, add(), [](real y, real t) FF_INLINED {
         const double d = (double)(y - t);
         return d * d;
     }, y, t);

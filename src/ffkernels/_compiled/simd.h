@@ -30,10 +30,12 @@
 #define FF_PRAGMA(x) __pragma(x)
 #define FF_INLINE __forceinline
 #define FF_INLINED [[msvc::forceinline]] /* of a lambda */
+#define FF_CALLED __declspec(noinline)
 #else
 #define FF_PRAGMA(x) _Pragma(#x)
 #define FF_INLINE inline __attribute__((always_inline))
 #define FF_INLINED __attribute__((always_inline)) /* of a lambda */
+#define FF_CALLED __attribute__((noinline))
 #endif
 
 #if defined(__clang__)

@@ -17,12 +17,12 @@ constexpr int PARTS_IN_SEGMENT = 4;
 template <class real> constexpr bool needs_compensation = sizeof(real) == sizeof(double);
 
 /* Adds a term to a compensated sum in each lane: two-sum (Knuth 1969), whose errors are added up in `low`. */
-template <class real> FF_INLINE void add_compensated(lanes<double> &high, lanes<double> &low, const lanes<real> &term) {
+FF_INLINE void add_compensated(lanes<double> &high, lanes<double> &low, const lanes<double> &term) {
     lanes<double> sum;
-    EACH_LANE(l) sum[l] = high[l] + (double)term[l];
+    EACH_LANE(l) sum[l] = high[l] + term[l];
     EACH_LANE(l) {
         const double part = sum[l] - high[l];
-        low[l] += (high[l] - (sum[l] - part)) + ((double)term[l] - part);
+        low[l] += (high[l] - (sum[l] - part)) + (term[l] - part);
     }
     high = sum;
 }
@@ -31,40 +31,48 @@ template <class real> FF_INLINE void add_compensated(lanes<double> &high, lanes<
 FF_INLINE double compensated(double high, double low) { return high - high == 0 ? high + low : high; }
 
 /* One value of all lanes, by halves: in the same order whatever the width of a vector. */
-template <class T, class Gather> FF_INLINE T across_lanes(lanes<T> lane, Gather gather) {
+template <class T, class Gather> FF_INLINE T across_lanes(lanes<T> x, Gather gather) {
+#if defined(__clang__)
+    const auto eight = gather(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7),
+                              __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
+    const auto four = gather(__builtin_shufflevector(eight, eight, 0, 1, 2, 3),
+                             __builtin_shufflevector(eight, eight, 4, 5, 6, 7));
+    const auto two = gather(__builtin_shufflevector(four, four, 0, 1), __builtin_shufflevector(four, four, 2, 3));
+    return gather(two[0], two[1]);
+#else
     T half[FF_LANES / 2];
-    for (int l = 0; l < 8; l++) half[l] = gather(lane[l], lane[l + 8]);
+    for (int l = 0; l < 8; l++) half[l] = gather(x[l], x[l + 8]);
     for (int l = 0; l < 4; l++) half[l] = gather(half[l], half[l + 4]);
     for (int l = 0; l < 2; l++) half[l] = gather(half[l], half[l + 2]);
     return gather(half[0], half[1]);
+#endif
 }
 
-template <class T> FF_INLINE T add(T a, T b) { return a + b; }
+struct add {
+    template <class T> FF_INLINE T operator()(T a, T b) const { return a + b; }
+};
 
-FF_INLINE double sum_across_lanes(lanes<double> lane) { return across_lanes<double>(lane, add<double>); }
-
-/* How many values the block takes that ends a row of n where n is no multiple of FF_LANES, 0 where it is.  It
-   overlaps the block before it: only its last n % FF_LANES lanes count. */
-FF_INLINE int last_block_of(ptrdiff_t n) {
-    return n % FF_LANES == 0 ? 0 : n < FF_LANES ? (int)n : FF_LANES;
-}
+FF_INLINE double sum_across_lanes(lanes<double> x) { return across_lanes<double>(x, add()); }
 
 /* Folds term(values...) for every i in [0, n) by gather(a, b), whose neutral element is given. */
 template <class Result, class Gather, class Term, class... T>
 FF_INLINE Result fold(ptrdiff_t n, Result neutral, Gather gather, Term term, const T *... p) {
-    const int rest = (int)(n % FF_LANES), count = last_block_of(n);
+    const int rest = (int)(n % FF_LANES);
     lanes<Result> gathered, gathered_too; /* two, because either waits for what it gathered last */
     EACH_LANE(l) gathered[l] = gathered_too[l] = neutral;
-    if (rest) {
-        run_block([&](int l, auto... x) FF_INLINED {
-            const Result t = term(x...);
-            gathered[l] = l < FF_LANES - rest ? neutral : t;
-        }, block<const T>(p + (n - count), count)...);
-    }
+    const auto gather_rest = [&](int l, auto... x) FF_INLINED {
+        const Result t = term(x...);
+        gathered[l] = among_last<bits_of<Result>>[rest + l] ? t : neutral;
+    };
     const auto gather_block = [&](lanes<Result> &to, ptrdiff_t i) FF_INLINED {
-        run_block([&](int l, auto... x) FF_INLINED { to[l] = gather(to[l], (Result)term(x...)); },
+        run_lanes([&](int l, auto... x) FF_INLINED { to[l] = gather(to[l], (Result)term(x...)); },
                   block<const T>(p + i)...);
     };
+    if (n < FF_LANES) {
+        run_lanes(gather_rest, part_block<const T>(p, n)...);
+        return across_lanes<Result>(gathered, gather);
+    }
+    if (rest) run_lanes(gather_rest, block<const T>(p + (n - FF_LANES))...);
     ptrdiff_t i = 0;
     LOOP_OVER_BLOCKS
     for (; n - i >= 2 * FF_LANES; i += 2 * FF_LANES) {
@@ -83,47 +91,50 @@ FF_INLINE Result fold(ptrdiff_t n, Result neutral, Gather gather, Term term, con
 template <class real, bool fetch_next = false, class Term, class... T>
 FF_INLINE double sum(ptrdiff_t n, Term term, T *... p) {
     constexpr ptrdiff_t part = part_length<real> * FF_LANES, segment = PARTS_IN_SEGMENT * part;
-    const int rest = (int)(n % FF_LANES), count = last_block_of(n);
+    const int rest = (int)(n % FF_LANES);
     const ptrdiff_t whole = n - rest;
     lanes<real> of_segment, of_part;
     lanes<double> high, low;
     EACH_LANE(l) of_segment[l] = 0;
+    const auto add_rest = [&](int l, auto &... x) FF_INLINED {
+        const real t = term(x...);
+        of_segment[l] = among_last<bits_of<real>>[rest + l] ? t : 0;
+    };
     const auto add_block = [&](lanes<real> &to, ptrdiff_t i) FF_INLINED {
         if constexpr (fetch_next) (fetch(p + i, n), ...);
-        run_block([&](int l, auto &... x) FF_INLINED { to[l] += term(x...); }, block<T>(p + i)...);
+        run_lanes([&](int l, auto &... x) FF_INLINED { to[l] += term(x...); }, block<T>(p + i)...);
     };
-    run_block_around(count, [&](int l, auto &... x) FF_INLINED {
-        const real t = term(x...);
-        of_segment[l] = l < FF_LANES - rest ? 0 : t;
-    }, [&]() FF_INLINED {
+    if (n < FF_LANES) {
+        run_lanes(add_rest, part_block<T>(p, n)...);
+        return sum_across_lanes(converted<double, real>(of_segment));
+    }
+    const auto add_all = [&](auto &&... last) FF_INLINED {
+        if (rest) EACH_LANE(l) add_rest(l, last.lane[l]...);
         ptrdiff_t i = 0;
         do {
             const ptrdiff_t stop = whole - i < segment ? whole : i + segment;
             LOOP_OVER_BLOCKS
-            while (stop - i >= part) {
+            while (i < stop) {
+                const ptrdiff_t end = stop - i < part ? stop : i + part;
                 EACH_LANE(l) of_part[l] = 0;
                 LOOP_OVER_BLOCKS
-                for (ptrdiff_t k = 0; k < part; k += FF_LANES) add_block(of_part, i + k);
-                EACH_LANE(l) of_segment[l] += of_part[l];
-                i += part;
-            }
-            if (i < stop) {
-                EACH_LANE(l) of_part[l] = 0;
-                LOOP_OVER_BLOCKS
-                for (; i < stop; i += FF_LANES) add_block(of_part, i);
+                for (; i < end; i += FF_LANES) add_block(of_part, i);
                 EACH_LANE(l) of_segment[l] += of_part[l];
             }
+            const lanes<double> term = converted<double, real>(of_segment);
             if (stop <= segment) {
-                EACH_LANE(l) high[l] = of_segment[l];
+                high = term;
                 EACH_LANE(l) low[l] = 0;
             } else if (needs_compensation<real>) {
-                add_compensated<real>(high, low, of_segment);
+                add_compensated(high, low, term);
             } else {
-                EACH_LANE(l) high[l] += (double)of_segment[l];
+                EACH_LANE(l) high[l] += term[l];
             }
             EACH_LANE(l) of_segment[l] = 0;
         } while (i < whole);
-    }, block<T>(p + (n - count), count)...);
+        if (rest) (last.store(), ...);
+    };
+    add_all(block<T>(p + (n - FF_LANES))...);
     const double total = sum_across_lanes(high);
     return needs_compensation<real> && whole > segment ? compensated(total, sum_across_lanes(low)) : total;
 }
@@ -143,13 +154,14 @@ FF_INLINE void sum_steps(double *total, ptrdiff_t n, Term term, Tile... x) {
         LOOP_OVER_BLOCKS
         for (; k < stop; k++) {
             lanes<real> terms;
-            run_block([&](int l, auto &... v) FF_INLINED { terms[l] = term(k, l, v...); }, x.step(k)...);
+            run_lanes([&](int l, auto &... v) FF_INLINED { terms[l] = term(k, l, v...); }, x.step(k)...);
             EACH_LANE(l) of_part[l] += terms[l];
         }
+        const lanes<double> term = converted<double, real>(of_part);
         if (compensate)
-            add_compensated<real>(high, low, of_part);
+            add_compensated(high, low, term);
         else
-            EACH_LANE(l) high[l] += of_part[l];
+            EACH_LANE(l) high[l] += term[l];
     }
     if (compensate)
         EACH_LANE(l) total[l] = compensated(high[l], low[l]);
