@@ -275,7 +275,7 @@ def function_case(draw, name):
     return Call(function, arguments, options, written)
 
 
-OUTS = ("fresh",) * 8 + ("same",) * 3 + (
+OUTS = ("fresh",) * 6 + ("own",) * 2 + ("same",) * 3 + (
     "none", "reversed", "shifted", "type", "shape", "fixed", "folded", "subclass", "junk"
 )  # fmt: skip
 
@@ -304,6 +304,9 @@ def output_case(draw, call, result, name="out"):
         elif kind == "folded" and like.ndim:
             own = np.full(like.size + 1, GUARD, like.dtype)
             out = np.lib.stride_tricks.as_strided(own, like.shape, (like.itemsize,) * like.ndim)
+            memory.append(own)
+        elif kind == "own":
+            out = own = np.full(like.shape, GUARD, like.dtype)
             memory.append(own)
         else:
             out, own = other() if kind == "type" else form()
