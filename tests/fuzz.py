@@ -191,6 +191,10 @@ def option(draw, name, values, axis):
     if name in ("weight", "pos_weight"):
         weight = draw.rng().uniform(0, 2, draw.choice(((classes,),) * 6 + (shape, shape[-1:], ())))
         return draw.choice((None, weight.astype(draw.choice(FLOATS))))
+    if name == "sample_weight":
+        rows = np.delete(shape, axis).astype(int) if -len(shape) <= axis < len(shape) else shape
+        each = draw.rng().uniform(0, 2, draw.choice((rows, rows, shape[:1])))
+        return np.where(each < 0.5, draw.choice((0.0, 0.0, 0.0, -1.0)), each).astype(draw.choice(FLOATS))
     if name == "ignore_index":
         return draw.choice((None, None, 0, 1, -1, 2**70))
     if name == "label_smoothing":
