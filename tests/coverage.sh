@@ -9,13 +9,14 @@ isa=${1:-avx512}
 tests=("${@:2}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r pyproject.toml setup.py README.md docs src tests bench "$work"
+cp -r CONTRIBUTING.md CHANGELOG.md LICENSE .ci pyproject.toml setup.py README.md docs src tests bench "$work"
 cd "$work"
 rm -f src/ffkernels/_compiled/*.so
 
 # One instruction set, with few optimisations, so that lines are still lines.
 sed -i "s/for isa in (\"baseline\", \*X86_64)/for isa in (\"$isa\",)/; s/\"-O3\"/\"-O1\"/; s/\"-g0\"/\"-g\"/" setup.py
 grep -q "(\"$isa\",)" setup.py
+sed -i "s/cythonize(\[extension\], /cythonize([extension], emit_linenums=True, /" setup.py
 sed -i "s|openmp = next(|COMMON.append(\"--coverage\")\n            openmp = next(|" setup.py
 export FFKERNELS_ISA=$isa FFKERNELS_REQUIRE_COMPILED=1 PYTHONPATH=$work/src LDFLAGS="--coverage ${LDFLAGS:-}"
 python setup.py -q build_ext --inplace

@@ -191,6 +191,10 @@ def option(draw, name, values, axis):
     if name in ("weight", "pos_weight"):
         weight = draw.rng().uniform(0, 2, draw.choice(((classes,),) * 6 + (shape, shape[-1:], ())))
         return draw.choice((None, weight.astype(draw.choice(FLOATS))))
+    if name == "sample_weight":
+        rows = np.delete(shape, axis).astype(int) if -len(shape) <= axis < len(shape) else shape
+        each = draw.rng().uniform(0, 2, draw.choice((rows, rows, shape[:1])))
+        return np.where(each < 0.5, draw.choice((0.0, 0.0, 0.0, -1.0)), each).astype(draw.choice(FLOATS))
     if name == "ignore_index":
         return draw.choice((None, None, 0, 1, -1, 2**70))
     if name == "label_smoothing":
@@ -275,7 +279,7 @@ def function_case(draw, name):
     return Call(function, arguments, options, written)
 
 
-OUTS = ("fresh",) * 8 + ("same",) * 3 + (
+OUTS = ("fresh",) * 6 + ("own",) * 2 + ("same",) * 3 + (
     "none", "reversed", "shifted", "type", "shape", "fixed", "folded", "subclass", "junk"
 )  # fmt: skip
 
@@ -304,6 +308,9 @@ def output_case(draw, call, result, name="out"):
         elif kind == "folded" and like.ndim:
             own = np.full(like.size + 1, GUARD, like.dtype)
             out = np.lib.stride_tricks.as_strided(own, like.shape, (like.itemsize,) * like.ndim)
+            memory.append(own)
+        elif kind == "own":
+            out = own = np.full(like.shape, GUARD, like.dtype)
             memory.append(own)
         else:
             out, own = other() if kind == "type" else form()

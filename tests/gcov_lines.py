@@ -1,4 +1,4 @@
-"""Sums up gcov's JSON on standard input for coverage.sh: of each header of ours the lines that did not run.
+"""Sums up gcov's JSON on standard input for coverage.sh: of each file the lines that did not run.
 
 A line of a template counts as run where one of its instances ran.
 """

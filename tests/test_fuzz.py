@@ -125,6 +125,18 @@ def test_what_comes_beside_an_output_of_a_subclass(backend, reduction):
         np.testing.assert_array_equal(loss, want)
 
 
+def test_an_output_of_its_own_beside_lists(backend):
+    """Lists, numbers and tensors have no memory to lie in."""
+    x, out = np.ones((3, 2), np.float32), np.empty((3, 2), np.float32)
+    for targets in ([0, 1, 1], [[0, 1]] * 3, np.array([0, 1, 1])):
+        _, want = ff.softmax_cross_entropy_with_grad(x, targets, weight=[1, 2])
+        _, got = ff.softmax_cross_entropy_with_grad(x, targets, weight=[1, 2], out=out)
+        assert got is out
+        np.testing.assert_array_equal(got, want)
+        back = ff.softmax_cross_entropy_backward(x, targets, [1, 1, 1], reduction="none", out=out)
+        assert back is out
+
+
 @pytest.mark.parametrize("name", ["sgd_update", "momentum_update", "adam_update"])
 def test_two_wrong_arguments_of_an_update(backend, name):
     """Numbers are looked at first, in both backends."""
