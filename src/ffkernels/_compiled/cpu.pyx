@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True
+# cython: language_level=3
 """What the processor can do, asked before any code that needs it is loaded."""
 
 cdef extern from "cpu.h":

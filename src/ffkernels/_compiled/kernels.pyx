@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, binding=False, freethreading_compatible=True
+# cython: initializedcheck=False, binding=False
 """The compiled kernels, built once for each instruction set from these same sources.
 
     primitives.pxi             the C side: threads, spans, row primitives
