@@ -381,6 +381,16 @@ def test_limits_hold_when_threadpoolctl_is_imported_last():
 
 
 @needs_tasks
+def test_threads_without_threadpoolctl():
+    run(
+        "others = tasks() - 1\n"
+        "with ff.num_threads(3): ff.softmax(x)\n"
+        "assert tasks() - others == 3\n",
+        before="sys.modules['threadpoolctl'] = None  # as if it were not installed",
+    )
+
+
+@needs_tasks
 def test_more_threads_than_openmp_would_take():
     limited(
         "with limit(1): assert threads() == 1\n"
