@@ -72,10 +72,18 @@ template <class T> struct block {
     FF_INLINE explicit block(T *p) : from(p) {
         EACH_LANE(l) lane[l] = p[l];
     }
+    FF_INLINE block(T *p, decltype(nullptr)) : from(p) {
+        EACH_LANE(l) lane[l] = 0;
+    }
     FF_INLINE void store() const {
         if constexpr (!std::is_const_v<T>)
             EACH_LANE(l) from[l] = lane[l];
     }
+};
+
+/* A block that is only written: a load would wait for what nobody needs. */
+template <class T> struct written_block : block<T> {
+    FF_INLINE explicit written_block(T *p) : block<T>(p, nullptr) {}
 };
 
 /* Copies fewer than FF_LANES values, in pieces: a store under a mask takes 16 cycles on some processors.  Called, so
@@ -109,6 +117,13 @@ template <class T> FF_INLINE void fetch(const T *p, ptrdiff_t ahead) {
     FF_FETCH((uintptr_t)p + (size_t)ahead * sizeof *p, 1);
 }
 template <class T> FF_INLINE void fetch(T *, ptrdiff_t) {}
+
+/* The same for the last block of what is as a rule the next row, both lines of it: a row's own is loaded ahead of
+   the others. */
+template <class T> FF_INLINE void fetch_last_block(T *p, ptrdiff_t n) {
+    fetch(p + (n - FF_LANES), n);
+    fetch(p + (n - 1), n);
+}
 
 /* formula(arrays...) of the values in some blocks, which are stored after it. */
 template <class Formula, class... Block> FF_INLINE void run_arrays(Formula formula, Block &&... x) {
