@@ -112,6 +112,25 @@ def softmax_cross_entropy(form):
     class_loss(form, "softmax_cross_entropy", x, ff.softmax(x, axis=0), cases[4:])
 
 
+def sigmoid_cross_entropy(form):
+    x, back = draw(6, 4), draw(6, 4, seed=3)
+    labels = np.random.default_rng(2).integers(0, 2, (6, 4))
+    weights = {"weight": np.array([0.5, 1, 2, 0]), "pos_weight": draw(6, 1) ** 2}
+    for t in (labels, probabilities(6, 4)):
+        for options in ({}, weights, {**weights, "sample_weight": np.arange(6.0)}):
+            for reduction in ("mean", "sum"):
+                kept = {**options, "reduction": reduction}
+                want = slope(lambda x: ff.sigmoid_cross_entropy(x, t, **kept), x)  # noqa: B023
+                if form == "with_grad":
+                    close(ff.sigmoid_cross_entropy_with_grad(x, t, **kept)[1], want)
+                else:
+                    close(ff.sigmoid_cross_entropy_backward(x, t, -2.0, **kept), -2 * want)
+            if form == "backward":
+                kept = {**options, "reduction": "none"}
+                want = slope(lambda x: (back * ff.sigmoid_cross_entropy(x, t, **kept)).sum(), x)  # noqa: B023
+                close(ff.sigmoid_cross_entropy_backward(x, t, back, **kept), want)
+
+
 def cross_entropy(form):
     p = probabilities(6, 4)
     cases = [
@@ -129,6 +148,7 @@ CHECKS = {
     **{f"{n}_backward": (axis_backward, n) for n in ("softmax", "log_softmax")},
     **{f"sum_squared_error_{f}": (squared_error, f) for f in ("with_grad", "backward")},
     **{f"softmax_cross_entropy_{f}": (softmax_cross_entropy, f) for f in ("with_grad", "backward")},
+    **{f"sigmoid_cross_entropy_{f}": (sigmoid_cross_entropy, f) for f in ("with_grad", "backward")},
     **{f"cross_entropy_{f}": (cross_entropy, f) for f in ("with_grad", "backward")},
 }
 

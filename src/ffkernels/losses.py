@@ -38,6 +38,9 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "cross_entropy_with_grad",
+    "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_with_grad",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_with_grad",
@@ -473,6 +476,223 @@ def cross_entropy_backward(
            [ -6.,   0.]])
     """
     return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, sample_weight, reduction, out)
+
+
+def sigmoid_cross_entropy(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    weight: npt.ArrayLike | None = None,
+    pos_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    out: Array | None = None,
+) -> Any:
+    """Cross-entropy of the sigmoid of logits: -w (p t log s(x) + (1 - t) log(1 - s(x))), an element.
+
+    The binary cross-entropy: for two classes, or many labels of which a row may have any number.
+    Computed from the logits, as p t softplus(-x) + (1 - t) softplus(x): a confident element keeps its
+    digits, and a target on the wrong side of an infinite logit has loss +inf.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, ...)
+        Scores of a yes, one for each label of each row; of one dimension, one label a row.
+    targets : array_like
+        Of exactly the shape of ``logits``: 1 for yes, 0 for no, or the probability of a yes.
+    weight : array_like, optional
+        Weight of each element; broadcasts to the shape of ``logits``. A mean does not divide by it.
+    pos_weight : array_like, optional
+        Weight of a yes against a no, as a rule of each label; broadcasts to the shape of ``logits``.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; a mean divides by its sum, so that it is the weighted average.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the elements' losses by their number, or by that of the labels
+        times the sum of ``sample_weight``; ``"none"`` keeps them apart.
+    out : ndarray, optional
+        Where to put the loss.
+
+    Returns
+    -------
+    scalar or ndarray
+        In the dtype of ``logits``: float64 for integers and bools, float32 for float16 and bfloat16.
+        With ``reduction="none"`` an array of the shape of ``logits``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Notes
+    -----
+    All weights have to be finite and at least 0. An element of ``weight`` 0 or in a row of
+    ``sample_weight`` 0 has a loss and a gradient of exactly 0, whatever the logit; a mean still counts
+    the first.
+
+    References
+    ----------
+    Goodfellow, I., Bengio, Y., Courville, A. (2016). Deep Learning, section 6.2.2.2. MIT Press.
+    ``weight`` and ``pos_weight`` are defined as in PyTorch's ``torch.nn.BCEWithLogitsLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sigmoid_cross_entropy
+    >>> logits, targets = np.log([[3.0, 1.0], [1 / 3, 1.0]]), [[1, 0], [1, 1]]
+    >>> losses = np.empty((2, 2))
+    >>> sigmoid_cross_entropy(logits, targets, reduction="none", out=losses)  # of 3/4, 1/2, 1/4, 1/2
+    array([[0.28768207, 0.69314718],
+           [1.38629436, 0.69314718]])
+    >>> float(sigmoid_cross_entropy(logits, targets).round(6))
+    0.765068
+    >>> float(sigmoid_cross_entropy(logits, targets, pos_weight=[2.0, 1.0]).round(6))
+    1.183562
+    """
+    return _backend.active.sigmoid_cross_entropy(
+        logits, targets, weight, pos_weight, sample_weight, reduction, out
+    )
+
+
+def sigmoid_cross_entropy_with_grad(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    weight: npt.ArrayLike | None = None,
+    pos_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    """`sigmoid_cross_entropy` and its gradient, w ((1 - t) s(x) - p t s(-x)), in one pass.
+
+    The logits are read once and the gradient is written once; ``out=logits`` works. At a target of 1 it
+    is -w p s(-x), not s(x) - 1: a confident element keeps its digits.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, ...)
+        Scores of a yes, one for each label of each row; of one dimension, one label a row.
+    targets : array_like
+        Of exactly the shape of ``logits``: 1 for yes, 0 for no, or the probability of a yes.
+    weight : array_like, optional
+        Weight of each element; broadcasts to the shape of ``logits``. A mean does not divide by it.
+    pos_weight : array_like, optional
+        Weight of a yes against a no, as a rule of each label; broadcasts to the shape of ``logits``.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; a mean divides by its sum, so that it is the weighted average.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the elements' losses by their number, or by that of the labels
+        times the sum of ``sample_weight``; ``"none"`` keeps them apart.
+    out : ndarray, optional
+        Where to put the gradient; may be ``logits``.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As `sigmoid_cross_entropy` returns it.
+    dlogits : ndarray
+        Of the shape and dtype of ``logits``; float64 for integers and bools.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Notes
+    -----
+    All weights have to be finite and at least 0. An element of ``weight`` 0 or in a row of
+    ``sample_weight`` 0 has a loss and a gradient of exactly 0, whatever the logit; a mean still counts
+    the first.
+
+    References
+    ----------
+    Goodfellow, I., Bengio, Y., Courville, A. (2016). Deep Learning, section 6.2.2.2. MIT Press.
+    ``weight`` and ``pos_weight`` are defined as in PyTorch's ``torch.nn.BCEWithLogitsLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sigmoid_cross_entropy_with_grad
+    >>> logits, targets = np.log([[3.0, 1.0], [1 / 3, 1.0]]), [[1, 0], [1, 1]]
+    >>> loss, dlogits = sigmoid_cross_entropy_with_grad(logits, targets, reduction="sum", out=logits)
+    >>> float(loss.round(6)), dlogits is logits
+    (3.060271, True)
+    >>> dlogits.round(12)
+    array([[-0.25,  0.5 ],
+           [-0.75, -0.5 ]])
+    >>> loss, dlogits = sigmoid_cross_entropy_with_grad(np.zeros((1, 2)), [[1, 0]], weight=[4.0, 1.0])
+    >>> dlogits
+    array([[-1.  ,  0.25]])
+    """
+    return _backend.active.sigmoid_cross_entropy_with_grad(
+        logits, targets, weight, pos_weight, sample_weight, reduction, out
+    )
+
+
+def sigmoid_cross_entropy_backward(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    dloss: npt.ArrayLike = 1.0,
+    *,
+    weight: npt.ArrayLike | None = None,
+    pos_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `sigmoid_cross_entropy`: dloss w ((1 - t) s(x) - p t s(-x)).
+
+    From the logits, not from their sigmoid: a probability near 1 has lost the digits of what it lacks.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, ...)
+        Scores of a yes, one for each label of each row; of one dimension, one label a row.
+    targets : array_like
+        Of exactly the shape of ``logits``: 1 for yes, 0 for no, or the probability of a yes.
+    dloss : float or array_like
+        Gradient at the loss: a number, or with ``reduction="none"`` one for each element.
+    weight : array_like, optional
+        Weight of each element; broadcasts to the shape of ``logits``. A mean does not divide by it.
+    pos_weight : array_like, optional
+        Weight of a yes against a no, as a rule of each label; broadcasts to the shape of ``logits``.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; a mean divides by its sum, so that it is the weighted average.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the elements' losses by their number, or by that of the labels
+        times the sum of ``sample_weight``; ``"none"`` keeps them apart.
+    out : ndarray, optional
+        Where to put the gradient; may be ``logits``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``logits``; float64 for integers and bools.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Notes
+    -----
+    All weights have to be finite and at least 0. An element of ``weight`` 0 or in a row of
+    ``sample_weight`` 0 has a loss and a gradient of exactly 0, whatever the logit; a mean still counts
+    the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sigmoid_cross_entropy_backward
+    >>> logits, targets = np.zeros((1, 2)), [[1, 0]]
+    >>> sigmoid_cross_entropy_backward(logits, targets, [[1.0, 3.0]], reduction="none")
+    array([[-0.5,  1.5]])
+    >>> sigmoid_cross_entropy_backward(logits, targets, weight=[4.0, 1.0], out=logits)
+    array([[-1.  ,  0.25]])
+    """
+    return _backend.active.sigmoid_cross_entropy_backward(
+        logits, targets, dloss, weight, pos_weight, sample_weight, reduction, out
+    )
 
 
 def sum_squared_error(

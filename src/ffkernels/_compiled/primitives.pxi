@@ -69,6 +69,14 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     void lanes_softmax_backward[T](const T *dy, ptrdiff_t ld_dy, const T *y, ptrdiff_t ld_y, const double *dot, T *out, ptrdiff_t ld_out, ptrdiff_t n)
     void lanes_log_softmax_backward[T](const T *dy, ptrdiff_t ld_dy, const T *y, ptrdiff_t ld_y, const double *sum, T *out, ptrdiff_t ld_out, ptrdiff_t n)
 
+cdef extern from "logistic_loss.h" namespace "ffkernels" nogil:
+    void row_logistic[T](const T *x, T *log, T *small, ptrdiff_t n)
+    double row_logistic_loss[T](const T *x, const T *t, T *log, ptrdiff_t n)
+    void row_logistic_slope[T](const T *x, const T *t, const T *small, double factor, T *dx, ptrdiff_t n)
+    double row_weighted_logistic_loss[T](const T *x, const T *t, const T *w, const T *p, T *log, ptrdiff_t n)
+    void row_weighted_logistic_slope[T](const T *x, const T *t, const T *w, const T *p, const T *small, T *dx, ptrdiff_t n)
+    void row_multiply[T](const double *factor, T *y, ptrdiff_t n)
+
 cdef extern from "numpy/arrayobject.h":
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil
     int PyArray_ISNOTSWAPPED(cnp.ndarray a) nogil

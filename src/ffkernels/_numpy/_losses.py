@@ -22,6 +22,9 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "cross_entropy_with_grad",
+    "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_with_grad",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_with_grad",
@@ -575,6 +578,181 @@ def cross_entropy_backward(
     inputs = {"p": p, "t": t, "sample_weight": sample_weight, "dloss": dloss}
     work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     _cross_entropy(call, eps, behind, work, with_loss=False, out=None)
+    return _arguments.deliver(work, result, out)
+
+
+# ---- sigmoid cross-entropy -------------------------------------------------------------------------
+
+
+def _sigmoid_factor(call: _arguments.SigmoidLoss) -> float:
+    """1 over the elements, or over the weights of their rows, for their mean, else 1."""
+    if call.reduction != MEAN:
+        return 1.0
+    weight, size = call.sample_weight, call.logits.size
+    if weight is None:
+        return _one_over(size)
+    return _one_over(float(np.add.reduce(weight, None)) * (size // max(weight.size, 1)))
+
+
+# Elements taken at a time, whose temporaries stay in the cache.
+_SPAN = 1 << 16
+
+
+@quiet
+def _sigmoid_cross_entropy(
+    call: _arguments.SigmoidLoss, behind: Any, grad: Array | None, with_loss: bool, out: Array | None
+) -> Any:
+    """The loss, if wanted; in `grad`, if there, its gradient."""
+    factor, shape, size = _sigmoid_factor(call), call.logits.shape, call.logits.size
+    given: list[Any] = [call.logits, call.targets, call.pos_weight, call.weight, call.sample_weight]
+    given.append(behind if np.ndim(behind) else None)
+    scale = factor if np.ndim(behind) else factor * behind
+    flat = [_flat(array, shape) for array in given]
+    dtype, total = call.logits.dtype, 0.0
+    losses = np.empty(size, dtype) if with_loss and call.reduction == NONE else None
+    slopes = None
+    if grad is not None:
+        slopes = grad.reshape(-1) if grad.flags.c_contiguous else np.empty(size, dtype)
+    for first in range(0, size, _SPAN):
+        part = slice(first, first + _SPAN)
+        arrays = flat if size <= _SPAN else [None if a is None else a[part] for a in flat]
+        room = None if slopes is None else slopes[part]
+        value = _logistic(arrays, scale, with_loss, room)
+        if losses is not None:
+            losses[part] = value
+        elif with_loss:
+            total += float(np.add.reduce(value, None, np.float64))
+    if grad is not None and slopes is not None and not grad.flags.c_contiguous:
+        grad[...] = slopes.reshape(shape)
+    if losses is not None:
+        return _reduced(losses, 1.0, NONE, shape, out)
+    if out is None:
+        return dtype.type(total * factor)
+    out[...] = total * factor
+    return out
+
+
+def _flat(array: Array | None, shape: tuple[int, ...]) -> Array | None:
+    """Every element of what broadcasts to a shape."""
+    if array is None:
+        return None
+    return (array if array.shape == shape else np.broadcast_to(array, shape)).reshape(-1)
+
+
+def _logistic(arrays: list[Any], factor: float, with_loss: bool, slope: Array | None) -> Any:
+    """The losses (a + b) log1p(e^-|x|) + c |x|, with a = pos_weight t, b = 1 - t and c = b where x > 0,
+    else a; in `slope`, c - (a + b) sigmoid(-|x|), with the sign of x.
+
+    c is 0 where a target of 0 or 1 and the sign of x agree: nothing is left then but what is small.
+    Here d is c with the other sign of x, without choices, which take NumPy longer than products by 0.
+    """
+    x, t, pos_weight, weight, sample_weight, behind = arrays
+    e = np.abs(x)
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    side = (x > 0).view(np.int8).astype(x.dtype)
+    both = None
+    if pos_weight is None:
+        d = t - side
+    else:
+        b = 1 - t
+        a = pos_weight * t
+        both = a + b
+        d = a * (1 - side)
+        b *= side
+        d -= b
+    losses = None
+    if with_loss:
+        losses = np.log1p(e)
+        if both is not None:
+            losses *= both
+        linear = d * x
+        if not e.min() > 0:  # far out; an infinite logit may be on its right side
+            np.copyto(linear, 0, where=d == 0)
+        losses -= linear
+        losses = _times(losses, weight, sample_weight)
+    if slope is not None:
+        # What is written to may be a weight, which is looked at last.
+        weighted = weight is not None or sample_weight is not None
+        small = np.add(e, 1, out=None if weighted else slope)
+        np.divide(e, small, out=small)
+        if both is not None:
+            small *= both
+        side *= -2
+        side += 1
+        small *= side
+        small -= d
+        small *= factor
+        if weighted:
+            slope[...] = _times(small, weight, sample_weight)
+        if behind is not None:
+            np.multiply(slope, behind, out=slope, casting="same_kind")
+    return losses
+
+
+def _times(values: Array, *weights: Array | None) -> Array:
+    """Values times their weights, of which one of 0 silences whatever there is."""
+    for weight in weights:
+        if weight is not None:
+            values = np.where(weight == 0, 0, values * weight)
+    return values
+
+
+def _sigmoid_inputs(
+    logits: Any, targets: Any, weight: Any, pos_weight: Any, sample_weight: Any
+) -> dict[str, Any]:
+    own = {"logits": logits, "targets": targets}
+    return own | {"weight": weight, "pos_weight": pos_weight, "sample_weight": sample_weight}
+
+
+def sigmoid_cross_entropy(
+    logits: Any,
+    targets: Any,
+    weight: Any,
+    pos_weight: Any,
+    sample_weight: Any,
+    reduction: Any,
+    out: Any,
+) -> Any:
+    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    if out is not None:
+        inputs = _sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
+        shape, dtype = call.logits.shape, call.logits.dtype
+        out = _arguments.check_loss_out(out, shape, call.reduction, dtype, inputs)
+    return _sigmoid_cross_entropy(call, 1.0, None, with_loss=True, out=out)
+
+
+def sigmoid_cross_entropy_with_grad(
+    logits: Any,
+    targets: Any,
+    weight: Any,
+    pos_weight: Any,
+    sample_weight: Any,
+    reduction: Any,
+    out: Any,
+) -> Any:
+    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    inputs = _sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
+    work, result = _arguments.check_gradient_out(out, call.logits, call.dtype, inputs)
+    loss = _sigmoid_cross_entropy(call, 1.0, work, with_loss=True, out=None)
+    return loss, _arguments.deliver(work, result, out)
+
+
+def sigmoid_cross_entropy_backward(
+    logits: Any,
+    targets: Any,
+    dloss: Any,
+    weight: Any,
+    pos_weight: Any,
+    sample_weight: Any,
+    reduction: Any,
+    out: Any,
+) -> Any:
+    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    behind = _arguments.check_dloss(dloss, call.logits.shape, call.reduction)
+    inputs = _sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight) | {"dloss": dloss}
+    work, result = _arguments.check_gradient_out(out, call.logits, call.dtype, inputs)
+    _sigmoid_cross_entropy(call, behind, work, with_loss=False, out=None)
     return _arguments.deliver(work, result, out)
 
 
