@@ -50,7 +50,8 @@ def arguments(rng, operation):
 
 
 def options(rng, operation, result):
-    if operation.kind in ("rows", "loss") and "squared" not in operation.name and rng.random() < 0.5:
+    along = operation.name.startswith(("softmax", "log", "cross"))
+    if along and rng.random() < 0.5:
         yield "axis", int(rng.integers(-3, 3))
     if operation.kind == "loss" and rng.random() < 0.5:
         yield "reduction", str(rng.choice(["mean", "sum", "none", "avg"]))

@@ -69,6 +69,10 @@ def squared_error(form):
         else:
             close(ff.sum_squared_error_backward(y, t, -2.0, reduction=reduction), -2 * want)
     each = np.arange(1.0, 6)
+    want = slope(lambda y: ff.sum_squared_error(y, t, sample_weight=each), y)
+    function = getattr(ff, f"sum_squared_error_{form}")
+    got = function(y, t, sample_weight=each)
+    close(got[1] if form == "with_grad" else got, want)
     if form == "backward":
         want = slope(lambda y: (each * ff.sum_squared_error(y, t, reduction="none")).sum(), y)
         close(ff.sum_squared_error_backward(y, t, each, reduction="none"), want)
@@ -101,18 +105,37 @@ def softmax_cross_entropy(form):
         (indices, {}),
         (indices, {"weight": weight, "ignore_index": 1, "label_smoothing": 0.2}),
         (soft, {}),
-        (soft, {"weight": weight, "label_smoothing": 0.2}),
+        (soft, {"weight": weight, "label_smoothing": 0.2, "sample_weight": np.arange(6.0)}),
         (indices[:4], {"axis": 0, "ignore_index": 1}),
     ]
     class_loss(form, "softmax_cross_entropy", x, ff.softmax(x), cases[:4])
     class_loss(form, "softmax_cross_entropy", x, ff.softmax(x, axis=0), cases[4:])
 
 
+def sigmoid_cross_entropy(form):
+    x, back = draw(6, 4), draw(6, 4, seed=3)
+    labels = np.random.default_rng(2).integers(0, 2, (6, 4))
+    weights = {"weight": np.array([0.5, 1, 2, 0]), "pos_weight": draw(6, 1) ** 2}
+    for t in (labels, probabilities(6, 4)):
+        for options in ({}, weights, {**weights, "sample_weight": np.arange(6.0)}):
+            for reduction in ("mean", "sum"):
+                kept = {**options, "reduction": reduction}
+                want = slope(lambda x: ff.sigmoid_cross_entropy(x, t, **kept), x)  # noqa: B023
+                if form == "with_grad":
+                    close(ff.sigmoid_cross_entropy_with_grad(x, t, **kept)[1], want)
+                else:
+                    close(ff.sigmoid_cross_entropy_backward(x, t, -2.0, **kept), -2 * want)
+            if form == "backward":
+                kept = {**options, "reduction": "none"}
+                want = slope(lambda x: (back * ff.sigmoid_cross_entropy(x, t, **kept)).sum(), x)  # noqa: B023
+                close(ff.sigmoid_cross_entropy_backward(x, t, back, **kept), want)
+
+
 def cross_entropy(form):
     p = probabilities(6, 4)
     cases = [
         (np.array([0, 3, 1, 1, 2, 0]), {}),
-        (probabilities(6, 4)[::-1], {"eps": 1e-3}),
+        (probabilities(6, 4)[::-1], {"eps": 1e-3, "sample_weight": np.arange(6.0)}),
         (np.array([0, 3, 1, 1]), {"axis": 0}),
     ]
     class_loss(form, "cross_entropy", p, p, cases)
@@ -125,6 +148,7 @@ CHECKS = {
     **{f"{n}_backward": (axis_backward, n) for n in ("softmax", "log_softmax")},
     **{f"sum_squared_error_{f}": (squared_error, f) for f in ("with_grad", "backward")},
     **{f"softmax_cross_entropy_{f}": (softmax_cross_entropy, f) for f in ("with_grad", "backward")},
+    **{f"sigmoid_cross_entropy_{f}": (sigmoid_cross_entropy, f) for f in ("with_grad", "backward")},
     **{f"cross_entropy_{f}": (cross_entropy, f) for f in ("with_grad", "backward")},
 }
 

@@ -121,7 +121,9 @@ def test_signatures_show_their_choices():
     assert reduced >= 2 * 9  # at the top and in `losses`
     assert choices(ffkernels.show_config, "mode") == ("stdout", "dicts")
     assert choices(ffkernels.FeedForward, "activation") == ("relu", "sigmoid", "tanh", "identity")
-    assert choices(ffkernels.FeedForward, "loss") == ("softmax_cross_entropy", "sum_squared_error")
+    assert choices(ffkernels.FeedForward, "loss") == (
+        "softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error",
+    )  # fmt: skip
     assert choices(ffkernels.InputLayer, "missing") == ("zero", "mean", "median", "drop")
     for function in (ffkernels.set_backend, ffkernels.use_backend):
         assert choices(function, "name") == ("compiled", "numpy")

@@ -24,6 +24,7 @@ from ffkernels.layers import (
     LinearWithLoss,
     Relu,
     Sigmoid,
+    SigmoidWithLoss,
     Softmax,
     SoftmaxWithLoss,
     Tanh,
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("backend")
 
 FLOATS = [np.float32, np.float64]
 ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "identity": Identity}
-LOSSES = ["softmax_cross_entropy", "sum_squared_error"]
+LOSSES = ["softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error"]
 
 
 def affine(*, dtype=np.float64, **options):
@@ -252,6 +253,8 @@ def test_affine_refuses_other_shapes(shape):
         (SoftmaxWithLoss, np.array([2, 0, 1, 1])),
         (SoftmaxWithLoss, np.eye(3, dtype=np.uint8)[[2, 0, 1, 1]]),
         (SoftmaxWithLoss, np.full((4, 3), 1 / 3)),
+        (SigmoidWithLoss, np.eye(3, dtype=int)[[2, 0, 1, 1]]),
+        (SigmoidWithLoss, np.full((4, 3), 0.3)),
         (IdentityWithLoss, normal(4, 3, seed=1)),
         (IdentityWithLoss, np.arange(12).reshape(4, 3)),
     ],
@@ -275,6 +278,11 @@ def test_losses_are_the_functions_of_their_name(dtype):
     assert layer.forward(x, t) == loss
     np.testing.assert_allclose(layer.backward(), dx, rtol=1e-5)
     np.testing.assert_array_equal(layer.y, ff.softmax(x))
+    layer, labels = SigmoidWithLoss(), np.eye(3, dtype=dtype)[t]
+    loss, dx = ff.sigmoid_cross_entropy_with_grad(x, labels)
+    assert layer.forward(x, labels) == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_array_equal(layer.backward(), dx)
+    np.testing.assert_array_equal(layer.y, ff.sigmoid(x))
     layer = IdentityWithLoss()
     loss, dx = ff.sum_squared_error_with_grad(x, x[::-1])
     assert layer.forward(x, x[::-1]) == loss
@@ -283,7 +291,7 @@ def test_losses_are_the_functions_of_their_name(dtype):
     assert layer.loss.dtype == layer.backward().dtype == dtype
 
 
-@pytest.mark.parametrize("layer", [SoftmaxWithLoss, IdentityWithLoss])
+@pytest.mark.parametrize("layer", [SoftmaxWithLoss, SigmoidWithLoss, IdentityWithLoss])
 def test_losses_own_their_results(layer):
     x, t = normal(4, 3), np.eye(3)[[0, 1, 2, 0]]
     layer = layer()
@@ -296,7 +304,7 @@ def test_losses_own_their_results(layer):
     assert layer.backward() is dx
 
 
-@pytest.mark.parametrize("layer", [SoftmaxWithLoss, IdentityWithLoss])
+@pytest.mark.parametrize("layer", [SoftmaxWithLoss, SigmoidWithLoss, IdentityWithLoss])
 def test_loss_of_targets_in_another_dtype(layer):
     layer, x = layer(), normal(2, 3, dtype=np.float32)
     for t in (np.eye(2, 3), np.eye(2, 3, dtype=int), np.eye(2, 3).tolist()):
@@ -305,7 +313,7 @@ def test_loss_of_targets_in_another_dtype(layer):
 
 
 def test_losses_refuse():
-    for layer in (SoftmaxWithLoss(), IdentityWithLoss()):
+    for layer in (SoftmaxWithLoss(), SigmoidWithLoss(), IdentityWithLoss()):
         assert layer.loss is layer.y is layer.t is None
         with pytest.raises(RuntimeError, match="backward: expected a call of forward before it"):
             layer.backward()
@@ -319,6 +327,28 @@ def test_losses_refuse():
         SoftmaxWithLoss().forward(normal(2, 3), [0.0, 1.0])
     with pytest.raises(ValueError, match=r"expected the shape of y, \(4, 2\), got \(4,\)"):
         IdentityWithLoss().forward(normal(4, 2), normal(4))
+
+
+def test_a_sure_label_still_has_a_gradient():
+    layer = SigmoidWithLoss()
+    layer.forward(np.array([[40.0, -40.0]], np.float32), [[1, 0]])
+    np.testing.assert_allclose(layer.backward(), [[-np.exp(-40) / 2, np.exp(-40) / 2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_net_for_labels(outputs):
+    """Its outputs are probabilities; the sum that processes add up is of rows."""
+    net = FeedForward([4, 5, outputs], loss="sigmoid_cross_entropy", dtype=np.float64, seed=0)
+    x, t = normal(6, 4), (normal(6, outputs, seed=3) > 0).astype(int)
+    hidden = np.maximum(x @ net.params["W1"], 0)
+    np.testing.assert_allclose(net.predict(x), ff.sigmoid(hidden @ net.params["W2"]), rtol=1e-12)
+    mean = {name: grad.copy() for name, grad in net.gradient(x, t).items()}
+    loss = net._step(x, t, reduction="sum")
+    assert loss == pytest.approx(6 * net.loss(x, t), rel=1e-12)
+    for name, grad in net.grads.items():
+        np.testing.assert_allclose(grad, 6 * mean[name], rtol=1e-12, atol=1e-15)
+    if outputs == 1:
+        assert net.loss(x, t[:, 0]) == net.loss(x, t)
 
 
 def everything(layer):
@@ -336,6 +366,7 @@ WRONG = {
     "text as targets": (SoftmaxWithLoss, ONE_HOT, X32, ["a", "b"]),
     "text as logits": (SoftmaxWithLoss, ONE_HOT, np.full((2, 3), "a"), ONE_HOT),
     "floats as classes": (SoftmaxWithLoss, [0, 2], X32, [0.0, 1.0]),
+    "labels of another shape": (SigmoidWithLoss, ONE_HOT, X32, [[1], [0]]),
     "values of another shape": (IdentityWithLoss, ONE_HOT, X32, [[1], [2]]),
     "complex values": (IdentityWithLoss, ONE_HOT, X32, ONE_HOT * 1j),
 }
@@ -531,6 +562,8 @@ def test_list_net_learns(activation):
 def targets_for(loss, n, outputs=3):
     if loss == "sum_squared_error":
         return normal(n, outputs, seed=3)
+    if loss == "sigmoid_cross_entropy":
+        return (normal(n, outputs, seed=3) > 0).astype(int)
     return np.arange(n) % outputs
 
 
@@ -589,7 +622,7 @@ def test_fused_net_is_the_composition_of_its_functions(activation, loss, dtype):
 def test_training_lowers_the_loss(activation, loss, optimizer):
     net, optimizer = FeedForward([2, 16, 3], activation, loss, seed=0), optimizer()
     x, t = blobs(200, np.float32)
-    if loss == "sum_squared_error":
+    if loss != "softmax_cross_entropy":
         t = np.eye(3)[t]
     optimizer.lr = max(optimizer.lr, 0.02)
     losses = [net.train_step(x, t, optimizer) for _ in range(150)]
@@ -910,7 +943,7 @@ def test_random_start():
         ({"sizes": "3-2"}, TypeError, "such as FeedForward([4, 16, 3]), got '3-2'"),
         ({"sizes": None}, TypeError, "sizes: expected one list of integers"),
         ({"activation": "swish"}, ValueError, "activation: expected one of ['relu', 'sigmoid', 't"),
-        ({"loss": "hinge"}, ValueError, "loss: expected one of ['softmax_cross_entropy', 'sum_sq"),
+        ({"loss": "hinge"}, ValueError, "loss: expected one of ['softmax_cross_entropy', 'sigmoi"),
         ({"dtype": np.float16}, ValueError, "dtype: expected float32 or float64, got float16"),
     ],
 )
@@ -958,7 +991,7 @@ def test_what_layers_and_nets_say_they_are():
     )
     assert repr(Affine(normal(3, 2), normal(2))) == "Affine(3 inputs, 2 outputs, float64)"
     assert repr(Softmax(0)) == "Softmax(axis=0)"
-    for layer in (Relu, Sigmoid, Tanh, Identity, SoftmaxWithLoss, IdentityWithLoss):
+    for layer in (Relu, Sigmoid, Tanh, Identity, SoftmaxWithLoss, SigmoidWithLoss, IdentityWithLoss):
         assert repr(layer()) == f"{layer.__name__}()"
 
 

@@ -286,8 +286,7 @@ REFUSED = [
     (lambda a: ff.softmax_cross_entropy(a.x, a.t, weight=[1, 1]), ValueError,
      "weight: expected one number a class, shape (4,), got (2,)"),
     (lambda a: ff.softmax_cross_entropy(a.x, a.t, weight=[1, 1, 1]), ValueError,
-     "weight: expected one number a class, shape (4,), got (3,); to weight rows, multiply the "
-     "losses and gradients of reduction=\"none\""),
+     "weight: expected one number a class, shape (4,), got (3,); rows are weighted by sample_weight"),
     (lambda a: ff.softmax_cross_entropy(a.x, a.t, weight=1.0), ValueError,
      "weight: expected one number a class, shape (4,), got ()"),
     (lambda a: ff.softmax_cross_entropy(a.x, a.t, weight="heavy"), TypeError, f"weight: {REAL} <U5"),

@@ -50,6 +50,9 @@ HASHES = {
     "softmax_cross_entropy": ("4f808ebd7a551b45", "ed5feb027248b22f"),
     "softmax_cross_entropy_with_grad": ("38a57da3de1f2494", "be46909371a4c389"),
     "softmax_cross_entropy_backward": ("5f2ecc3a7c419e31", "048ae907401213ab"),
+    "sigmoid_cross_entropy": ("f345e03ae0e4ece2", "b374fb6fc4e89b6a"),
+    "sigmoid_cross_entropy_with_grad": ("34f60069c1d49f5e", "32a3b41dda351d73"),
+    "sigmoid_cross_entropy_backward": ("73d1f5c9761dc973", "5bedc44913df4d29"),
     "sum_squared_error": ("0bafc4a951d9e044", "f3efe8d64d2d4b35"),
     "sum_squared_error_with_grad": ("8b139dda2c98cfdc", "224b201d2202c674"),
     "sum_squared_error_backward": ("8a322282c7c16e18", "5c7bdace9c2cc26d"),
@@ -74,7 +77,7 @@ def arguments(operation, shape, dtype):
     """What the function takes, for every layout in which kernels go another way."""
     count = len(operation.draw(np.random.default_rng(0), (2, 2), np.float64))
     name = operation.name
-    takes_probabilities = name.startswith("cross_entropy") or "entropy_backward" in name
+    takes_probabilities = name.startswith(("cross_entropy", "softmax_cross_entropy_backward"))
     arrays = [numbers(shape, dtype, 1, *((0.01, 1.0) if takes_probabilities else (-8.0, 8.0)))]
     low = -1.0 if operation.name.endswith(("_backward", "_backward_bias")) else 0.0
     arrays += [numbers(shape, dtype, i, low, 1.0) for i in range(2, count + 1)]
@@ -84,6 +87,8 @@ def arguments(operation, shape, dtype):
         return [(*arrays, *UPDATE_NUMBERS[operation.name])]
     if operation.kind == "bias" and "backward" not in operation.name:
         arrays[1] = numbers(shape[-1:], dtype, 2)
+    if operation.name.startswith("sigmoid_cross_entropy"):
+        return [arrays, [arrays[0], (arrays[1] > 0.5).astype(dtype)]]
     if operation.kind == "loss" and "entropy" in operation.name:
         indices = (numbers(shape[:-1], np.float64, 3, 0.0, 1.0) * shape[-1]).astype(np.intp)
         return [(arrays[0], indices), (arrays[0], numbers(shape, dtype, 4, 0.0, 1.0))]
@@ -100,7 +105,11 @@ def outputs(operation, dtype):
                 yield from (a for a in drawn if isinstance(a, np.ndarray))
                 continue
             chosen = [{}]
-            if operation.kind in ("rows", "loss") and "squared" not in operation.name:
+            if operation.name.startswith("sigmoid_cross_entropy"):
+                weight = numbers(shape[-1:], dtype, 5, 0.0, 2.0)
+                rows = numbers(shape[:1], np.float64, 6, 0.0, 2.0)
+                chosen.append({"weight": weight, "pos_weight": 2 - weight, "sample_weight": rows})
+            elif operation.kind in ("rows", "loss") and "squared" not in operation.name:
                 if drawn[-1].ndim == len(shape):
                     chosen = [{"axis": axis} for axis in range(len(shape))]
                 if operation.name.startswith("softmax_cross"):

@@ -471,6 +471,7 @@ class Loss(NamedTuple):
     label_smoothing: float
     reduction: int
     dtype: np.dtype[Any]  # of the gradient
+    sample_weight: Array | None = None  # of each row, C-ordered float64
 
 
 def check_class_loss(
@@ -482,10 +483,11 @@ def check_class_loss(
     ignore_index: Any,
     label_smoothing: Any,
     reduction_name: Any,
+    sample_weight: Any = None,
 ) -> Loss:
     """Checks the arguments that all cross-entropies share; class indices are in range after it."""
     call = loss_of_some_classes(
-        name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name
+        name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name, sample_weight
     )
     if call.indices is not None:
         classes = call.scores.shape[call.axis]
@@ -507,6 +509,7 @@ def loss_of_some_classes(
     ignore_index: Any,
     label_smoothing: Any,
     reduction_name: Any,
+    sample_weight: Any = None,
 ) -> Loss:
     """The same where class indices may be those of classes that others hold: they may be anything."""
     if _are_plain(scores):
@@ -521,7 +524,7 @@ def loss_of_some_classes(
     if weight is not None:
         weight = real_array(weight, "weight")
         if weight.shape != (classes,):
-            rows = '; to weight rows, multiply the losses and gradients of reduction="none"'
+            rows = "; rows are weighted by sample_weight"
             raise ValueError(
                 f"weight: expected one number a class, shape ({classes},), got {weight.shape}"
                 f"{rows if weight.shape == without_axis(scores.shape, axis) else ''}"
@@ -530,6 +533,8 @@ def loss_of_some_classes(
             weight = np.ascontiguousarray(weight, work)
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise ValueError(f"weight: expected finite numbers of at least 0 in {work}, got others")
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, without_axis(scores.shape, axis))
     label_smoothing = real_number(label_smoothing, "label_smoothing")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected 0 to 1, got {label_smoothing}")
@@ -560,7 +565,30 @@ def loss_of_some_classes(
         label_smoothing,
         code,
         dtype,
+        sample_weight,
     )
+
+
+def check_sample_weight(sample_weight: Any, shape: tuple[int, ...]) -> Array:
+    """One finite number of at least 0 for each row, C-ordered float64."""
+    array = real_array(sample_weight, "sample_weight")
+    if array.shape != shape:
+        raise ValueError(
+            f"sample_weight: expected one number a row, shape {shape}, got {array.shape}"
+        )
+    return _refuse_weight(np.require(array, np.float64, ["C", "A"]), "sample_weight", "")
+
+
+def _refuse_weight(array: Array, name: str, where: str) -> Array:
+    """ValueError for the first weight that is not finite or below 0."""
+    bad = ~((array >= 0) & (array < math.inf))
+    if bad.any():
+        place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
+        at = f" at position {place[0] if len(place) == 1 else place}" if place else ""
+        raise ValueError(
+            f"{name}: expected finite numbers of at least 0{where}, got {array[place]:g}{at}"
+        )
+    return array
 
 
 def _class_targets(
@@ -667,9 +695,12 @@ class SquaredError(NamedTuple):
     loss_shape: tuple[int, ...]
     reduction: int
     dtype: np.dtype[Any]
+    sample_weight: Array | None = None  # of each row, C-ordered float64
 
 
-def check_squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
+def check_squared_error(
+    y: Any, t: Any, reduction_name: Any, sample_weight: Any = None
+) -> SquaredError:
     """Checks y and t; one dimension is one row."""
     if _are_plain(y, t):
         outputs, targets, dtype = y, t, y.dtype
@@ -679,9 +710,84 @@ def check_squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
     if outputs.ndim == 0:
         raise ValueError("y: expected at least one dimension, got none")
     loss_shape = outputs.shape[:1] if outputs.ndim > 1 else ()
-    return SquaredError(
-        np.ascontiguousarray(outputs), np.ascontiguousarray(targets), loss_shape, code, dtype
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, loss_shape)
+    outputs, targets = np.ascontiguousarray(outputs), np.ascontiguousarray(targets)
+    return SquaredError(outputs, targets, loss_shape, code, dtype, sample_weight)
+
+
+class SigmoidLoss(NamedTuple):
+    """The arguments of sigmoid_cross_entropy, checked; weights broadcast to the logits' shape."""
+
+    logits: Array  # C-ordered, in the type to compute in, as the targets and the first two weights
+    targets: Array
+    weight: Array | None
+    pos_weight: Array | None
+    sample_weight: Array | None  # of rows, C-ordered float64
+    reduction: int
+    dtype: np.dtype[Any]  # of the gradient
+
+
+def check_sigmoid_loss(
+    logits: Any,
+    targets: Any,
+    weight: Any,
+    pos_weight: Any,
+    sample_weight: Any,
+    reduction_name: Any,
+) -> SigmoidLoss:
+    """Checks logits, targets and all weights; rows are the first axis."""
+    if _are_plain(logits, targets):
+        x, t, dtype = logits, targets, logits.dtype
+    else:
+        x, t = real_array(logits, "logits"), real_array(targets, "targets")
+        if t.shape != x.shape:
+            raise ValueError(f"targets: expected the shape of logits, {x.shape}, got {t.shape}")
+        dtype = x.dtype
+        x = _as(x, _work_dtype(dtype))
+        t = _as(t, x.dtype)
+    code = check_reduction(reduction_name)
+    if weight is not None:
+        weight = _broadcast_weight(weight, "weight", x)
+    if pos_weight is not None:
+        pos_weight = _broadcast_weight(pos_weight, "pos_weight", x)
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, x.shape[:1])
+        sample_weight = sample_weight.reshape(x.shape[:1] + (1,) * (x.ndim - 1))
+    x, t = np.asarray(x, order="C"), np.asarray(t, order="C")
+    return SigmoidLoss(x, t, weight, pos_weight, sample_weight, code, dtype)
+
+
+def _broadcast_weight(weight: Any, name: str, logits: Array) -> Array:
+    """Weights that broadcast to the shape of the logits, C-ordered and of their type."""
+    array = real_array(weight, name)
+    shape, missing = logits.shape, logits.ndim - array.ndim
+    fits = missing >= 0 and all(
+        n in (1, of) for n, of in zip(array.shape, shape[missing:], strict=True)
     )
+    if not fits:
+        rows = "; rows are weighted by sample_weight" if array.shape == shape[:1] else ""
+        raise ValueError(
+            f"{name}: expected a shape that broadcasts to that of logits, {shape}, "
+            f"got {array.shape}{rows}"
+        )
+    with np.errstate(over="ignore"):  # beyond the range of the type to compute in: refused next
+        array = np.require(array, logits.dtype, ["C", "A"])
+    return _refuse_weight(array, name, f" in {logits.dtype}")
+
+
+def in_runs(weights: Array, shape: tuple[int, ...]) -> tuple[Array, int, int]:
+    """What broadcasts to a shape as a C-ordered array, in which element i of that shape is number
+    i // run % count, with `run` and `count`; a copy where its axes lie apart."""
+    own = (1,) * (len(shape) - weights.ndim) + weights.shape
+    axes = [i for i, n in enumerate(own) if n != 1]
+    if not axes:
+        return weights, max(math.prod(shape), 1), 1
+    first, stop = axes[0], axes[-1] + 1
+    if own[first:stop] != shape[first:stop]:
+        own = (1,) * first + shape[first:stop]
+        weights = np.ascontiguousarray(np.broadcast_to(weights, own + (1,) * (len(shape) - stop)))
+    return weights, math.prod(shape[stop:]), max(weights.size, 1)
 
 
 def check_eps(eps: Any) -> float:

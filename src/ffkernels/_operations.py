@@ -69,6 +69,10 @@ def _probs_and_indices(rng: np.random.Generator, shape: tuple[int, ...], dtype: 
     return _probabilities(rng, shape, dtype), _indices(rng, shape)
 
 
+def _logits_and_labels(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Any:
+    return (*_one(rng, shape, dtype), rng.integers(0, 2, shape).astype(dtype))
+
+
 def _state(count: int) -> Draw:
     def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[Any, ...]:
         return tuple(rng.uniform(0, 1, shape).astype(dtype) for _ in range(count))
@@ -117,6 +121,14 @@ def _softmax_cross_entropy(x: Any, t: Any) -> Any:
 
 def _softmax_cross_entropy_grad(x: Any, t: Any) -> Any:
     return (_softmax(x) - _one_hot(t, x)) / t.size
+
+
+def _sigmoid_cross_entropy(x: Any, t: Any) -> Any:
+    return (np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))).mean() if x.size else x.sum()
+
+
+def _sigmoid_cross_entropy_grad(x: Any, t: Any) -> Any:
+    return (_sigmoid(x) - t) / max(x.size, 1)
 
 
 def _rows(y: Any) -> int:
@@ -209,6 +221,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "loss",
         _probs_and_indices,
         lambda p, t: (p - _one_hot(t, p)) / t.size,
+    ),
+    Operation("sigmoid_cross_entropy", "loss", _logits_and_labels, _sigmoid_cross_entropy),
+    Operation(
+        "sigmoid_cross_entropy_with_grad",
+        "loss",
+        _logits_and_labels,
+        lambda x, t: (_sigmoid_cross_entropy(x, t), _sigmoid_cross_entropy_grad(x, t)),
+    ),
+    Operation(
+        "sigmoid_cross_entropy_backward", "loss", _logits_and_labels, _sigmoid_cross_entropy_grad
     ),
     Operation("sum_squared_error", "loss", _two, _squared_error),
     Operation(

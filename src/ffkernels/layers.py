@@ -61,6 +61,9 @@ from .activations import (
 )
 from .linear import CHUNK_BYTES, linear_cross_entropy, linear_cross_entropy_with_grad
 from .losses import (
+    sigmoid_cross_entropy,
+    sigmoid_cross_entropy_backward,
+    sigmoid_cross_entropy_with_grad,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
     softmax_cross_entropy_with_grad,
@@ -78,6 +81,7 @@ __all__ = [
     "LinearWithLoss",
     "Relu",
     "Sigmoid",
+    "SigmoidWithLoss",
     "Softmax",
     "SoftmaxWithLoss",
     "Tanh",
@@ -625,6 +629,86 @@ class SoftmaxWithLoss(_Loss):
         return softmax_cross_entropy_backward(y, self.t, dout, out=self._dx(y.shape, y.dtype))
 
 
+class SigmoidWithLoss(_Loss):
+    """Binary cross-entropy of sigmoid(x) with the targets, averaged over all elements.
+
+    For two classes, with one output, or for labels of which a row may have any number, with an output
+    for each.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Attributes
+    ----------
+    loss : float32 or float64
+        The last value of ``forward``.
+    y : ndarray
+        The probabilities, sigmoid(x).
+    t : ndarray
+        The targets.
+
+    Notes
+    -----
+    Loss and gradient come from x, not from the rounded probabilities: both stay exact where a
+    prediction is sure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels.layers import SigmoidWithLoss
+    >>> layer = SigmoidWithLoss()
+    >>> float(layer.forward(np.log([[3.0, 1.0]]), [[0, 1]]).round(6))
+    1.039721
+    >>> layer.backward().round(12)
+    array([[ 0.375, -0.25 ]])
+    """
+
+    def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+        """Return the loss, a number of the dtype of x.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+            Logits; one sample may come as (outputs,).
+        t : array_like, of the shape of x
+            1 for yes, 0 for no, or probabilities; for one output, shape (N, 1), also (N,).
+
+        Raises
+        ------
+        TypeError
+            If x or t is not real.
+        ValueError
+            If the shapes differ.
+        """
+        x = _floats(x, "x")
+        t = _targets(t, x, self._next_argument, of_values=True)
+        loss = sigmoid_cross_entropy(x, t)
+        self._saved, self._logits = sigmoid(x, self._out(x.shape, x.dtype)), x
+        self._keep(loss, t)
+        return loss
+
+    def backward(self, dout: float = 1.0) -> Array:
+        """Return the gradient at x, dout·(y - t) over the number of elements.
+
+        Parameters
+        ----------
+        dout : float, default 1.0
+            Factor from behind the loss.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not a number.
+        """
+        y = self._from_forward()
+        dx = self._dx(y.shape, y.dtype)
+        return sigmoid_cross_entropy_backward(self._logits, self.t, dout, out=dx)
+
+
 class LinearWithLoss(_Layer):
     """x·W + b and the cross-entropy of its softmax in one layer: `Affine` and `SoftmaxWithLoss` for many
     classes, whose logits are never there as a whole.
@@ -840,9 +924,19 @@ _FUSED: _Fused = {
     "identity": (bias_identity, identity_backward_bias),
 }
 
+
+def _label_loss_with_grad(
+    scores: Array, t: npt.ArrayLike, *, reduction: Literal["mean", "sum"], out: Array
+) -> tuple[Any, Array]:
+    """Of each row the mean over its outputs, which are then averaged or added up."""
+    share = None if reduction == "mean" else 1 / scores.shape[1]
+    return sigmoid_cross_entropy_with_grad(scores, t, weight=share, reduction=reduction, out=out)
+
+
 # What makes outputs of the last layer's scores, the loss of the scores, and with its gradient.
 _LOSSES: dict[str, tuple[Callable[..., Array], Callable[..., Any], Callable[..., Any]]] = {
     "softmax_cross_entropy": (softmax, softmax_cross_entropy, softmax_cross_entropy_with_grad),
+    "sigmoid_cross_entropy": (sigmoid, sigmoid_cross_entropy, _label_loss_with_grad),
     "sum_squared_error": (identity, sum_squared_error, sum_squared_error_with_grad),
 }
 
@@ -882,7 +976,8 @@ class FeedForward:
     """A fully connected net, from its inputs to its loss and back.
 
     Each layer is x·W + b and an activation; the last has none but what belongs to the loss:
-    softmax for ``"softmax_cross_entropy"``, none for ``"sum_squared_error"``. Between the matrix
+    softmax for ``"softmax_cross_entropy"``, sigmoid for ``"sigmoid_cross_entropy"``, none for
+    ``"sum_squared_error"``. Between the matrix
     products a training step makes one pass over memory a layer: bias and activation together,
     softmax, loss and gradient together, gradients of activation and bias together, each in place.
 
@@ -892,8 +987,9 @@ class FeedForward:
         Inputs, neurons of each hidden layer, outputs.
     activation : {"relu", "sigmoid", "tanh", "identity"}, default "relu"
         Of the hidden layers.
-    loss : {"softmax_cross_entropy", "sum_squared_error"}, default "softmax_cross_entropy"
-        For classification or regression; averaged over the batch.
+    loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error"}
+        For classes, of which each row has one (the default), labels, of which it may have any number,
+        or regression; averaged over the batch, that of labels over the outputs too.
     dtype : float32 or float64, default float32
         In which the net computes; inputs and targets of other dtypes are converted.
     seed : int, numpy.random.Generator or None, default None
@@ -952,7 +1048,9 @@ class FeedForward:
         self,
         sizes: Sequence[int],
         activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
-        loss: Literal["softmax_cross_entropy", "sum_squared_error"] = "softmax_cross_entropy",
+        loss: Literal[
+            "softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error"
+        ] = "softmax_cross_entropy",
         dtype: npt.DTypeLike = np.float32,
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -967,7 +1065,7 @@ class FeedForward:
             raise ValueError(f"dtype: expected float32 or float64, got {self.dtype}")
         self.activation, self.loss_name = activation, loss
         self._output, self._loss, self._loss_with_grad = _LOSSES[loss]
-        self._is_regression = loss == "sum_squared_error"
+        self._has_classes = loss == "softmax_cross_entropy"
         self.extras: dict[str, npt.ArrayLike] = {}
 
         rng = np.random.default_rng(seed)
@@ -1024,7 +1122,7 @@ class FeedForward:
         take as long in blocks as on whole arrays, or less. Without a hidden layer one of the three, the
         gradient at its output, is not wanted.
         """
-        if self._is_regression or len(self.sizes) == 2:
+        if not self._has_classes or len(self.sizes) == 2:
             return False
         return rows * self.sizes[-1] * self.dtype.itemsize > CHUNK_BYTES
 
@@ -1091,9 +1189,9 @@ class FeedForward:
             self._absent.discard(W)
         else:
             self._forward(inputs[0], self._outputs, fused)
-            t = _targets(t, y, self._t, self._is_regression)
+            t = _targets(t, y, self._t, not self._has_classes)
             result = None
-            if own and self.loss_name == "softmax_cross_entropy":
+            if own and self._has_classes:
                 result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
             loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
         for (W, b, name), before, after, below, descend in reversed(layers):
@@ -1125,7 +1223,7 @@ class FeedForward:
         return scores
 
     def predict(self, x: npt.ArrayLike) -> Array:
-        """Return the net's outputs: probabilities of the classes, or for regression the values.
+        """Return the net's outputs: probabilities of the classes or labels, for regression the values.
 
         Parameters
         ----------
@@ -1155,8 +1253,9 @@ class FeedForward:
         ----------
         x : array_like, shape (N, inputs), or (N, ...) with as many numbers a row
         t : array_like
-            For classification class indices, integers of shape (N,), or probabilities of shape
-            (N, outputs); for regression values of shape (N, outputs), for one output also (N,).
+            For classes their indices, integers of shape (N,), or probabilities of shape (N, outputs);
+            for labels, 0 or 1, and for regression values of shape (N, outputs), for one output also
+            (N,).
 
         Raises
         ------
@@ -1173,7 +1272,7 @@ class FeedForward:
             hidden = self._outputs_of(batch, depth - 1)
             return linear_cross_entropy(hidden, self.params[W], t, self.params[b])
         scores = self._outputs_of(batch, depth)
-        return self._loss(scores, _targets(t, scores, np.empty, self._is_regression))
+        return self._loss(scores, _targets(t, scores, np.empty, not self._has_classes))
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
         """Return the gradient of the loss with respect to each parameter.

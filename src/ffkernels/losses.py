@@ -15,6 +15,12 @@ divides by the summed class weights of the rows that count, over probabilities b
 With nothing to divide by (an empty batch, every row ignored) loss and gradient are 0, where PyTorch
 gives NaN.
 
+``sample_weight`` multiplies the loss of each row, and a mean divides by its sum: the weighted average,
+as scikit-learn's metrics have it.  With class weights it divides by the sum of the products of both.  A
+weight of 0 leaves the row out, NaN and all, where a product would be NaN; its class index has to be in
+range all the same (``ignore_index`` is for one that is not).  Negative weights, which scikit-learn's
+metrics let pass, are refused.
+
 A gradient has the dtype of what it is taken at; integers and bools count as float64.  So has a loss,
 but that of float16 and bfloat16 comes in float32.  The dtype of class targets and weights plays no part.
 Sums are in float64.
@@ -32,6 +38,9 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "cross_entropy_with_grad",
+    "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_backward",
+    "sigmoid_cross_entropy_with_grad",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_with_grad",
@@ -56,6 +65,7 @@ def softmax_cross_entropy(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
@@ -79,9 +89,13 @@ def softmax_cross_entropy(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
@@ -118,7 +132,7 @@ def softmax_cross_entropy(
     0.765068
     """
     return _backend.active.softmax_cross_entropy(
-        logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
+        logits, targets, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
 
@@ -130,6 +144,7 @@ def softmax_cross_entropy_with_grad(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -154,9 +169,13 @@ def softmax_cross_entropy_with_grad(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``logits``.
 
@@ -197,7 +216,7 @@ def softmax_cross_entropy_with_grad(
     True
     """
     return _backend.active.softmax_cross_entropy_with_grad(
-        logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
+        logits, targets, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
 
@@ -210,6 +229,7 @@ def softmax_cross_entropy_backward(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
@@ -231,9 +251,13 @@ def softmax_cross_entropy_backward(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``probs``.
 
@@ -264,7 +288,7 @@ def softmax_cross_entropy_backward(
            [-1.  ,  1.  ]])
     """
     return _backend.active.softmax_cross_entropy_backward(
-        probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out
+        probs, targets, dloss, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
 
@@ -274,6 +298,7 @@ def cross_entropy(
     *,
     axis: int = -1,
     eps: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
@@ -293,8 +318,12 @@ def cross_entropy(
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
@@ -321,7 +350,7 @@ def cross_entropy(
     >>> float(cross_entropy(p, t).round(6))
     0.789041
     """
-    return _backend.active.cross_entropy(p, t, axis, eps, reduction, out)
+    return _backend.active.cross_entropy(p, t, axis, eps, sample_weight, reduction, out)
 
 
 def cross_entropy_with_grad(
@@ -330,6 +359,7 @@ def cross_entropy_with_grad(
     *,
     axis: int = -1,
     eps: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -348,8 +378,12 @@ def cross_entropy_with_grad(
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``p``.
 
@@ -380,7 +414,7 @@ def cross_entropy_with_grad(
            [ 0., -5.],
            [-2.,  0.]])
     """
-    return _backend.active.cross_entropy_with_grad(p, t, axis, eps, reduction, out)
+    return _backend.active.cross_entropy_with_grad(p, t, axis, eps, sample_weight, reduction, out)
 
 
 def cross_entropy_backward(
@@ -390,6 +424,7 @@ def cross_entropy_backward(
     *,
     axis: int = -1,
     eps: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
@@ -409,8 +444,12 @@ def cross_entropy_backward(
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``p``.
 
@@ -436,13 +475,231 @@ def cross_entropy_backward(
            [  0., -10.],
            [ -6.,   0.]])
     """
-    return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, reduction, out)
+    return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, sample_weight, reduction, out)
+
+
+def sigmoid_cross_entropy(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    weight: npt.ArrayLike | None = None,
+    pos_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    out: Array | None = None,
+) -> Any:
+    """Cross-entropy of the sigmoid of logits: -w (p t log s(x) + (1 - t) log(1 - s(x))), an element.
+
+    The binary cross-entropy: for two classes, or many labels of which a row may have any number.
+    Computed from the logits, as p t softplus(-x) + (1 - t) softplus(x): a confident element keeps its
+    digits, and a target on the wrong side of an infinite logit has loss +inf.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, ...)
+        Scores of a yes, one for each label of each row; of one dimension, one label a row.
+    targets : array_like
+        Of exactly the shape of ``logits``: 1 for yes, 0 for no, or the probability of a yes.
+    weight : array_like, optional
+        Weight of each element; broadcasts to the shape of ``logits``. A mean does not divide by it.
+    pos_weight : array_like, optional
+        Weight of a yes against a no, as a rule of each label; broadcasts to the shape of ``logits``.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; a mean divides by its sum, so that it is the weighted average.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the elements' losses by their number, or by that of the labels
+        times the sum of ``sample_weight``; ``"none"`` keeps them apart.
+    out : ndarray, optional
+        Where to put the loss.
+
+    Returns
+    -------
+    scalar or ndarray
+        In the dtype of ``logits``: float64 for integers and bools, float32 for float16 and bfloat16.
+        With ``reduction="none"`` an array of the shape of ``logits``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Notes
+    -----
+    All weights have to be finite and at least 0. An element of ``weight`` 0 or in a row of
+    ``sample_weight`` 0 has a loss and a gradient of exactly 0, whatever the logit; a mean still counts
+    the first.
+
+    References
+    ----------
+    Goodfellow, I., Bengio, Y., Courville, A. (2016). Deep Learning, section 6.2.2.2. MIT Press.
+    ``weight`` and ``pos_weight`` are defined as in PyTorch's ``torch.nn.BCEWithLogitsLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sigmoid_cross_entropy
+    >>> logits, targets = np.log([[3.0, 1.0], [1 / 3, 1.0]]), [[1, 0], [1, 1]]
+    >>> losses = np.empty((2, 2))
+    >>> sigmoid_cross_entropy(logits, targets, reduction="none", out=losses)  # of 3/4, 1/2, 1/4, 1/2
+    array([[0.28768207, 0.69314718],
+           [1.38629436, 0.69314718]])
+    >>> float(sigmoid_cross_entropy(logits, targets).round(6))
+    0.765068
+    >>> float(sigmoid_cross_entropy(logits, targets, pos_weight=[2.0, 1.0]).round(6))
+    1.183562
+    """
+    return _backend.active.sigmoid_cross_entropy(
+        logits, targets, weight, pos_weight, sample_weight, reduction, out
+    )
+
+
+def sigmoid_cross_entropy_with_grad(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    weight: npt.ArrayLike | None = None,
+    pos_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    out: Array | None = None,
+) -> tuple[Any, Array]:
+    """`sigmoid_cross_entropy` and its gradient, w ((1 - t) s(x) - p t s(-x)), in one pass.
+
+    The logits are read once and the gradient is written once; ``out=logits`` works. At a target of 1 it
+    is -w p s(-x), not s(x) - 1: a confident element keeps its digits.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, ...)
+        Scores of a yes, one for each label of each row; of one dimension, one label a row.
+    targets : array_like
+        Of exactly the shape of ``logits``: 1 for yes, 0 for no, or the probability of a yes.
+    weight : array_like, optional
+        Weight of each element; broadcasts to the shape of ``logits``. A mean does not divide by it.
+    pos_weight : array_like, optional
+        Weight of a yes against a no, as a rule of each label; broadcasts to the shape of ``logits``.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; a mean divides by its sum, so that it is the weighted average.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the elements' losses by their number, or by that of the labels
+        times the sum of ``sample_weight``; ``"none"`` keeps them apart.
+    out : ndarray, optional
+        Where to put the gradient; may be ``logits``.
+
+    Returns
+    -------
+    loss : scalar or ndarray
+        As `sigmoid_cross_entropy` returns it.
+    dlogits : ndarray
+        Of the shape and dtype of ``logits``; float64 for integers and bools.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Notes
+    -----
+    All weights have to be finite and at least 0. An element of ``weight`` 0 or in a row of
+    ``sample_weight`` 0 has a loss and a gradient of exactly 0, whatever the logit; a mean still counts
+    the first.
+
+    References
+    ----------
+    Goodfellow, I., Bengio, Y., Courville, A. (2016). Deep Learning, section 6.2.2.2. MIT Press.
+    ``weight`` and ``pos_weight`` are defined as in PyTorch's ``torch.nn.BCEWithLogitsLoss``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sigmoid_cross_entropy_with_grad
+    >>> logits, targets = np.log([[3.0, 1.0], [1 / 3, 1.0]]), [[1, 0], [1, 1]]
+    >>> loss, dlogits = sigmoid_cross_entropy_with_grad(logits, targets, reduction="sum", out=logits)
+    >>> float(loss.round(6)), dlogits is logits
+    (3.060271, True)
+    >>> dlogits.round(12)
+    array([[-0.25,  0.5 ],
+           [-0.75, -0.5 ]])
+    >>> loss, dlogits = sigmoid_cross_entropy_with_grad(np.zeros((1, 2)), [[1, 0]], weight=[4.0, 1.0])
+    >>> dlogits
+    array([[-1.  ,  0.25]])
+    """
+    return _backend.active.sigmoid_cross_entropy_with_grad(
+        logits, targets, weight, pos_weight, sample_weight, reduction, out
+    )
+
+
+def sigmoid_cross_entropy_backward(
+    logits: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    dloss: npt.ArrayLike = 1.0,
+    *,
+    weight: npt.ArrayLike | None = None,
+    pos_weight: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    reduction: Literal["mean", "sum", "none"] = "mean",
+    out: Array | None = None,
+) -> Array:
+    """Gradient of `sigmoid_cross_entropy`: dloss w ((1 - t) s(x) - p t s(-x)).
+
+    From the logits, not from their sigmoid: a probability near 1 has lost the digits of what it lacks.
+
+    Parameters
+    ----------
+    logits : array_like, shape (N, ...)
+        Scores of a yes, one for each label of each row; of one dimension, one label a row.
+    targets : array_like
+        Of exactly the shape of ``logits``: 1 for yes, 0 for no, or the probability of a yes.
+    dloss : float or array_like
+        Gradient at the loss: a number, or with ``reduction="none"`` one for each element.
+    weight : array_like, optional
+        Weight of each element; broadcasts to the shape of ``logits``. A mean does not divide by it.
+    pos_weight : array_like, optional
+        Weight of a yes against a no, as a rule of each label; broadcasts to the shape of ``logits``.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; a mean divides by its sum, so that it is the weighted average.
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the elements' losses by their number, or by that of the labels
+        times the sum of ``sample_weight``; ``"none"`` keeps them apart.
+    out : ndarray, optional
+        Where to put the gradient; may be ``logits``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``logits``; float64 for integers and bools.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type, shape or range; the message names the argument.
+
+    Notes
+    -----
+    All weights have to be finite and at least 0. An element of ``weight`` 0 or in a row of
+    ``sample_weight`` 0 has a loss and a gradient of exactly 0, whatever the logit; a mean still counts
+    the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import sigmoid_cross_entropy_backward
+    >>> logits, targets = np.zeros((1, 2)), [[1, 0]]
+    >>> sigmoid_cross_entropy_backward(logits, targets, [[1.0, 3.0]], reduction="none")
+    array([[-0.5,  1.5]])
+    >>> sigmoid_cross_entropy_backward(logits, targets, weight=[4.0, 1.0], out=logits)
+    array([[-1.  ,  0.25]])
+    """
+    return _backend.active.sigmoid_cross_entropy_backward(
+        logits, targets, dloss, weight, pos_weight, sample_weight, reduction, out
+    )
 
 
 def sum_squared_error(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
     *,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
@@ -454,9 +711,12 @@ def sum_squared_error(
     ----------
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever is in it.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
-        ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements, or by
+        the sum of ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
@@ -477,13 +737,14 @@ def sum_squared_error(
     >>> float(sum_squared_error(y, t))  # divided by 2 rows, not by 4 numbers
     1.5
     """
-    return _backend.active.sum_squared_error(y, t, reduction, out)
+    return _backend.active.sum_squared_error(y, t, sample_weight, reduction, out)
 
 
 def sum_squared_error_with_grad(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
     *,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -495,9 +756,12 @@ def sum_squared_error_with_grad(
     ----------
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever is in it.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
-        ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements, or by
+        the sum of ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``y``.
 
@@ -520,7 +784,7 @@ def sum_squared_error_with_grad(
     array([[0.5, 1. ],
            [0. , 0.5]])
     """
-    return _backend.active.sum_squared_error_with_grad(y, t, reduction, out)
+    return _backend.active.sum_squared_error_with_grad(y, t, sample_weight, reduction, out)
 
 
 def sum_squared_error_backward(
@@ -528,6 +792,7 @@ def sum_squared_error_backward(
     t: npt.ArrayLike,
     dloss: npt.ArrayLike = 1.0,
     *,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
@@ -541,9 +806,12 @@ def sum_squared_error_backward(
         Outputs and targets, of exactly one shape: nothing is broadcast.
     dloss : float or array_like
         Gradient at the loss: a number, or with ``reduction="none"`` one for each row.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever is in it.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
-        ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements, or by
+        the sum of ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``y``.
 
@@ -561,4 +829,4 @@ def sum_squared_error_backward(
     array([[2., 4.],
            [0., 3.]])
     """
-    return _backend.active.sum_squared_error_backward(y, t, dloss, reduction, out)
+    return _backend.active.sum_squared_error_backward(y, t, dloss, sample_weight, reduction, out)

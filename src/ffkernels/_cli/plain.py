@@ -202,6 +202,26 @@ def softmax_cross_entropy_backward(p: Array, t: Array, out: Array) -> None:
     out[np.arange(len(t)), t] -= 1 / len(t)
 
 
+def sigmoid_cross_entropy(x: Array, t: Array) -> Any:
+    loss = np.abs(x)
+    np.negative(loss, out=loss)
+    np.exp(loss, out=loss)
+    np.log1p(loss, out=loss)
+    return (loss.sum() + np.maximum(x, 0).sum() - np.vdot(x, t)) / x.size
+
+
+def sigmoid_cross_entropy_with_grad(x: Array, t: Array, out: Array) -> Any:
+    loss = sigmoid_cross_entropy(x, t)
+    sigmoid_cross_entropy_backward(x, t, out)
+    return loss
+
+
+def sigmoid_cross_entropy_backward(x: Array, t: Array, out: Array) -> None:
+    sigmoid(x, out)
+    out -= t
+    out *= 1 / x.size
+
+
 def sum_squared_error(y: Array, t: Array) -> Any:
     d = y - t
     return 0.5 * np.vdot(d, d) / len(y)
@@ -283,6 +303,8 @@ _WITH_OUT: dict[str, Callable[..., Any]] = {
     "softmax_cross_entropy_with_grad": softmax_cross_entropy_with_grad,
     "softmax_cross_entropy_backward": softmax_cross_entropy_backward,
     "linear_cross_entropy_with_grad": linear_cross_entropy_with_grad,
+    "sigmoid_cross_entropy_with_grad": sigmoid_cross_entropy_with_grad,
+    "sigmoid_cross_entropy_backward": sigmoid_cross_entropy_backward,
     "sum_squared_error_with_grad": sum_squared_error_with_grad,
     "sum_squared_error_backward": sum_squared_error_backward,
 }
@@ -290,6 +312,7 @@ _WITHOUT_OUT: dict[str, Callable[..., Any]] = {
     "logsumexp": logsumexp,
     "cross_entropy": cross_entropy,
     "softmax_cross_entropy": softmax_cross_entropy,
+    "sigmoid_cross_entropy": sigmoid_cross_entropy,
     "sum_squared_error": sum_squared_error,
 }
 _UPDATES: dict[str, Callable[..., Any]] = {

@@ -23,6 +23,7 @@ The kernels, each file with a table of them at its head:
     soft_cross_entropy.pxi     from logits, each row with a coefficient for every class
     softmax_cross_entropy.pxi  the choice between the two
     cross_entropy.pxi          from probabilities
+    sigmoid_cross_entropy.pxi  from logits, each element with a yes or no of its own
     squared_error.pxi
     shards.pxi                 from logits whose classes lie in several shards
     optimizers.pxi             sgd, momentum, Adam
@@ -64,6 +65,7 @@ include "index_cross_entropy.pxi"
 include "soft_cross_entropy.pxi"
 include "softmax_cross_entropy.pxi"
 include "cross_entropy.pxi"
+include "sigmoid_cross_entropy.pxi"
 include "squared_error.pxi"
 include "shards.pxi"
 include "optimizers.pxi"

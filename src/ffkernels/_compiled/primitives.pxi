@@ -33,6 +33,8 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     double row_exp_excess[T](const T *x, double m, T *y, ptrdiff_t n)
     double row_excess[T](const T *x, double m, ptrdiff_t n)
     double row_sum[T](const T *x, ptrdiff_t n)
+    bint row_are_weights[T](const T *x, ptrdiff_t n)
+    double row_total[T](const T *x, ptrdiff_t n)
     double row_dot[T](const T *x, const T *y, ptrdiff_t n)
     void row_scale[T](const T *x, double factor, T *y, ptrdiff_t n)
     void row_log_softmax[T](const T *x, double m, double log_sum, T *y, ptrdiff_t n)
@@ -45,6 +47,8 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     void row_cross_entropy_grad[T](const T *p, const T *t, double eps, double factor, T *out, ptrdiff_t n)
     double row_squared_error[T](const T *y, const T *t, ptrdiff_t n)
     void row_difference[T](const T *y, const T *t, double factor, T *out, ptrdiff_t n)
+    double row_weighted_squared_error[T](const T *y, const T *t, const double *weight, ptrdiff_t n)
+    void row_weighted_difference[T](const T *y, const T *t, const double *weight, double factor, T *out, ptrdiff_t n)
     void row_add[T](const T *x, T *sums, ptrdiff_t n)
     void row_flush[T](const T *sums, double *totals, ptrdiff_t n)
     void lanes_max[T](const T *x, ptrdiff_t ld, ptrdiff_t n, T *m)
@@ -63,6 +67,14 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     void lanes_cross_entropy_grad[T](const T *p, ptrdiff_t ld_p, const T *t, ptrdiff_t ld_t, double eps, const double *factor, T *out, ptrdiff_t ld_out, ptrdiff_t n)
     void lanes_softmax_backward[T](const T *dy, ptrdiff_t ld_dy, const T *y, ptrdiff_t ld_y, const double *dot, T *out, ptrdiff_t ld_out, ptrdiff_t n)
     void lanes_log_softmax_backward[T](const T *dy, ptrdiff_t ld_dy, const T *y, ptrdiff_t ld_y, const double *sum, T *out, ptrdiff_t ld_out, ptrdiff_t n)
+
+cdef extern from "logistic_loss.h" namespace "ffkernels" nogil:
+    void row_logistic[T](const T *x, T *log, T *small, ptrdiff_t n)
+    double row_logistic_loss[T](const T *x, const T *t, T *log, ptrdiff_t n)
+    void row_logistic_slope[T](const T *x, const T *t, const T *small, double factor, T *dx, ptrdiff_t n)
+    double row_weighted_logistic_loss[T](const T *x, const T *t, const T *w, const T *p, T *log, ptrdiff_t n)
+    void row_weighted_logistic_slope[T](const T *x, const T *t, const T *w, const T *p, const T *small, T *dx, ptrdiff_t n)
+    void row_multiply[T](const double *factor, T *y, ptrdiff_t n)
 
 cdef extern from "numpy/arrayobject.h":
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil

@@ -249,6 +249,38 @@ def softmax_cross_entropy_backward(p: Any, t: Any, out: Any) -> None:
         out[i, t[i]] -= share
 
 
+def sigmoid_cross_entropy(x: Any, t: Any) -> Any:
+    rows, columns = x.shape
+    one = x.dtype.type(1)
+    loss = x.dtype.type(0)
+    for i in prange(rows):
+        for j in range(columns):
+            e = math.exp(-abs(x[i, j]))
+            loss += max(x[i, j], one - one) - x[i, j] * t[i, j] + math.log(one + e)
+    return loss / x.dtype.type(rows * columns)
+
+
+def sigmoid_cross_entropy_with_grad(x: Any, t: Any, out: Any) -> Any:
+    rows, columns = x.shape
+    one, share = x.dtype.type(1), out.dtype.type(1 / (rows * columns))
+    loss = x.dtype.type(0)
+    for i in prange(rows):
+        for j in range(columns):
+            e = math.exp(-abs(x[i, j]))
+            y = one / (one + e)
+            loss += max(x[i, j], one - one) - x[i, j] * t[i, j] - math.log(y)
+            out[i, j] = ((y if x[i, j] > 0 else e * y) - t[i, j]) * share
+    return loss * share
+
+
+def sigmoid_cross_entropy_backward(x: Any, t: Any, out: Any) -> None:
+    rows, columns = x.shape
+    one, share = x.dtype.type(1), out.dtype.type(1 / (rows * columns))
+    for i in prange(rows):
+        for j in range(columns):
+            out[i, j] = (one / (one + math.exp(-x[i, j])) - t[i, j]) * share
+
+
 def sum_squared_error(y: Any, t: Any) -> Any:
     rows, columns = y.shape
     loss = y.dtype.type(0)

@@ -140,6 +140,7 @@ _UPDATES: dict[str, tuple[float, ...]] = {
 _WHOLE = (
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "logsumexp", "cross_entropy",
     "cross_entropy_with_grad", "cross_entropy_backward", "softmax_cross_entropy",
-    "softmax_cross_entropy_with_grad", "softmax_cross_entropy_backward", "sum_squared_error",
+    "softmax_cross_entropy_with_grad", "softmax_cross_entropy_backward", "sigmoid_cross_entropy",
+    "sigmoid_cross_entropy_with_grad", "sigmoid_cross_entropy_backward", "sum_squared_error",
     "sum_squared_error_with_grad", "sum_squared_error_backward", *UPDATE_NUMBERS,
 )  # fmt: skip

@@ -50,6 +50,9 @@ _COMPILED_FROM = 10**4
 _IN_PLACE_FROM = 10**6
 
 
+_LOSSES = ("cross_entropy", "softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error")
+
+
 class PyTorch(Peer):
     """Eager mode: its fused kernels, `out` where they take it, gradients of losses by autograd."""
 
@@ -82,11 +85,13 @@ class PyTorch(Peer):
             "logsumexp": lambda x: torch.logsumexp(x, -1),
             "cross_entropy": lambda p, t: functional.nll_loss(p.log(), t),
             "softmax_cross_entropy": functional.cross_entropy,
+            "sigmoid_cross_entropy": functional.binary_cross_entropy_with_logits,
+            "sigmoid_cross_entropy_backward": lambda x, t: (torch.sigmoid(x) - t) / x.numel(),
             "sum_squared_error": lambda y, t: (
                 functional.mse_loss(y, t, reduction="sum") / (2 * len(y))
             ),
         }
-        for name in ("cross_entropy", "softmax_cross_entropy", "sum_squared_error"):
+        for name in _LOSSES:
             self.functions[f"{name}_with_grad"] = _backward(self.functions[name])
         self.functions["linear_cross_entropy_with_grad"] = self._linear
         # With `out`. The kernels above have forms with it too, which take 5 us longer to call.
@@ -195,6 +200,7 @@ class PyTorchCompiled(PyTorch):
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
         torch = self.torch
+        functional = torch.nn.functional
 
         def squared_error(y: Any, t: Any) -> Any:
             d = y - t
@@ -218,6 +224,9 @@ class PyTorchCompiled(PyTorch):
             "softmax_cross_entropy_with_grad": self._loss_with_grad,
             "softmax_cross_entropy_backward": lambda p, t: (
                 torch.where(self._at_class(p, t), p - 1, p) / len(t)
+            ),
+            "sigmoid_cross_entropy_with_grad": lambda x, t: (
+                functional.binary_cross_entropy_with_logits(x, t), (torch.sigmoid(x) - t) / x.numel(),
             ),
             "sum_squared_error_with_grad": squared_error,
             "sum_squared_error_backward": lambda y, t: (y - t) / len(y),
