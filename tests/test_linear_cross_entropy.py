@@ -10,23 +10,36 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels import _blas, linear
+from ffkernels import _blas, _linear
 from references import normal, slope
 
 INF, NAN = np.inf, np.nan
 FLOATS = [np.float32, np.float64]
 N, D, C = 13, 6, 41
 
-# Working memory: all rows at once, some, one, and too little for a row, so that classes are split.
-CHUNKS = {"all": None, "some": 4 * 8 * C + 16 * C, "one": 1 * 8 * C + 16 * C, "classes": 400, "least": 1}
-every_chunk = pytest.mark.parametrize("chunk_bytes", CHUNKS.values(), ids=CHUNKS)
+# Classes of a block, rows kept in the memory of dw, rows at a time of the others, whether those are kept.
+WAYS = {
+    "at once": _linear.Plan(C, 0, N, True),
+    "kept": _linear.Plan(7, 0, 4, True),
+    "in dw, then kept": _linear.Plan(7, D, 3, True),
+    "in dw, then twice": _linear.Plan(10, 5, 8, False),
+    "twice": _linear.Plan(7, 0, 5, False),
+    "one by one": _linear.Plan(1, 1, 1, True),
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS, indirect=True)
 
 
-@pytest.fixture(autouse=True)
-def _all_ways(backend, monkeypatch):
-    """Rows of a few bytes are few enough for classes to be split only if one is."""
-    monkeypatch.setattr(linear, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(linear, "_LEAST_ROWS_OF_LOSS", 1)
+@pytest.fixture
+def way(request, monkeypatch):
+    """Takes the rows and classes of every call that way."""
+
+    def plan(rows, features, classes, dtype, chunk_bytes, with_grads):
+        width, in_dw, height, is_kept = request.param
+        if not with_grads or dtype == np.float16:
+            in_dw, is_kept = 0, with_grads and height >= rows
+        return _linear.Plan(width, min(in_dw, rows, features), height, is_kept)
+
+    monkeypatch.setattr(_linear, "plan", plan)
 
 
 def drawn(dtype=np.float64, scale=1.0, rows=N):
@@ -89,40 +102,40 @@ OPTIONS = {
 }
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_loss_and_gradients_by_their_definition(dtype, options, with_bias, chunk_bytes):
+def test_loss_and_gradients_by_their_definition(dtype, options, with_bias, way):
     x, w, b, t = drawn(dtype)
     t[[2, 5, 12]] = options.get("ignore_index", t[0])
     given = (x, w, t, b) if with_bias else (x, w, t)
     before = [array.copy() for array in given]
     want = reference(*given, **options)
-    check(ff.linear_cross_entropy_with_grad(*given, chunk_bytes=chunk_bytes, **options), want, dtype)
-    loss = ff.linear_cross_entropy(*given, chunk_bytes=chunk_bytes, **options)
+    check(ff.linear_cross_entropy_with_grad(*given, **options), want, dtype)
+    loss = ff.linear_cross_entropy(*given, **options)
     check((loss, ()), (want[0], ()), dtype)
     for array, kept in zip(given, before, strict=True):
         np.testing.assert_array_equal(array, kept)
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("options", [{}, {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3}])
-def test_probabilities_as_targets(options, chunk_bytes):
+def test_probabilities_as_targets(options, way):
     x, w, b, _ = drawn()
     t = np.random.default_rng(0).dirichlet(np.ones(C), N)
     for targets in (t, t > 0.05, t.astype(np.float32)):
         want = reference(x, w, targets, b, **options)
-        got = ff.linear_cross_entropy_with_grad(x, w, targets, b, chunk_bytes=chunk_bytes, **options)
+        got = ff.linear_cross_entropy_with_grad(x, w, targets, b, **options)
         check(got, want, np.float64)
 
 
-@every_chunk
-def test_gradients_against_finite_differences(chunk_bytes):
+@every_way
+def test_gradients_against_finite_differences(way):
     x, w, b, t = drawn(rows=4)
-    _, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    _, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     for array, grad in zip((x, w, b), grads, strict=True):
-        want = slope(lambda: ff.linear_cross_entropy(x, w, t, b, chunk_bytes=chunk_bytes), array)
+        want = slope(lambda: ff.linear_cross_entropy(x, w, t, b), array)
         np.testing.assert_allclose(grad, want, rtol=1e-6, atol=1e-8)
 
 
@@ -137,28 +150,28 @@ LAYOUTS = {
 }
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize(
     ("of_x", "of_w"), [*((layout, "C") for layout in LAYOUTS), *(("C", layout) for layout in LAYOUTS)]
 )
-def test_any_strides(of_x, of_w, chunk_bytes):
+def test_any_strides(of_x, of_w, way):
     x, w, b, t = drawn()
     t[3] = -1
     want = reference(x, w, t, b, ignore_index=-1)
     x, w = LAYOUTS[of_x](x), LAYOUTS[of_w](w)
-    got = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1, chunk_bytes=chunk_bytes)
+    got = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1)
     check(got, want, np.float64)
     if of_w == "transpose":
         assert got[1][1].flags.f_contiguous
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("layout", ["C", "transpose", "every second row", "every second column"])
-def test_out(layout, chunk_bytes):
+def test_out(layout, way):
     x, w, b, t = drawn()
     want = reference(x, w, t, b)
     out = LAYOUTS[layout](np.full((N, D), NAN)), LAYOUTS[layout](np.full((D, C), NAN)), np.full(C, NAN)
-    got = ff.linear_cross_entropy_with_grad(x, w, t, b, out=out, chunk_bytes=chunk_bytes)
+    got = ff.linear_cross_entropy_with_grad(x, w, t, b, out=out)
     check(got, want, np.float64)
     assert all(grad is given for grad, given in zip(got[1], out, strict=True))
     dw = np.empty((D, C))
@@ -184,15 +197,15 @@ def test_half_precision_is_computed_in_float32():
         assert grad.dtype == np.float16
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": np.ones(C)}])
-def test_no_rows_and_no_row_that_counts(options, chunk_bytes):
+def test_no_rows_and_no_row_that_counts(options, way):
     x, w, b, t = drawn()
     for rows, targets in ((0, t[:0]), (N, np.full(N, -1))):
         out = np.full((rows, D), NAN), np.full((D, C), NAN), np.full(C, NAN)
         for reduction in ("mean", "sum", "none"):
             loss, grads = ff.linear_cross_entropy_with_grad(
-                x[:rows], w, targets, b, ignore_index=-1, reduction=reduction, chunk_bytes=chunk_bytes,
+                x[:rows], w, targets, b, ignore_index=-1, reduction=reduction,
                 out=out, **options,
             )  # fmt: skip
             assert np.shape(loss) == ((rows,) if reduction == "none" else ()) and not np.any(loss)
@@ -200,22 +213,20 @@ def test_no_rows_and_no_row_that_counts(options, chunk_bytes):
         assert ff.linear_cross_entropy(x[:rows], w, targets, b, ignore_index=-1, **options) == 0
 
 
-@every_chunk
-def test_rows_that_are_ignored_may_hold_anything(chunk_bytes):
+@every_way
+def test_rows_that_are_ignored_may_hold_anything(way):
     x, w, b, t = drawn()
     t[4], x[4] = -1, NAN
-    loss, (dx, dw, db) = ff.linear_cross_entropy_with_grad(
-        x, w, t, b, ignore_index=-1, chunk_bytes=chunk_bytes
-    )
+    loss, (dx, dw, db) = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1)
     assert (dx[4] == 0).all()
     rows = np.arange(N) != 4
     check((loss, (dx[rows], dw, db)), reference(x[rows], w, t[rows], b), np.float64)
 
 
-@every_chunk
-def test_nan_and_infinities_stay_in_their_row(chunk_bytes):
+@every_way
+def test_nan_and_infinities_stay_in_their_row(way):
     x, w, b, t = drawn()
-    options = {"reduction": "none", "chunk_bytes": chunk_bytes}
+    options = {"reduction": "none"}
     clean, (dx, _, _) = ff.linear_cross_entropy_with_grad(x, w, t, b, **options)
     x[5] = NAN
     loss, (dx_now, dw, db) = ff.linear_cross_entropy_with_grad(x, w, t, b, **options)
@@ -225,61 +236,59 @@ def test_nan_and_infinities_stay_in_their_row(chunk_bytes):
     np.testing.assert_array_equal(dx_now[rows], dx[rows])
 
 
-@every_chunk
-def test_masked_classes(chunk_bytes):
+@every_way
+def test_masked_classes(way):
     x, w, b, t = drawn()
     some = np.r_[15:18, 19:30]  # none in the first blocks, none in the last
     others = np.setdiff1d(np.arange(C), some)
     b[others] = -INF
     t[:] = 15 + np.arange(N) % 3
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     want = reference(x, w[:, some], t - 15, b[some])
     check((loss, (grads[0], grads[1][:, some], grads[2][some])), want, np.float64)
     assert (grads[1][:, others] == 0).all() and (grads[2][others] == 0).all()
     t[1] = 40
     weight = np.where(np.arange(C) == 40, 0.0, 1.0)
-    assert np.isfinite(ff.linear_cross_entropy(x, w, t, b, weight=weight, chunk_bytes=chunk_bytes))
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    assert np.isfinite(ff.linear_cross_entropy(x, w, t, b, weight=weight))
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     assert loss == INF and all(np.isfinite(grad).all() for grad in grads)
     b[:] = -INF
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     assert np.isnan(loss) and all(np.isnan(grad).all() for grad in grads)
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_confident_rows_keep_their_digits(dtype, chunk_bytes):
+def test_confident_rows_keep_their_digits(dtype, way):
     """Each row has a feature of its own, of which one class takes all: its weights are the logits."""
     for lead in (17, 40, 80) if dtype == np.float32 else (40, 300, 700):
         x, w = np.eye(4, dtype=dtype), np.zeros((4, C), dtype)
         t = np.array([0, 7, 33, C - 1])
         w[np.arange(4), t] = lead
-        loss, (_, dw, _) = ff.linear_cross_entropy_with_grad(
-            x, w, t, reduction="sum", chunk_bytes=chunk_bytes
-        )
+        loss, (_, dw, _) = ff.linear_cross_entropy_with_grad(x, w, t, reduction="sum")
         rest = (C - 1) * np.exp(-np.longdouble(lead))
         ulps = 8 * np.finfo(dtype).eps
         assert abs(loss / (4 * np.log1p(rest)) - 1) <= ulps
         assert np.all(abs(dw[np.arange(4), t] / (-rest / (1 + rest)) - 1) <= ulps)
-        assert ff.linear_cross_entropy(x, w, t, reduction="sum", chunk_bytes=chunk_bytes) == loss
+        assert ff.linear_cross_entropy(x, w, t, reduction="sum") == loss
 
 
 def test_blocks_change_no_more_than_rounding():
     x, w, b, t = drawn(np.float32, rows=500)
     whole = ff.linear_cross_entropy_with_grad(x, w, t, b)
     for chunk_bytes in (20000, 1000):
-        parts = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+        parts = ff.linear_cross_entropy_with_grad(x, w, t, b)
         assert parts[0] == pytest.approx(whole[0], rel=1e-6)
         for one, other in zip(parts[1], whole[1], strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
-def test_without_blas_it_is_the_same(monkeypatch):
+@every_way
+def test_without_blas_it_is_the_same(way, monkeypatch):
     x, w, b, t = drawn()
     monkeypatch.setattr(_blas, "_GEMM", {})
-    for chunk_bytes in CHUNKS.values():
-        got = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
-        check(got, reference(x, w, t, b), np.float64)
+    got = ff.linear_cross_entropy_with_grad(x, w, t, b)
+    check(got, reference(x, w, t, b), np.float64)
 
 
 # --- memory --------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ maximum all but one are counted back in. So a confident row keeps the digits of 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from ._arguments import MEAN, Array
 #: POINT    e^(x - maximum) at the target, where one class has all of a
 MAXIMUM, EXCESS, GAP, TOTAL, OTHERS, LEADER = range(6)
 POINT = OTHERS
+STATISTICS = 6
 
 #: What shards add up: how many hold the maximum, their sums of e^(x - maximum) without leading terms,
 #: the rest as above.
@@ -72,8 +74,19 @@ def shard(call: _arguments.Loss, first: int, classes: int) -> Shard:
     return Shard(call.scores, own, call.probabilities, call.weight, 1 - smoothing, soft, counting)
 
 
-def statistics(rows: int) -> Array:
-    return np.empty((LEADER + 1, rows))
+def part(own: Shard, rows: Any, classes: slice, scores: Array) -> Shard:
+    """What that is for some of its rows and classes, with their logits."""
+    indices, probabilities, weight = own.classes, own.probabilities, own.weight
+    if indices is not None:
+        given = indices[rows]
+        indices = given - classes.start
+        indices[(given < classes.start) | (given >= classes.stop)] = ELSEWHERE
+        indices[given == IGNORED] = IGNORED
+    if probabilities is not None:
+        probabilities = probabilities[rows, classes]
+    if weight is not None:
+        weight = weight[classes]
+    return own._replace(scores=scores, classes=indices, probabilities=probabilities, weight=weight)
 
 
 def counted(own: Shard) -> float:
@@ -93,31 +106,40 @@ def _shrunk(own: Array, maximum: Array) -> Array:
 
 
 @np.errstate(all="ignore")
-def shares(own: Array, maximum: Array, soft: bool, out: Array) -> Array:
-    """What a shard of these statistics adds to the sums over all, given the maximum of all, in `out`.
-
-    Returns e^(own maximum - maximum of all), by which the shard's exponentials are too large.
-    """
+def shares(own: Array, maximum: Array, soft: bool) -> Array:
+    """What shards of these statistics add to the sums over all, given the maximum of all."""
+    out = np.empty((_SUMMED if soft else _SUMMED - 1, *own.shape[1:]))
     leads = own[MAXIMUM] == maximum
     total = own[TOTAL]
-    shrunk = _shrunk(own, maximum)
     out[0] = leads
-    out[1] = np.where(leads, own[EXCESS], shrunk * (1 + own[EXCESS]))
+    out[1] = np.where(leads, own[EXCESS], _shrunk(own, maximum) * (1 + own[EXCESS]))
     out[2] = own[GAP] + np.where(total == 0, 0, total * (maximum - own[MAXIMUM]))
     out[3] = total
     if soft:
         out[4] = np.where(leads, own[OTHERS], total)
-    return shrunk
+    return out
 
 
-def summed(rows: int, soft: bool) -> tuple[int, int]:
-    """The shape of what shards add up."""
-    return _SUMMED if soft else _SUMMED - 1, rows
+class Everyone(NamedTuple):
+    """What others who hold classes of the same rows know of them."""
+
+    largest: Callable[[Array], Array]
+    total: Callable[[Array], Array]
+
+
+#: All classes are here.
+ALONE = Everyone(lambda maximum: maximum, lambda sums: sums)
+
+
+def together(own: Array, soft: bool, everyone: Everyone = ALONE) -> Array:
+    """The statistics of whole rows from those of shards, of shape (STATISTICS, shards, rows)."""
+    maximum = everyone.largest(own[MAXIMUM].max(0, initial=-np.inf))
+    return complete(everyone.total(shares(own, maximum, soft).sum(1)), maximum)
 
 
 def merged(sums: Array, maximum: Array) -> Array:
     """The statistics of several shards as of one."""
-    several = statistics(sums.shape[1])
+    several = np.empty((STATISTICS, *sums.shape[1:]))
     several[MAXIMUM] = maximum
     several[EXCESS] = (sums[0] - 1) + sums[1]
     several[GAP : GAP + len(sums) - 2] = sums[2:]
@@ -148,7 +170,7 @@ def factor(own: Shard, reduction: int, weights: float) -> float:
 
 
 @np.errstate(all="ignore")
-def gradient(own: Array, whole: Array, shrunk: Array, call: Shard, factor: float) -> Array:
+def gradient(own: Array, whole: Array, call: Shard, factor: float) -> Array:
     """By what each row is multiplied, then in which class of it that gives way to which value.
 
     The gradient at a target is minus what the other classes have, not p - 1; with coefficients for all
@@ -157,6 +179,7 @@ def gradient(own: Array, whole: Array, shrunk: Array, call: Shard, factor: float
     columns = np.empty((3, whole.shape[1]))
     scale, at, value = columns
     rest = whole[EXCESS]
+    shrunk = _shrunk(own, whole[MAXIMUM])
     scale[...] = whole[TOTAL] * factor / (1 + rest)
     if call.has_coefficients:
         at[...] = np.where((own[MAXIMUM] == whole[MAXIMUM]) & (rest < 1), own[LEADER], ELSEWHERE)

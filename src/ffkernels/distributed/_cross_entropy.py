@@ -118,7 +118,7 @@ def softmax_cross_entropy_with_grad(
             inputs = {"targets": targets, "weight": weight}
             _arguments.check_out(out, call.scores.shape, call.dtype, inputs, in_place=False)
         rows = call.scores.shape[:-1]
-        own = _shards.statistics(math.prod(rows))
+        own = np.empty((_shards.STATISTICS, math.prod(rows)))
     except Exception as error:
         refuse(comm, error)
     first, classes = _place(agree(comm, NAME, _alike(call), (call.scores.shape[-1], first)), comm.rank)
@@ -127,8 +127,8 @@ def softmax_cross_entropy_with_grad(
     shard = _shards.shard(call, first, classes)
     kernels = _backend.active
     kernels.shard_statistics(shard, work, own)
-    whole, shrunk, factor, loss = _exchange(comm, shard, own, call.reduction)
-    kernels.shard_gradient(shard, work, _shards.gradient(own, whole, shrunk, shard, factor), factor)
+    whole, factor, loss = _exchange(comm, shard, own, call.reduction)
+    kernels.shard_gradient(shard, work, _shards.gradient(own, whole, shard, factor), factor)
     dtype = work.dtype.type
     if call.reduction == NONE and rows:
         return loss.astype(dtype).reshape(rows), _arguments.deliver(work, result, out)
