@@ -33,7 +33,7 @@ every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS, indirect=Tru
 def way(request, monkeypatch):
     """Takes the rows and classes of every call that way."""
 
-    def plan(rows, features, classes, dtype, chunk_bytes, with_grads):
+    def plan(rows, features, classes, dtype, chunk_bytes, with_grads, is_copied):
         width, in_dw, height, is_kept = request.param
         if not with_grads or dtype == np.float16:
             in_dw, is_kept = 0, with_grads and height >= rows

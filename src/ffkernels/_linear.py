@@ -30,15 +30,17 @@ from .activations import bias_identity, identity_backward_bias
 #: Bytes of working memory, unless told otherwise (docs/large-vocabularies.md).
 CHUNK_BYTES = 2**25
 
-# Numbers in a block of rows and classes: of fewer BLAS makes small products, more leave the cache before
-# they are looked at.
-_AREA = 2**20
-
 # Rows at a time, but for those that dw has room for.
 _ROWS = 1024
 
 # Fewer rows than these are not kept in working memory: to make their logits twice takes less time.
 _LEAST_ROWS = 52
+
+# With so few rows BLAS takes up to a fifth less time for dx if that lies across w.
+_FEW_ROWS = 256
+
+# BLAS multiplies by so many at a time: blocks of 130 rows take 1.1 x the time of those of 128, a row.
+_LANES = 16
 
 # Arrays of a block's size that the formulas of the NumPy backend make.
 _TEMPORARIES = 5
@@ -164,48 +166,66 @@ class Plan(NamedTuple):
 
 
 def plan(
-    rows: int, features: int, classes: int, dtype: np.dtype[Any], chunk_bytes: int, with_grads: bool
-) -> Plan:
+    rows: int, features: int, classes: int, dtype: np.dtype[Any], chunk_bytes: int, with_grads: bool,
+    is_copied: bool,
+) -> Plan:  # fmt: skip
+    """For a layer of this dtype, and x as it is or copied."""
     work = _arguments._work_dtype(dtype)
     is_half = dtype != work
-    numbers = chunk_bytes // work.itemsize
-    area = min(_AREA, numbers // 8)
+    numbers = area = chunk_bytes // work.itemsize
     if _backend.active is _numpy:
-        area //= 2
+        area //= 2 * _TEMPORARIES
         numbers -= _TEMPORARIES * area
-    tallest = max(_ROWS, features) if with_grads and not is_half else _ROWS
-    width = max(1, min(classes, area // max(1, min(rows, tallest))))
     if is_half:  # w and dw of a block are made in working memory too
-        width = max(1, min(width, area // features))
-        numbers -= 2 * features * width
-    # Beside its logits a row has x and dx, and the statistics of each block.
-    beside = 2 * features + (16 * -(-classes // width) + 24) * 8 // work.itemsize
+        area //= 4
+        numbers //= 2
+    if not is_copied:  # there is dx of few rows
+        numbers -= min(rows, _FEW_ROWS) * features * with_grads
+    statistics = classes * _shards.STATISTICS * 8 // work.itemsize  # of a row, in blocks of one class
+    beside = 24 * 8 // work.itemsize + 2 * features * is_copied  # of a row, beside these and the logits
 
-    def at_once(logits: int) -> int:
-        return max(1, min(rows, numbers // (logits + beside)))
+    def width(height: int) -> int:
+        """The widest blocks, in which a row needs their width and the statistics of each."""
+        room = max(0, max(0, numbers) // max(1, height) - beside)
+        fitting = (room + math.isqrt(max(0, room**2 - 4 * statistics))) // 2
+        return max(1, min(classes, fitting, area // max(1, height, features * is_half)))
 
-    kept, least = min(_ROWS, at_once(classes)), min(_LEAST_ROWS, rows)
-    is_kept = with_grads and kept >= (rows if is_half else least)
-    height, in_dw = kept if is_kept else min(_ROWS, at_once(width)), 0
-    if with_grads and not is_half and height < rows:
-        in_dw = min(features, at_once(width))
-        others = -(-(rows - in_dw) // height)
-        in_dw = min(in_dw, max(-(-rows // (others + 1)), rows - others * height))  # all much alike
-        if in_dw < least:
-            in_dw = 0
-    return Plan(width, in_dw, height, is_kept)
+    at_most = max(1, numbers // (2 * math.isqrt(statistics) + beside))
+    height = min(rows, _ROWS, at_most)
+    kept = min(rows, _ROWS, max(1, numbers // (classes + beside)))
+    least = min(_LEAST_ROWS, rows)
+    if not with_grads or (is_half and kept < rows):
+        return Plan(width(height), 0, height, False)
+    if kept == rows:
+        return Plan(max(1, min(classes, area // max(1, rows, features * is_half))), 0, rows, True)
+    is_kept = kept >= least
+    in_dw = min(features, rows, at_most)
+    if is_kept:
+        height = kept - kept % _LANES * (kept > _LANES)
+        in_dw = rows - height * -(-(rows - in_dw) // height)
+    if in_dw < least:
+        in_dw = 0
+    if is_kept and not in_dw:
+        return Plan(max(1, min(classes, area // height)), 0, height, True)
+    return Plan(min(width(in_dw or height), width(in_dw if is_kept else height)), in_dw, height, is_kept)
 
 
 def _blocks(start: int, stop: int, at_once: int) -> list[slice]:
-    """Slices of at most so many, all alike: a short last one costs nearly as much as a long one."""
-    number = -(-(stop - start) // max(1, at_once))
-    cuts = [start + k * (stop - start) // number for k in range(number + 1)] if number else []
-    return list(map(slice, cuts[:-1], cuts[1:]))
+    """Slices of at most so many, all much alike: a short last one costs nearly as much as a long one."""
+    if start == stop:
+        return []
+    alike = -(-(stop - start) // -(-(stop - start) // at_once))
+    step = min(at_once, -(-alike // _LANES) * _LANES)
+    return [slice(first, min(first + step, stop)) for first in range(start, stop, step)]
+
+
+def _lies_across(matrix: Array) -> bool:
+    return abs(matrix.strides[0]) < abs(matrix.strides[1])
 
 
 def _add_product(a: Array, b: Array, out: Array, first: bool) -> None:
     """out <- out + aᵀ·b, in the order in which ``out`` lies."""
-    if out.flags.f_contiguous and not out.flags.c_contiguous:
+    if _lies_across(out):
         a, b, out = b, a, out.T
     _blas.AddProduct(b, out)(a, 1.0, first)
 
@@ -271,8 +291,7 @@ class _Run:
         w = self.layer.w[:, block]
         if self._is_ready(w):
             return w
-        lies_across = abs(w.strides[0]) < abs(w.strides[1])
-        copy = self.memory("w", *w.T.shape).T if lies_across else self.memory("w", *w.shape)
+        copy = self.memory("w", *w.T.shape).T if _lies_across(w) else self.memory("w", *w.shape)
         copy[...] = w
         return copy
 
@@ -296,10 +315,13 @@ class _Run:
 
     def fold(self, parts: list[_Part], is_first: bool) -> None:
         """Add what these rows have to the gradients."""
-        # BLAS takes up to a fifth less time for few rows where dx lies across w.
-        order: Any = "C" if abs(self.layer.w.strides[0]) < abs(self.layer.w.strides[1]) else "F"
+        across: Any = "C" if _lies_across(self.layer.w) else "F"
         for part in parts:
-            part.dx = np.zeros((part.count, self.layer.x.shape[1]), self.layer.work, order)
+            if isinstance(part.rows, slice) and part.count > _FEW_ROWS and self._is_ready(self.dx):
+                part.dx = self.dx[part.rows]
+                part.dx.fill(0)
+            else:
+                part.dx = np.zeros((part.count, self.layer.x.shape[1]), self.layer.work, across)
         for k, block in enumerate(self.blocks):
             w, dw = self.w(block), self.dw[:, block]
             if dw.dtype != self.layer.work:
@@ -313,7 +335,8 @@ class _Run:
             if dw.dtype != self.dw.dtype:
                 self.dw[:, block] = dw
         for part in parts:
-            self.dx[part.rows] = part.dx
+            if not np.may_share_memory(part.dx, self.dx):
+                self.dx[part.rows] = part.dx
             part.forget()
 
     def _gradient(self, part: _Part, k: int, w: Array) -> Array:
@@ -360,7 +383,8 @@ def run(
     if shard.classes is not None and shard.counting < count:
         counting, count = np.flatnonzero(shard.classes != _shards.IGNORED), shard.counting
     features, has_grads = layer.x.shape[1], grads is not None
-    way = plan(count, features, most_classes, layer.x.dtype, chunk_bytes, has_grads)
+    is_copied = counting is not None or layer.x.dtype != layer.work or _blas.is_copied(layer.x)
+    way = plan(count, features, most_classes, layer.x.dtype, chunk_bytes, has_grads, is_copied)
     run = _Run(layer, shard, grads, factor, way.width, everyone)
 
     def parts(start: int, stop: int, at_once: int, place: Any, is_kept: bool) -> list[_Part]:

@@ -37,6 +37,9 @@ STATISTICS = 6
 #: the rest as above.
 _SUMMED = 5
 
+# Shards times rows whose shares are there at once, which bounds the memory that they take.
+_AT_ONCE = 2**13
+
 #: Classes of rows whose target another shard has, and of those that do not count.
 ELSEWHERE, IGNORED = -1, -2
 
@@ -134,7 +137,12 @@ ALONE = Everyone(lambda maximum: maximum, lambda sums: sums)
 def together(own: Array, soft: bool, everyone: Everyone = ALONE) -> Array:
     """The statistics of whole rows from those of shards, of shape (STATISTICS, shards, rows)."""
     maximum = everyone.largest(own[MAXIMUM].max(0, initial=-np.inf))
-    return complete(everyone.total(shares(own, maximum, soft).sum(1)), maximum)
+    sums = np.empty((_SUMMED if soft else _SUMMED - 1, len(maximum)))
+    at_once = max(1, _AT_ONCE // max(1, own.shape[1]))
+    for start in range(0, len(maximum), at_once):
+        rows = slice(start, start + at_once)
+        sums[:, rows] = shares(own[..., rows], maximum[rows], soft).sum(1)
+    return complete(everyone.total(sums), maximum)
 
 
 def merged(sums: Array, maximum: Array) -> Array:
