@@ -115,6 +115,13 @@ def calls(draw, name):
         if name.endswith("backward"):
             each = np.linspace(-1, 1, values[1].size).reshape(values[1].shape)
             options["dloss"] = draw(st.sampled_from([1.0, 2, np.float32(0.5), each]))
+    if operation.kind == "loss" and seldom(draw, 3):
+        rows = np.shape(values[0])[:1] if len(shape) > 1 else ()
+        if along:
+            rows = tuple(np.delete(shape, axis)) if -len(shape) <= axis < len(shape) else shape
+        each = np.random.default_rng(seed).uniform(0, 2, rows)
+        each = np.where(each < 0.5, draw(st.sampled_from([0.0, 0.0, 0.0, -1.0])), each)
+        options["sample_weight"] = each.astype(draw(FLOATS))
     if name == "logsumexp":
         options["keepdims"] = draw(st.booleans())
     for i, array in enumerate(values):

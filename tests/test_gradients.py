@@ -69,6 +69,10 @@ def squared_error(form):
         else:
             close(ff.sum_squared_error_backward(y, t, -2.0, reduction=reduction), -2 * want)
     each = np.arange(1.0, 6)
+    want = slope(lambda y: ff.sum_squared_error(y, t, sample_weight=each), y)
+    function = getattr(ff, f"sum_squared_error_{form}")
+    got = function(y, t, sample_weight=each)
+    close(got[1] if form == "with_grad" else got, want)
     if form == "backward":
         want = slope(lambda y: (each * ff.sum_squared_error(y, t, reduction="none")).sum(), y)
         close(ff.sum_squared_error_backward(y, t, each, reduction="none"), want)
@@ -101,7 +105,7 @@ def softmax_cross_entropy(form):
         (indices, {}),
         (indices, {"weight": weight, "ignore_index": 1, "label_smoothing": 0.2}),
         (soft, {}),
-        (soft, {"weight": weight, "label_smoothing": 0.2}),
+        (soft, {"weight": weight, "label_smoothing": 0.2, "sample_weight": np.arange(6.0)}),
         (indices[:4], {"axis": 0, "ignore_index": 1}),
     ]
     class_loss(form, "softmax_cross_entropy", x, ff.softmax(x), cases[:4])
@@ -112,7 +116,7 @@ def cross_entropy(form):
     p = probabilities(6, 4)
     cases = [
         (np.array([0, 3, 1, 1, 2, 0]), {}),
-        (probabilities(6, 4)[::-1], {"eps": 1e-3}),
+        (probabilities(6, 4)[::-1], {"eps": 1e-3, "sample_weight": np.arange(6.0)}),
         (np.array([0, 3, 1, 1]), {"axis": 0}),
     ]
     class_loss(form, "cross_entropy", p, p, cases)

@@ -453,6 +453,7 @@ class Loss(NamedTuple):
     label_smoothing: float
     reduction: int
     dtype: np.dtype[Any]  # of the gradient
+    sample_weight: Array | None = None  # of each row, C-ordered float64
 
 
 def check_class_loss(
@@ -464,10 +465,11 @@ def check_class_loss(
     ignore_index: Any,
     label_smoothing: Any,
     reduction_name: Any,
+    sample_weight: Any = None,
 ) -> Loss:
     """Checks the arguments that all cross-entropies share; class indices are in range after it."""
     call = loss_of_some_classes(
-        name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name
+        name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name, sample_weight
     )
     if call.indices is not None:
         refuse_index(call.indices, call.scores.shape[call.axis], call.ignore_index)
@@ -483,6 +485,7 @@ def loss_of_some_classes(
     ignore_index: Any,
     label_smoothing: Any,
     reduction_name: Any,
+    sample_weight: Any = None,
 ) -> Loss:
     """The same where class indices may be those of classes that others hold: they may be anything."""
     if _are_plain(scores):
@@ -497,7 +500,7 @@ def loss_of_some_classes(
     if weight is not None:
         weight = real_array(weight, "weight")
         if weight.shape != (classes,):
-            rows = '; to weight rows, multiply the losses and gradients of reduction="none"'
+            rows = "; rows are weighted by sample_weight"
             raise ValueError(
                 f"weight: expected one number a class, shape ({classes},), got {weight.shape}"
                 f"{rows if weight.shape == without_axis(scores.shape, axis) else ''}"
@@ -506,6 +509,8 @@ def loss_of_some_classes(
             weight = np.ascontiguousarray(weight, work)
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise ValueError(f"weight: expected finite numbers of at least 0 in {work}, got others")
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, without_axis(scores.shape, axis))
     label_smoothing = real_number(label_smoothing, "label_smoothing")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected 0 to 1, got {label_smoothing}")
@@ -536,7 +541,26 @@ def loss_of_some_classes(
         label_smoothing,
         code,
         dtype,
+        sample_weight,
     )
+
+
+def check_sample_weight(sample_weight: Any, shape: tuple[int, ...]) -> Array:
+    """One finite number of at least 0 for each row, C-ordered float64."""
+    array = real_array(sample_weight, "sample_weight")
+    if array.shape != shape:
+        raise ValueError(
+            f"sample_weight: expected one number a row, shape {shape}, got {array.shape}"
+        )
+    array = np.require(array, np.float64, ["C", "A"])
+    bad = ~((array >= 0) & (array < math.inf))
+    if bad.any():
+        where = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), shape))
+        raise ValueError(
+            "sample_weight: expected finite numbers of at least 0, got "
+            f"{array[where]:g} at position {where[0] if len(where) == 1 else where}"
+        )
+    return array
 
 
 def _class_targets(
@@ -640,9 +664,12 @@ class SquaredError(NamedTuple):
     loss_shape: tuple[int, ...]
     reduction: int
     dtype: np.dtype[Any]
+    sample_weight: Array | None = None  # of each row, C-ordered float64
 
 
-def check_squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
+def check_squared_error(
+    y: Any, t: Any, reduction_name: Any, sample_weight: Any = None
+) -> SquaredError:
     """Checks y and t; one dimension is one row."""
     if _are_plain(y, t):
         outputs, targets, dtype = y, t, y.dtype
@@ -652,9 +679,10 @@ def check_squared_error(y: Any, t: Any, reduction_name: Any) -> SquaredError:
     if outputs.ndim == 0:
         raise ValueError("y: expected at least one dimension, got none")
     loss_shape = outputs.shape[:1] if outputs.ndim > 1 else ()
-    return SquaredError(
-        np.ascontiguousarray(outputs), np.ascontiguousarray(targets), loss_shape, code, dtype
-    )
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, loss_shape)
+    outputs, targets = np.ascontiguousarray(outputs), np.ascontiguousarray(targets)
+    return SquaredError(outputs, targets, loss_shape, code, dtype, sample_weight)
 
 
 def check_eps(eps: Any) -> float:

@@ -15,6 +15,12 @@ divides by the summed class weights of the rows that count, over probabilities b
 With nothing to divide by (an empty batch, every row ignored) loss and gradient are 0, where PyTorch
 gives NaN.
 
+``sample_weight`` multiplies the loss of each row, and a mean divides by its sum: the weighted average,
+as scikit-learn's metrics have it.  With class weights it divides by the sum of the products of both.  A
+weight of 0 leaves the row out, NaN and all, where a product would be NaN; its class index has to be in
+range all the same (``ignore_index`` is for one that is not).  Negative weights, which scikit-learn's
+metrics let pass, are refused.
+
 A gradient has the dtype of what it is taken at; integers and bools count as float64.  So has a loss,
 but that of float16 and bfloat16 comes in float32.  The dtype of class targets and weights plays no part.
 Sums are in float64.
@@ -56,6 +62,7 @@ def softmax_cross_entropy(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
@@ -79,9 +86,13 @@ def softmax_cross_entropy(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
@@ -118,7 +129,7 @@ def softmax_cross_entropy(
     0.765068
     """
     return _backend.active.softmax_cross_entropy(
-        logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
+        logits, targets, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
 
@@ -130,6 +141,7 @@ def softmax_cross_entropy_with_grad(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -154,9 +166,13 @@ def softmax_cross_entropy_with_grad(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``logits``.
 
@@ -197,7 +213,7 @@ def softmax_cross_entropy_with_grad(
     True
     """
     return _backend.active.softmax_cross_entropy_with_grad(
-        logits, targets, axis, weight, ignore_index, label_smoothing, reduction, out
+        logits, targets, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
 
@@ -210,6 +226,7 @@ def softmax_cross_entropy_backward(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
@@ -231,9 +248,13 @@ def softmax_cross_entropy_backward(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``probs``.
 
@@ -264,7 +285,7 @@ def softmax_cross_entropy_backward(
            [-1.  ,  1.  ]])
     """
     return _backend.active.softmax_cross_entropy_backward(
-        probs, targets, dloss, axis, weight, ignore_index, label_smoothing, reduction, out
+        probs, targets, dloss, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
 
@@ -274,6 +295,7 @@ def cross_entropy(
     *,
     axis: int = -1,
     eps: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
@@ -293,8 +315,12 @@ def cross_entropy(
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
@@ -321,7 +347,7 @@ def cross_entropy(
     >>> float(cross_entropy(p, t).round(6))
     0.789041
     """
-    return _backend.active.cross_entropy(p, t, axis, eps, reduction, out)
+    return _backend.active.cross_entropy(p, t, axis, eps, sample_weight, reduction, out)
 
 
 def cross_entropy_with_grad(
@@ -330,6 +356,7 @@ def cross_entropy_with_grad(
     *,
     axis: int = -1,
     eps: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -348,8 +375,12 @@ def cross_entropy_with_grad(
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``p``.
 
@@ -380,7 +411,7 @@ def cross_entropy_with_grad(
            [ 0., -5.],
            [-2.,  0.]])
     """
-    return _backend.active.cross_entropy_with_grad(p, t, axis, eps, reduction, out)
+    return _backend.active.cross_entropy_with_grad(p, t, axis, eps, sample_weight, reduction, out)
 
 
 def cross_entropy_backward(
@@ -390,6 +421,7 @@ def cross_entropy_backward(
     *,
     axis: int = -1,
     eps: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
@@ -409,8 +441,12 @@ def cross_entropy_backward(
         The axis of the classes.
     eps : float in [0, 1]
         Probabilities below it count as it.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever the probabilities.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``p``.
 
@@ -436,13 +472,14 @@ def cross_entropy_backward(
            [  0., -10.],
            [ -6.,   0.]])
     """
-    return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, reduction, out)
+    return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, sample_weight, reduction, out)
 
 
 def sum_squared_error(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
     *,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Any:
@@ -454,9 +491,12 @@ def sum_squared_error(
     ----------
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever is in it.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
-        ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements, or by
+        the sum of ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the loss.
 
@@ -477,13 +517,14 @@ def sum_squared_error(
     >>> float(sum_squared_error(y, t))  # divided by 2 rows, not by 4 numbers
     1.5
     """
-    return _backend.active.sum_squared_error(y, t, reduction, out)
+    return _backend.active.sum_squared_error(y, t, sample_weight, reduction, out)
 
 
 def sum_squared_error_with_grad(
     y: npt.ArrayLike,
     t: npt.ArrayLike,
     *,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -495,9 +536,12 @@ def sum_squared_error_with_grad(
     ----------
     y, t : array_like, shape (N, ...)
         Outputs and targets, of exactly one shape: nothing is broadcast.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever is in it.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
-        ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements, or by
+        the sum of ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``y``.
 
@@ -520,7 +564,7 @@ def sum_squared_error_with_grad(
     array([[0.5, 1. ],
            [0. , 0.5]])
     """
-    return _backend.active.sum_squared_error_with_grad(y, t, reduction, out)
+    return _backend.active.sum_squared_error_with_grad(y, t, sample_weight, reduction, out)
 
 
 def sum_squared_error_backward(
@@ -528,6 +572,7 @@ def sum_squared_error_backward(
     t: npt.ArrayLike,
     dloss: npt.ArrayLike = 1.0,
     *,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> Array:
@@ -541,9 +586,12 @@ def sum_squared_error_backward(
         Outputs and targets, of exactly one shape: nothing is broadcast.
     dloss : float or array_like
         Gradient at the loss: a number, or with ``reduction="none"`` one for each row.
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0. A row of weight 0 counts no more than if it were not
+        there: loss and gradient are exactly 0, whatever is in it.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements;
-        ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows, not of all elements, or by
+        the sum of ``sample_weight``; ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``y``.
 
@@ -561,4 +609,4 @@ def sum_squared_error_backward(
     array([[2., 4.],
            [0., 3.]])
     """
-    return _backend.active.sum_squared_error_backward(y, t, dloss, reduction, out)
+    return _backend.active.sum_squared_error_backward(y, t, dloss, sample_weight, reduction, out)

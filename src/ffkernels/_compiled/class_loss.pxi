@@ -20,9 +20,33 @@ cdef inline real class_weight(const Loss *loss, ptrdiff_t target, const real *_)
     return (<const real *>loss.weight)[target] if loss.weight != NULL and loss.classes > 0 else 1
 
 
+cdef inline double sample_weight(const Loss *loss, ptrdiff_t row) noexcept nogil:
+    """1 where there are no weights."""
+    if loss.sample_weight == NULL:
+        return 1
+    if loss.sample_weight_is_double:
+        return (<const double *>loss.sample_weight)[row]
+    return (<const float *>loss.sample_weight)[row]
+
+
+cdef inline bint is_absent(const Loss *loss, ptrdiff_t row) noexcept nogil:
+    """Whether a row has a weight, and that is 0."""
+    return loss.sample_weight != NULL and sample_weight(loss, row) == 0
+
+
+cdef inline ptrdiff_t counted_class(const Loss *loss, ptrdiff_t row) noexcept nogil:
+    """The class of a row, 0 where it has probabilities instead, -1 where it does not count."""
+    if is_absent(loss, row):
+        return -1
+    return class_of(loss, row) if loss.targets != NULL else 0
+
+
 cdef inline double row_factor(const Loss *loss, ptrdiff_t row) noexcept nogil:
-    """What the gradient of a row is multiplied by, backwards."""
-    return loss.factor * loss.dloss[row] if loss.dloss != NULL else loss.factor
+    """What the gradient of a row is multiplied by."""
+    cdef double factor = loss.factor
+    if loss.sample_weight != NULL:
+        factor *= sample_weight(loss, row)
+    return factor * loss.dloss[row] if loss.dloss != NULL else factor
 
 
 cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept nogil:
@@ -31,21 +55,23 @@ cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept
 
 
 cdef inline double ignored_row(real *dx, ptrdiff_t n) noexcept nogil:
-    """Loss and gradient of an ignored row: 0."""
+    """Loss and gradient of a row that does not count: 0."""
     if dx != NULL:
         memset(dx, 0, n * sizeof(real))
     return 0
 
 
-cdef inline void clear_ignored_lanes(const Loss *loss, ptrdiff_t row, int rows, real *dx, ptrdiff_t ld, ptrdiff_t n,
-                                     double *value) noexcept nogil:
-    """Sets loss and gradient of those lanes of a tile to 0 whose rows are ignored."""
+cdef inline void weigh_lanes(const Loss *loss, ptrdiff_t row, int rows, real *dx, ptrdiff_t ld, ptrdiff_t n,
+                             double *value) noexcept nogil:
+    """Multiplies the losses of a tile by the weights of their rows, and sets loss and gradient to 0 where a row
+    does not count."""
     cdef ptrdiff_t k
     cdef int l
-    if not loss.has_ignore_index:
+    if not loss.has_ignore_index and loss.sample_weight == NULL:
         return
     for l in range(rows):
-        if class_of(loss, row + l) < 0:
+        value[l] *= sample_weight(loss, row + l)
+        if counted_class(loss, row + l) < 0:
             value[l] = 0
             if dx != NULL:
                 for k in range(n):
@@ -59,6 +85,7 @@ ctypedef struct ClassLoss:
     PyObject *scores
     PyObject *targets
     PyObject *weight             # or NULL
+    PyObject *sample_weight      # or NULL
     bint indices                 # targets are class indices, C-ordered intp, in range
     int axis
     int reduction
@@ -125,9 +152,28 @@ cdef bint is_ready_weight(object weight, cnp.ndarray scores, int axis) noexcept:
     return True
 
 
+cdef bint is_ready_sample_weight(object weight, int ndim, const cnp.npy_intp *shape) noexcept:
+    """A C-ordered array of float or double of this shape, finite numbers of at least 0."""
+    cdef cnp.ndarray array
+    cdef int j
+    if not is_c_array(weight):
+        return False
+    array = <cnp.ndarray>weight
+    if cnp.PyArray_NDIM(array) != ndim:
+        return False
+    for j in range(ndim):
+        if cnp.PyArray_DIM(array, j) != shape[j]:
+            return False
+    if is_double(array):
+        return row_are_weights(<const double *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+    return row_are_weights(<const float *>cnp.PyArray_DATA(array), cnp.PyArray_SIZE(array))
+
+
 cdef object check_class_loss(ClassLoss *call, str name, object scores, object targets, object axis, object weight,
-                             object ignore_index, object smoothing, object reduction):
+                             object ignore_index, object smoothing, object sample_weight, object reduction):
     """Fills `call`; returns what has to be kept alive as long as it."""
+    cdef cnp.npy_intp shape[MAX_DIMS]
+    cdef int ndim
     call.ready = False
     call.reduction = reduction_code(reduction)
     call.has_ignore_index = ignore_index is not None
@@ -144,17 +190,23 @@ cdef object check_class_loss(ClassLoss *call, str name, object scores, object ta
                                   and ignore_index is None))
                 and (weight is None or is_ready_weight(weight, <cnp.ndarray>scores, call.axis))
             )
+            if sample_weight is not None:
+                ndim = shape_without(<cnp.ndarray>scores, call.axis, False, shape)
+                call.ready = call.ready and is_ready_sample_weight(sample_weight, ndim, shape)
     if call.ready:
         call.scores = <PyObject *>scores
         call.targets = <PyObject *>targets
         call.weight = <PyObject *>NULL if weight is None else <PyObject *>weight
+        call.sample_weight = <PyObject *>NULL if sample_weight is None else <PyObject *>sample_weight
         call.smoothing = smoothing
         return None
-    checked = _arguments.check_class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction)
+    checked = _arguments.check_class_loss(
+        name, scores, targets, axis, weight, ignore_index, smoothing, reduction, sample_weight)
     call.indices = checked.indices is not None
     call.scores = <PyObject *>checked.scores
     call.targets = <PyObject *>(checked.indices if call.indices else checked.probabilities)
     call.weight = <PyObject *>NULL if checked.weight is None else <PyObject *>checked.weight
+    call.sample_weight = <PyObject *>NULL if checked.sample_weight is None else <PyObject *>checked.sample_weight
     call.axis = checked.axis
     call.reduction = checked.reduction
     call.has_ignore_index = checked.ignore_index is not None
@@ -163,46 +215,51 @@ cdef object check_class_loss(ClassLoss *call, str name, object scores, object ta
     return checked
 
 
-cdef object ready_gradient(const ClassLoss *call, object out, object targets, object weight):
+cdef inline bint is_apart(object out, object other) noexcept:
+    """Whether an `out` lies apart from an array that is ready, or None."""
+    return other is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>other)
+
+
+cdef object ready_gradient(const ClassLoss *call, object out, object targets, object weight, object sample_weight):
     """The array for a gradient, `out` or a new one, or None where `out` is not ready."""
     cdef cnp.ndarray like = <cnp.ndarray>call.scores
     if not call.ready or not is_ready_out(out, like):
         return None
     if out is None:
         return empty_like(like)
-    if disjoint(<cnp.ndarray>out, <cnp.ndarray>targets) and (
-            weight is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>weight)):
+    if is_apart(out, targets) and is_apart(out, weight) and is_apart(out, sample_weight):
         return out
     return None
 
 
 cdef tuple check_gradient_out(const ClassLoss *call, object checked, object out, tuple names, object scores,
-                              object targets, object weight=None, object dloss=None):
+                              object targets, object weight, object sample_weight, object dloss=None):
     """What to compute a gradient into, and what to return."""
     like = <object>call.scores
-    inputs = dict(zip(names, (scores, targets, weight, dloss)))
+    inputs = dict(zip(names, (scores, targets, weight, sample_weight, dloss)))
     return _arguments.check_gradient_out(out, like, like.dtype if checked is None else checked.dtype, inputs)
 
 
-cdef bint is_ready_loss_out(const ClassLoss *call, object out, cnp.ndarray targets, object weight) noexcept:
+cdef bint is_ready_loss_out(const ClassLoss *call, object out, object targets, object weight,
+                            object sample_weight) noexcept:
     """An `out` for the value of a loss that is ready."""
     cdef cnp.npy_intp shape[MAX_DIMS]
     cdef int ndim = 0
     if call.reduction == NONE:
         ndim = shape_without(<cnp.ndarray>call.scores, call.axis, False, shape)
     return (
-        is_ready_result(out, <cnp.ndarray>call.scores, ndim, shape) and disjoint(<cnp.ndarray>out, targets)
-        and (weight is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>weight))
+        is_ready_result(out, <cnp.ndarray>call.scores, ndim, shape)
+        and is_apart(out, targets) and is_apart(out, weight) and is_apart(out, sample_weight)
     )
 
 
 cdef object check_loss_out(const ClassLoss *call, object out, tuple names, object scores, object targets,
-                           object weight=None):
+                           object weight, object sample_weight):
     """`out` for the value of a loss, checked."""
-    if out is None or (call.ready and is_ready_loss_out(call, out, <cnp.ndarray>targets, weight)):
+    if out is None or (call.ready and is_ready_loss_out(call, out, targets, weight, sample_weight)):
         return out
     like = <object>call.scores
-    inputs = dict(zip(names, (scores, targets, weight)))
+    inputs = dict(zip(names, (scores, targets, weight, sample_weight)))
     shape = _arguments.without_axis(like.shape, call.axis)
     return _arguments.check_loss_out(out, shape, call.reduction, like.dtype, inputs)
 
@@ -217,24 +274,32 @@ cdef object check_dloss(const ClassLoss *call, object dloss):
 
 # ---- from rows to a loss -----------------------------------------------------------------------------------
 
+cdef inline double sum_of_weights(const void *weight, bint double_type, ptrdiff_t rows) noexcept nogil:
+    if double_type:
+        return row_total(<const double *>weight, rows)
+    return row_total(<const float *>weight, rows)
+
+
 cdef double normaliser(const Loss *loss, int reduction, bint double_type, ptrdiff_t rows) noexcept nogil:
     """What the sum over rows is multiplied by: 1, or 1 over the rows or the weights that count."""
-    cdef double total = 0
+    cdef bint of_classes = loss.targets != NULL and loss.weight != NULL
+    cdef double total = 0, weight
     cdef ptrdiff_t i, target
     if reduction != MEAN:
         return 1
-    if loss.targets == NULL or not (loss.has_ignore_index or loss.weight != NULL):
+    if not (of_classes or loss.has_ignore_index):
         total = <double>rows
+        if loss.sample_weight != NULL:
+            total = sum_of_weights(loss.sample_weight, loss.sample_weight_is_double, rows)
     else:
         for i in range(rows):
-            target = class_of(loss, i)
+            target = counted_class(loss, i)
             if target >= 0:
-                if loss.weight == NULL:
-                    total += 1
-                elif double_type:
-                    total += (<const double *>loss.weight)[target]
-                else:
-                    total += (<const float *>loss.weight)[target]
+                weight = sample_weight(loss, i)
+                if of_classes:
+                    weight *= ((<const double *>loss.weight)[target] if double_type
+                               else (<const float *>loss.weight)[target])
+                total += weight
     return 1 / total if total else 0
 
 
@@ -295,6 +360,9 @@ cdef void begin_class_loss(Rows *rows, const ClassLoss *call, const kernel_pair 
     rows.loss.classes = rows.n
     if call.weight != NULL:
         rows.loss.weight = cnp.PyArray_DATA(<cnp.ndarray>call.weight)
+    if call.sample_weight != NULL:
+        rows.loss.sample_weight = cnp.PyArray_DATA(<cnp.ndarray>call.sample_weight)
+        rows.loss.sample_weight_is_double = is_double(<cnp.ndarray>call.sample_weight)
     rows.loss.has_ignore_index = call.has_ignore_index
     rows.loss.ignore_index = call.ignore_index
     rows.loss.smoothing = call.smoothing

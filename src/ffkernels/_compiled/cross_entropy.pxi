@@ -7,9 +7,12 @@
 
 cdef double cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *p, const real *t, real *dp, real *scratch,
                               ptrdiff_t n) noexcept nogil:
-    cdef double value = row_cross_entropy(p, t, loss.eps, n)
+    cdef double value
+    if is_absent(loss, row):
+        return ignored_row(dp, n)
+    value = sample_weight(loss, row) * row_cross_entropy(p, t, loss.eps, n)
     if dp != NULL:
-        row_cross_entropy_grad(p, t, loss.eps, -loss.factor, dp, n)
+        row_cross_entropy_grad(p, t, loss.eps, -row_factor(loss, row), dp, n)
     return value
 
 
@@ -20,8 +23,9 @@ cdef void cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const r
     lanes_cross_entropy(p, ld, t, ld_t, loss.eps, n, value)
     if dp != NULL:
         for l in range(FF_LANES):
-            factor[l] = -loss.factor
+            factor[l] = -row_factor(loss, row + min(l, rows - 1))
         lanes_cross_entropy_grad(p, ld, t, ld_t, loss.eps, factor, dp, ld_dp, n)
+    weigh_lanes(loss, row, rows, dp, ld_dp, n, value)
 
 
 cdef kernel_pair cross_entropy_kernels = kernels_of(
@@ -31,6 +35,8 @@ cdef kernel_pair cross_entropy_kernels = kernels_of(
 
 cdef double cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *t, real *dp,
                                        real *scratch, ptrdiff_t n) noexcept nogil:
+    if is_absent(loss, row):
+        return ignored_row(dp, n)
     row_cross_entropy_grad(p, t, loss.eps, -row_factor(loss, row), dp, n)
     return 0
 
@@ -44,6 +50,7 @@ cdef void cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int rows
         factor[l] = -row_factor(loss, row + min(l, rows - 1))
         value[l] = 0
     lanes_cross_entropy_grad(p, ld, t, ld_t, loss.eps, factor, dp, ld_dp, n)
+    weigh_lanes(loss, row, rows, dp, ld_dp, n, value)
 
 
 cdef kernel_pair cross_entropy_backward_kernels = kernels_of(
@@ -54,7 +61,7 @@ cdef kernel_pair cross_entropy_backward_kernels = kernels_of(
 # ---- of class indices: only the probability of the target counts -----------------------------------------
 
 cdef inline real clipped(const Loss *loss, real p) noexcept nogil:
-    return <real>loss.eps if p < <real>loss.eps else p
+    return <real>loss.eps if p <= <real>loss.eps else p
 
 
 cdef void picked_cross_entropy(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t row_stride,
@@ -65,12 +72,15 @@ cdef void picked_cross_entropy(const Loss *loss, ptrdiff_t row, int rows, const 
     for l in range(FF_LANES):
         q[l] = 1
     for l in range(rows):
-        target = class_of(loss, row + l)
+        target = counted_class(loss, row + l)
         if target >= 0:
             q[l] = clipped(loss, p[l * row_stride + target * axis_stride])
     lanes_log(q, value)
     for l in range(FF_LANES):
         value[l] = -value[l]
+    if loss.sample_weight != NULL:
+        for l in range(rows):
+            value[l] *= sample_weight(loss, row + l)
 
 
 cdef kernel_pair picked_cross_entropy_kernels = kernels_of(NULL, NULL, NULL, NULL)
@@ -80,7 +90,7 @@ picked_cross_entropy_kernels.pick_f64 = picked_cross_entropy[double]
 
 cdef double picked_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dp,
                                               real *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t target = class_of(loss, row)
+    cdef ptrdiff_t target = counted_class(loss, row)
     cdef real q = clipped(loss, p[target]) if target >= 0 else 1     # before the gradient overwrites it
     memset(dp, 0, n * sizeof(real))
     if target >= 0:
@@ -96,7 +106,7 @@ picked_cross_entropy_backward_kernels.grain = GRAIN_MEMORY
 # ---- from Python -----------------------------------------------------------------------------------------
 
 # What the arguments that an `out` may overlap are called in messages.
-cdef tuple P = ("p", "t", "weight", "dloss")
+cdef tuple P = ("p", "t", "weight", "sample_weight", "dloss")
 
 
 cdef double check_eps(object eps) except -1:
@@ -106,24 +116,24 @@ cdef double check_eps(object eps) except -1:
     return _arguments.check_eps(eps)
 
 
-def cross_entropy(p, t, axis, eps, reduction, out):
+def cross_entropy(p, t, axis, eps, sample_weight, reduction, out):
     cdef ClassLoss call
     cdef double least
-    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
+    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, sample_weight, reduction)
     least = check_eps(eps)
-    out = check_loss_out(&call, out, P, p, t)
+    out = check_loss_out(&call, out, P, p, t, None, sample_weight)
     return run_class_loss(
         &call, &picked_cross_entropy_kernels if call.indices else &cross_entropy_kernels, None, out, least)
 
 
-def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
+def cross_entropy_with_grad(p, t, axis, eps, sample_weight, reduction, out):
     cdef ClassLoss call
     cdef double least
-    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
+    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, sample_weight, reduction)
     least = check_eps(eps)
-    grad = result = ready_gradient(&call, out, t, None)
+    grad = result = ready_gradient(&call, out, t, None, sample_weight)
     if grad is None:
-        grad, result = check_gradient_out(&call, checked, out, P, p, t)
+        grad, result = check_gradient_out(&call, checked, out, P, p, t, None, sample_weight)
     if call.indices:
         loss = run_class_loss(&call, &picked_cross_entropy_kernels, None, None, least)
         run_class_loss_backward(&call, &picked_cross_entropy_backward_kernels, grad, 1.0, least)
@@ -132,15 +142,15 @@ def cross_entropy_with_grad(p, t, axis, eps, reduction, out):
     return loss, finish_output(grad, result, out)
 
 
-def cross_entropy_backward(p, t, dloss, axis, eps, reduction, out):
+def cross_entropy_backward(p, t, dloss, axis, eps, sample_weight, reduction, out):
     cdef ClassLoss call
     cdef double least
-    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, reduction)
+    checked = check_class_loss(&call, "p", p, t, axis, None, None, 0.0, sample_weight, reduction)
     least = check_eps(eps)
     factor = check_dloss(&call, dloss)
-    grad = result = ready_gradient(&call, out, t, None) if factor is dloss else None
+    grad = result = ready_gradient(&call, out, t, None, sample_weight) if factor is dloss else None
     if grad is None:
-        grad, result = check_gradient_out(&call, checked, out, P, p, t, None, dloss)
+        grad, result = check_gradient_out(&call, checked, out, P, p, t, None, sample_weight, dloss)
     run_class_loss_backward(
         &call, &picked_cross_entropy_backward_kernels if call.indices else &cross_entropy_backward_kernels,
         grad, factor, least)

@@ -1,5 +1,5 @@
 # Softmax cross-entropy where each row has one class, its target t: w is the weight of that class, m the
-# maximum of the row, 1 + excess the sum of its e^(x - m).
+# maximum of the row, 1 + excess the sum of its e^(x - m).  What a row weighs is left out here and below.
 #
 #     index_cross_entropy           w (m - x[t] + log(1 + excess));      max, excess or exp_excess and scale
 #                                   dx = w (p - 1 at t), p = softmax(x)
@@ -23,7 +23,7 @@ cdef inline double weighted_loss(double w, double gap, double excess) noexcept n
 
 cdef double index_cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *x, const real *_t, real *dx,
                                     real *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t = class_of(loss, row)
+    cdef ptrdiff_t t = counted_class(loss, row)
     cdef real m, w
     cdef double gap, excess, scale, others
     if t < 0:
@@ -35,11 +35,11 @@ cdef double index_cross_entropy_row(const Loss *loss, ptrdiff_t row, const real 
         excess = row_excess(x, m, n)
     else:
         excess = row_exp_excess(x, m, dx, n)
-        scale = w * loss.factor / (1 + excess)
+        scale = w * row_factor(loss, row) / (1 + excess)
         others = sum_of_others(excess, dx[t])
         row_scale(dx, scale, dx, n)
         dx[t] = <real>(-others * scale)
-    return weighted_loss(w, gap, excess)
+    return sample_weight(loss, row) * weighted_loss(w, gap, excess)
 
 
 cdef void index_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
@@ -68,6 +68,9 @@ cdef void index_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, c
         if loss.weight != NULL:
             for l in range(rows):
                 scale[l] *= class_weight(loss, t[l], x)
+        if loss.sample_weight != NULL:
+            for l in range(rows):
+                scale[l] *= sample_weight(loss, row + l)
         for l in range(rows):
             at_target = dx[t[l] * ld_dx + l]
             dx[t[l] * ld_dx + l] = <real>-sum_of_others(excess[l], at_target)
@@ -77,7 +80,7 @@ cdef void index_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, c
     if loss.weight != NULL:
         for l in range(rows):
             value[l] = weighted_loss(class_weight(loss, t[l], x), gap[l], excess[l])
-    clear_ignored_lanes(loss, row, rows, dx, ld_dx, n, value)
+    weigh_lanes(loss, row, rows, dx, ld_dx, n, value)
 
 
 cdef kernel_pair index_cross_entropy_kernels = kernels_of(
@@ -87,7 +90,7 @@ cdef kernel_pair index_cross_entropy_kernels = kernels_of(
 
 cdef double index_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dx,
                                              real *scratch, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t = class_of(loss, row)
+    cdef ptrdiff_t t = counted_class(loss, row)
     cdef double factor, at_target
     if t < 0:
         return ignored_row(dx, n)
@@ -121,7 +124,7 @@ cdef void index_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, in
     lanes_scale(p, ld, factor, dx, ld_dx, n)
     for l in range(rows):
         dx[t[l] * ld_dx + l] = <real>(at_target[l] * factor[l])
-    clear_ignored_lanes(loss, row, rows, dx, ld_dx, n, value)
+    weigh_lanes(loss, row, rows, dx, ld_dx, n, value)
 
 
 cdef kernel_pair index_cross_entropy_backward_kernels = kernels_of(

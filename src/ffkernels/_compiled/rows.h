@@ -144,6 +144,16 @@ inline void lanes_dot(const real *x, ptrdiff_t ld, const real *y, ptrdiff_t ld_y
     }, tile(x, ld), tile(y, ld_y));
 }
 
+/* Weights of rows: whether all are finite numbers of at least 0, and their sum in double. */
+template <class T> inline bool row_are_weights(const T *x, ptrdiff_t n) {
+    const auto bad = [](T x) FF_INLINED { return !(x >= 0 && x < (T)INFINITY); };
+    return fold(n, (bits_of<T>)0, add<bits_of<T>>, bad, x) == 0;
+}
+
+template <class T> inline double row_total(const T *x, ptrdiff_t n) {
+    return fold(n, 0.0, add<double>, [](T x) FF_INLINED { return x; }, x);
+}
+
 /* ---- the leader: the first element at the maximum ---------------------------------------------- */
 
 /* 0 where there is no maximum.  Lanes number their elements in integers as wide as an element, which fill a
@@ -301,8 +311,8 @@ inline void lanes_gradient(const real *y, ptrdiff_t ld_y, const double *scale, c
 
 /* ---- cross-entropy from probabilities ------------------------------------------------------------ */
 
-/* max(p, eps), but NaN for NaN */
-template <class real> FF_INLINE real at_least(real eps, real p) { return p < eps ? eps : p; }
+/* max(p, eps), but NaN for NaN, and 0 for -0 */
+template <class real> FF_INLINE real at_least(real eps, real p) { return p <= eps ? eps : p; }
 
 /* -t log max(p, eps); 0 where t is, for every p that is a number */
 template <class real> FF_INLINE double cross_entropy(real p, real t, real eps) {
@@ -364,6 +374,24 @@ template <class real>
 inline void row_difference(const real *y, const real *t, double factor, real *out, ptrdiff_t n) {
     const real f = (real)factor;
     each(n, [=](real &out, real y, real t) FF_INLINED { out = f * (y - t); }, out, y, t);
+}
+
+/* The same with a weight for each element; one of 0 silences whatever is there. */
+template <class real>
+inline double row_weighted_squared_error(const real *y, const real *t, const double *weight, ptrdiff_t n) {
+    return fold(n, 0.0, add<double>, [](real y, real t, double weight) FF_INLINED {
+        const double d = (double)(y - t), term = weight * (d * d);
+        return weight == 0 ? 0 : term;
+    }, y, t, weight);
+}
+
+template <class real>
+inline void row_weighted_difference(const real *y, const real *t, const double *weight, double factor, real *out,
+                                    ptrdiff_t n) {
+    each(n, [=](real &out, real y, real t, double weight) FF_INLINED {
+        const real slope = (real)(factor * weight) * (y - t);
+        out = weight == 0 ? 0 : slope;
+    }, out, y, t, weight);
 }
 
 /* ---- sums down the columns ----------------------------------------------------------------------- */

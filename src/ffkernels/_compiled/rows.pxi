@@ -38,6 +38,8 @@ ctypedef struct Loss:
     const cnp.npy_intp *targets  # class index of each row, or NULL
     ptrdiff_t classes            # indices are below
     const void *weight           # of each class, or NULL
+    const void *sample_weight    # of each row, or NULL
+    bint sample_weight_is_double
     const double *dloss          # gradient of the loss of each row, or NULL
     bint has_ignore_index
     ptrdiff_t ignore_index

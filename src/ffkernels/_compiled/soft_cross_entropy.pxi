@@ -49,9 +49,9 @@ cdef inline void lanes_coefficients_of(const Loss *loss, ptrdiff_t row, int rows
 
 cdef double soft_cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *x, const real *t, real *dx, real *a,
                                    ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t target = class_of(loss, row) if loss.targets != NULL else 0, leader
+    cdef ptrdiff_t target = counted_class(loss, row), leader
     cdef real m
-    cdef double total, gap, excess
+    cdef double total, gap, excess, value, factor
     if target < 0:
         return ignored_row(dx, n)
     if n == 0:
@@ -64,13 +64,13 @@ cdef double soft_cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *
         excess = row_excess(x, m, n)
     else:
         excess = row_exp_excess(x, m, dx, n)
+        factor = row_factor(loss, row)
         leader = first_equal(dx, 1, n) if excess < 1 else 0
-        row_gradient(dx, total * loss.factor / (1 + excess), a, loss.factor, dx, n)
+        row_gradient(dx, total * factor / (1 + excess), a, factor, dx, n)
         if excess < 1:
-            dx[leader] = <real>((sum_without(a, leader, n) - total * excess / (1 + excess)) * loss.factor)
-    if total == 0 and excess == excess:
-        return gap
-    return gap + total * log1p_nonnegative(excess)
+            dx[leader] = <real>((sum_without(a, leader, n) - total * excess / (1 + excess)) * factor)
+    value = gap if total == 0 and excess == excess else gap + total * log1p_nonnegative(excess)
+    return sample_weight(loss, row) * value
 
 
 cdef void soft_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *x, ptrdiff_t ld,
@@ -100,14 +100,18 @@ cdef void soft_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, co
         lanes_exp_excess(x, ld, m, dx, ld_dx, n, excess)
         for l in range(FF_LANES):
             factor[l] = loss.factor
-            scale[l] = total[l] * loss.factor / (1 + excess[l])
-            at_leader[l] = <real>((others[l] - total[l] * excess[l] / (1 + excess[l])) * loss.factor)
+        if loss.sample_weight != NULL:
+            for l in range(FF_LANES):
+                factor[l] *= sample_weight(loss, row + min(l, rows - 1))
+        for l in range(FF_LANES):
+            scale[l] = total[l] * factor[l] / (1 + excess[l])
+            at_leader[l] = <real>((others[l] - total[l] * excess[l] / (1 + excess[l])) * factor[l])
             leader[l] = leader[l] if excess[l] < 1 else -1
         lanes_gradient(dx, ld_dx, scale, a, ld_t, factor, leader, at_leader, dx, ld_dx, n)
     lanes_log1p(excess, log_sum)
     for l in range(FF_LANES):
         value[l] = gap[l] if total[l] == 0 and excess[l] == excess[l] else gap[l] + total[l] * log_sum[l]
-    clear_ignored_lanes(loss, row, rows, dx, ld_dx, n, value)
+    weigh_lanes(loss, row, rows, dx, ld_dx, n, value)
 
 
 cdef kernel_pair soft_cross_entropy_kernels = kernels_of(
@@ -118,7 +122,7 @@ soft_cross_entropy_kernels.coefficients = True
 
 cdef double soft_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *t, real *dx,
                                             real *a, ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t target = class_of(loss, row) if loss.targets != NULL else 0, leader
+    cdef ptrdiff_t target = counted_class(loss, row), leader
     cdef real m
     cdef double total, factor = row_factor(loss, row), at_leader
     if target < 0:
@@ -164,7 +168,7 @@ cdef void soft_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int
         at_leader[l] = <real>((others_of_a[l] - total[l] * others_of_p[l]) * factor[l])
         leader[l] = leader[l] if m[l] > 0.5 else -1
     lanes_gradient(p, ld, scale, a, ld_t, factor, leader, at_leader, dx, ld_dx, n)
-    clear_ignored_lanes(loss, row, rows, dx, ld_dx, n, value)
+    weigh_lanes(loss, row, rows, dx, ld_dx, n, value)
 
 
 cdef kernel_pair soft_cross_entropy_backward_kernels = kernels_of(

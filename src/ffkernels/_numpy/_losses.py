@@ -31,11 +31,20 @@ __all__ = [
 ]
 
 
-def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], out: Array | None) -> Any:
+def _reduced(
+    losses: Array,
+    factor: float,
+    code: int,
+    shape: tuple[int, ...],
+    out: Array | None,
+    sample_weight: Array | None = None,
+) -> Any:
     """The rows' losses, or their sum in float64 times `factor`, in the compute type."""
     dtype = losses.dtype.type
+    if sample_weight is not None:
+        losses = _weighted(losses, sample_weight)
     if code == NONE:
-        value: Any = losses.reshape(shape)
+        value: Any = losses.astype(dtype, copy=False).reshape(shape)
         if out is None:
             return value if shape else dtype(value)
     else:
@@ -44,6 +53,25 @@ def _reduced(losses: Array, factor: float, code: int, shape: tuple[int, ...], ou
             return value
     out[...] = value
     return out
+
+
+def _weighted(losses: Array, sample_weight: Array) -> Array:
+    """The rows' losses times their weights; without weight a row has none, whatever is in it."""
+    losses = losses * sample_weight
+    losses[sample_weight == 0] = 0
+    return losses
+
+
+def _one_over(total: float) -> float:
+    """1 over what a mean divides by, 0 where that is nothing."""
+    return 1 / total if total else 0.0
+
+
+def _class_inputs(
+    name: str, scores: Any, targets: Any, weight: Any, sample_weight: Any
+) -> dict[str, Any]:
+    """What an output may not overlap, by the names in messages."""
+    return {name: scores, "targets": targets, "weight": weight, "sample_weight": sample_weight}
 
 
 # ---- cross-entropy from logits: one class a row, none ignored, none weighted -----------------------
@@ -56,6 +84,7 @@ def _is_common(call: _arguments.Loss, result: Array) -> bool:
     return (
         call.indices is not None
         and call.weight is None
+        and call.sample_weight is None
         and call.ignore_index is None
         and call.label_smoothing == 0
         and call.axis == result.ndim - 1
@@ -107,7 +136,8 @@ class _Targets:
 
     Every class has what `base` says, one number a class or one a row and class; the class at `at` has
     `point` more, a number or one a row. With class indices alone `base` is None, with probabilities
-    `at` is. The rows in `ignored` do not count; the sum over rows is multiplied by `factor`.
+    `at` is. The rows in `ignored` do not count; each is multiplied by its `sample_weight`, if there are
+    any, the sum over rows by `factor`.
     """
 
     def __init__(self, call: _arguments.Loss, rows: Rows) -> None:
@@ -118,6 +148,9 @@ class _Targets:
         self.ignored: Array | None = None
         self.factor = 1.0
         weight, smoothing = call.weight, call.label_smoothing
+        self.sample_weight: Array | None = None
+        if call.sample_weight is not None:
+            self.sample_weight = rows.vector(call.sample_weight)
         self.weighted = weight is not None or smoothing > 0 or call.indices is None
         if call.probabilities is not None:
             view = rows.view(call.probabilities)
@@ -125,15 +158,16 @@ class _Targets:
             self.base += smoothing / rows.classes
             if weight is not None:
                 self.base *= weight
+            self._leave_out(None)
             if call.reduction == MEAN:
-                self.factor = rows.classes / call.scores.size
+                self.factor = self._one_over_counted(call.scores.size // rows.classes, None)
             return
         self.classes = rows.vector(call.indices)
+        ignored = None
         if call.ignore_index is not None:
             ignored = self.classes == call.ignore_index
-            if ignored.any():
-                self.ignored = ignored
-                self.classes = np.where(ignored, 0, self.classes)
+            self.classes = np.where(ignored, 0, self.classes)
+        self._leave_out(ignored)
         self.at = rows.at(self.classes)
         self.point = 1 - smoothing
         if smoothing:
@@ -143,19 +177,34 @@ class _Targets:
             if self.base is not None:
                 self.base *= weight
         if call.reduction == MEAN:
-            self.factor = self._one_over_counted(weight)
+            weights = None if weight is None else weight[self.classes]
+            self.factor = self._one_over_counted(self.classes.size, weights)
 
-    def _one_over_counted(self, weight: Array | None) -> float:
-        """1 over the number of the rows that count, or over the weights of their classes."""
-        total = float(self.classes.size)
-        if weight is not None:
-            weights = weight[self.classes]
+    def _leave_out(self, ignored: Array | None) -> None:
+        """Ignored rows, and those that have no weight."""
+        if self.sample_weight is not None:
+            absent = self.sample_weight == 0
+            ignored = absent if ignored is None else ignored | absent
+        if ignored is not None and ignored.any():
+            self.ignored = ignored
+
+    def _one_over_counted(self, rows: int, weights: Array | None) -> float:
+        """1 over the number of the rows that count, or over their weights."""
+        total = float(rows)
+        if self.sample_weight is not None:
+            weights = self.sample_weight if weights is None else weights * self.sample_weight
+        if weights is not None:
             if self.ignored is not None:
-                weights[self.ignored] = 0
+                weights = np.where(self.ignored, 0, weights)
             total = float(np.add.reduce(weights, None, np.float64))
         elif self.ignored is not None:
             total -= np.count_nonzero(self.ignored)
-        return 1 / total if total else 0.0
+        return _one_over(total)
+
+    def row_factor(self, behind: Any = 1.0) -> Any:
+        """What the gradient of each row is multiplied by, in all one number or a vector of float64."""
+        factor: Any = self.factor * behind
+        return factor if self.sample_weight is None else factor * self.sample_weight
 
     def total(self) -> Any:
         """The sum of each row's coefficients."""
@@ -204,7 +253,9 @@ def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any
     p near 1, the difference cancels; there it is taken the other way round: what the other classes have
     of a, less what they have of p.
     """
-    factor = targets.factor
+    factor = targets.row_factor()
+    if isinstance(factor, np.ndarray):
+        factor = factor.astype(e.dtype, copy=False)
     if targets.base is None:
         at = rows.get(e, targets.at) - 1
         at -= rest
@@ -217,12 +268,12 @@ def _gradient(rows: Rows, targets: _Targets, e: Array, rest: Array, leaders: Any
         classes, sure = rows.leading(e, leaders), rest < 1
         exact = targets.others(sure, classes) - (total * rest / (1 + rest))[sure]
         np.multiply(e, (total * factor / (1 + rest))[..., None], out=e)
-        np.subtract(e, targets.base * factor, out=e)
+        np.subtract(e, targets.base * np.asarray(factor, e.dtype)[..., None], out=e)
         if targets.at is not None:
             rows.put(e, targets.at, rows.get(e, targets.at) - targets.point * factor)
         leading = rows.at(classes)
         at = rows.get(e, leading)
-        at[sure] = exact * factor
+        at[sure] = exact * (factor[sure] if isinstance(factor, np.ndarray) else factor)
         rows.put(e, leading, at)
     if targets.ignored is not None:
         e[targets.ignored] = 0
@@ -254,7 +305,8 @@ def _any_loss(call: _arguments.Loss, grad: Array | None, out: Array | None) -> A
     rest = rows.exp(e, e, m, leaders)
     if grad is not None:
         _gradient(rows, targets, e, rest, leaders)
-    return _reduced(_losses(targets, gap, rest), targets.factor, call.reduction, shape, out)
+    losses = _losses(targets, gap, rest)
+    return _reduced(losses, targets.factor, call.reduction, shape, out, targets.sample_weight)
 
 
 def softmax_cross_entropy(
@@ -264,15 +316,16 @@ def softmax_cross_entropy(
     weight: Any,
     ignore_index: Any,
     label_smoothing: Any,
+    sample_weight: Any,
     reduction: Any,
     out: Any,
 ) -> Any:
     call = _arguments.check_class_loss(
-        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
+        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight
     )
     x = call.scores
     if out is not None:
-        inputs = {"logits": logits, "targets": targets, "weight": weight}
+        inputs = _class_inputs("logits", logits, targets, weight, sample_weight)
         shape = _arguments.without_axis(x.shape, call.axis)
         out = _arguments.check_loss_out(out, shape, call.reduction, x.dtype, inputs)
     return _from_logits(call, None, out)
@@ -285,13 +338,14 @@ def softmax_cross_entropy_with_grad(
     weight: Any,
     ignore_index: Any,
     label_smoothing: Any,
+    sample_weight: Any,
     reduction: Any,
     out: Any,
 ) -> Any:
     call = _arguments.check_class_loss(
-        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction
+        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight
     )
-    inputs = {"logits": logits, "targets": targets, "weight": weight}
+    inputs = _class_inputs("logits", logits, targets, weight, sample_weight)
     work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     loss = _from_logits(call, work, None)
     return loss, _arguments.deliver(work, result, out)
@@ -334,9 +388,9 @@ def _any_backward(call: _arguments.Loss, behind: float | Array, work: Array) -> 
     rows = Rows(call.axis, call.scores, work)
     p, dx = rows.views
     targets = _Targets(call, rows)
-    factor: Any = targets.factor * behind
-    if isinstance(behind, np.ndarray):
-        factor = rows.vector(factor).astype(p.dtype)
+    factor = targets.row_factor(rows.vector(behind) if isinstance(behind, np.ndarray) else behind)
+    if isinstance(factor, np.ndarray):
+        factor = factor.astype(p.dtype)
     if targets.base is None:
         scale = np.broadcast_to(np.asarray(targets.point * factor, p.dtype), targets.classes.shape)
         at = rows.get(p, targets.at)
@@ -375,15 +429,16 @@ def softmax_cross_entropy_backward(
     weight: Any,
     ignore_index: Any,
     label_smoothing: Any,
+    sample_weight: Any,
     reduction: Any,
     out: Any,
 ) -> Any:
     call = _arguments.check_class_loss(
-        "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction
+        "probs", probs, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight
     )
     shape = _arguments.without_axis(call.scores.shape, call.axis)
     behind = _arguments.check_dloss(dloss, shape, call.reduction)
-    inputs = {"probs": probs, "targets": targets, "weight": weight, "dloss": dloss}
+    inputs = _class_inputs("probs", probs, targets, weight, sample_weight) | {"dloss": dloss}
     work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     common = _is_common(call, work)
     (_common_backward if common else _any_backward)(call, behind, work)
@@ -447,10 +502,16 @@ def _cross_entropy(
         return _reduced(np.zeros(shape, scores.dtype), 1.0, call.reduction, shape, out)
     rows = Rows(call.axis, scores, result)
     p, dp = rows.views
-    factor = rows.classes / scores.size if call.reduction == MEAN else 1.0
-    scale: Any = -factor * behind
-    if isinstance(behind, np.ndarray):
-        scale = rows.vector(scale).astype(p.dtype)
+    factor, scale, sample_weight = 1.0, behind, None
+    if call.reduction == MEAN:
+        factor = rows.classes / scores.size
+    if call.sample_weight is not None:
+        sample_weight = rows.vector(call.sample_weight)
+        if call.reduction == MEAN:
+            factor = _one_over(float(np.add.reduce(sample_weight, None)))
+        scale = call.sample_weight * behind
+    scale = -factor * scale
+    scale = rows.vector(scale).astype(p.dtype) if np.ndim(scale) else float(scale)
     losses = None
     if call.indices is not None:
         at = rows.at(rows.vector(call.indices))
@@ -474,35 +535,44 @@ def _cross_entropy(
             np.multiply(q, np.asarray(scale, q.dtype)[..., None], out=q)
             np.copyto(q, 0, where=absent)
             np.copyto(dp, q)
-    return None if losses is None else _reduced(losses, factor, call.reduction, shape, out)
+    if sample_weight is not None and work is not None:
+        dp[sample_weight == 0] = 0
+    if losses is None:
+        return None
+    return _reduced(losses, factor, call.reduction, shape, out, sample_weight)
 
 
-def cross_entropy(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction)
+def cross_entropy(
+    p: Any, t: Any, axis: Any, eps: Any, sample_weight: Any, reduction: Any, out: Any
+) -> Any:
+    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction, sample_weight)
     eps = _arguments.check_eps(eps)
     if out is not None:
         shape = _arguments.without_axis(call.scores.shape, call.axis)
-        inputs = {"p": p, "t": t}
+        inputs = {"p": p, "t": t, "sample_weight": sample_weight}
         out = _arguments.check_loss_out(out, shape, call.reduction, call.scores.dtype, inputs)
     return _cross_entropy(call, eps, 1.0, None, with_loss=True, out=out)
 
 
-def cross_entropy_with_grad(p: Any, t: Any, axis: Any, eps: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction)
+def cross_entropy_with_grad(
+    p: Any, t: Any, axis: Any, eps: Any, sample_weight: Any, reduction: Any, out: Any
+) -> Any:
+    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction, sample_weight)
     eps = _arguments.check_eps(eps)
-    work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, {"p": p, "t": t})
+    inputs = {"p": p, "t": t, "sample_weight": sample_weight}
+    work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     loss = _cross_entropy(call, eps, 1.0, work, with_loss=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
 
 def cross_entropy_backward(
-    p: Any, t: Any, dloss: Any, axis: Any, eps: Any, reduction: Any, out: Any
+    p: Any, t: Any, dloss: Any, axis: Any, eps: Any, sample_weight: Any, reduction: Any, out: Any
 ) -> Any:
-    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction)
+    call = _arguments.check_class_loss("p", p, t, axis, None, None, 0.0, reduction, sample_weight)
     eps = _arguments.check_eps(eps)
     shape = _arguments.without_axis(call.scores.shape, call.axis)
     behind = _arguments.check_dloss(dloss, shape, call.reduction)
-    inputs = {"p": p, "t": t, "dloss": dloss}
+    inputs = {"p": p, "t": t, "sample_weight": sample_weight, "dloss": dloss}
     work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     _cross_entropy(call, eps, behind, work, with_loss=False, out=None)
     return _arguments.deliver(work, result, out)
@@ -527,9 +597,29 @@ def _rows_of(call: _arguments.SquaredError) -> int:
     return call.loss_shape[0] if call.loss_shape else 1
 
 
-def _scale(call: _arguments.SquaredError) -> float:
-    """1 over the rows for their mean, else 1."""
-    return 1 / (_rows_of(call) or 1) if call.reduction == MEAN else 1.0
+def _factor(call: _arguments.SquaredError) -> float:
+    """1 over the rows, or over their weights, for their mean, else 1."""
+    if call.reduction != MEAN:
+        return 1.0
+    if call.sample_weight is not None:
+        return _one_over(float(np.add.reduce(call.sample_weight, None)))
+    return 1 / (_rows_of(call) or 1)
+
+
+def _scale_difference(
+    call: _arguments.SquaredError, difference: Array, factor: Any, behind: Any = 1.0
+) -> None:
+    """y - t to its gradient, in place."""
+    scale = factor * behind
+    if call.sample_weight is not None:
+        scale = scale * call.sample_weight
+    if np.ndim(scale):
+        scale = scale.astype(difference.dtype).reshape(-1, *[1] * (difference.ndim - 1))
+    else:
+        scale = float(scale)
+    np.multiply(difference, scale, out=difference)
+    if call.sample_weight is not None:
+        difference[call.sample_weight == 0] = 0
 
 
 @quiet
@@ -538,49 +628,54 @@ def _squared_error(
 ) -> Any:
     """Half the sum of the squares of y - t; its gradient, if wanted, in `difference`."""
     np.subtract(call.y, call.t, out=difference)
-    dtype = difference.dtype
+    dtype, factor, weight = difference.dtype, _factor(call), call.sample_weight
     value: Any
-    if call.reduction == NONE:
+    if call.reduction == NONE or weight is not None:
         losses = 0.5 * _sums(difference, _rows_of(call))
-        value = losses.astype(dtype, copy=False).reshape(call.loss_shape)
+        if weight is not None:
+            losses = _weighted(losses, weight.reshape(-1))
+        if call.reduction == NONE:
+            value = losses.astype(dtype, copy=False).reshape(call.loss_shape)
+        else:
+            value = dtype.type(float(np.add.reduce(losses, None, np.float64)) * factor)
     else:
-        value = dtype.type(0.5 * _sum(difference) * _scale(call))
+        value = dtype.type(0.5 * _sum(difference) * factor)
     if with_grad:
-        np.multiply(difference, _scale(call), out=difference)
+        _scale_difference(call, difference, factor)
     if out is None:
         return value if np.ndim(value) else dtype.type(value)
     out[...] = value
     return out
 
 
-def sum_squared_error(y: Any, t: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.check_squared_error(y, t, reduction)
+def sum_squared_error(y: Any, t: Any, sample_weight: Any, reduction: Any, out: Any) -> Any:
+    call = _arguments.check_squared_error(y, t, reduction, sample_weight)
     if out is not None:
-        inputs = {"y": y, "t": t}
+        inputs = {"y": y, "t": t, "sample_weight": sample_weight}
         out = _arguments.check_loss_out(out, call.loss_shape, call.reduction, call.y.dtype, inputs)
     return _squared_error(call, np.empty(call.y.shape, call.y.dtype), with_grad=False, out=out)
 
 
-def sum_squared_error_with_grad(y: Any, t: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.check_squared_error(y, t, reduction)
-    work, result = _arguments.check_gradient_out(out, call.y, call.dtype, {"y": y, "t": t})
+def sum_squared_error_with_grad(y: Any, t: Any, sample_weight: Any, reduction: Any, out: Any) -> Any:
+    call = _arguments.check_squared_error(y, t, reduction, sample_weight)
+    inputs = {"y": y, "t": t, "sample_weight": sample_weight}
+    work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
     loss = _squared_error(call, work, with_grad=True, out=None)
     return loss, _arguments.deliver(work, result, out)
 
 
-def sum_squared_error_backward(y: Any, t: Any, dloss: Any, reduction: Any, out: Any) -> Any:
-    call = _arguments.check_squared_error(y, t, reduction)
+def sum_squared_error_backward(
+    y: Any, t: Any, dloss: Any, sample_weight: Any, reduction: Any, out: Any
+) -> Any:
+    call = _arguments.check_squared_error(y, t, reduction, sample_weight)
     behind = _arguments.check_dloss(dloss, call.loss_shape, call.reduction)
-    inputs = {"y": y, "t": t, "dloss": dloss}
+    inputs = {"y": y, "t": t, "sample_weight": sample_weight, "dloss": dloss}
     work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
-    scale: Any = _scale(call) * behind
-    if isinstance(scale, np.ndarray):
-        scale = scale.astype(work.dtype).reshape(scale.shape + (1,) * (work.ndim - scale.ndim))
-    _scaled_difference(call, work, scale)
+    _squared_error_backward(call, work, behind)
     return _arguments.deliver(work, result, out)
 
 
 @quiet
-def _scaled_difference(call: _arguments.SquaredError, difference: Array, scale: Any) -> None:
+def _squared_error_backward(call: _arguments.SquaredError, difference: Array, behind: Any) -> None:
     np.subtract(call.y, call.t, out=difference)
-    np.multiply(difference, scale, out=difference)
+    _scale_difference(call, difference, _factor(call), behind)
