@@ -256,12 +256,7 @@ def test_nothing_to_divide_by(comm):
 def joined(parts, soft, merged=_shards.merged):
     """The statistics of several shards as of one."""
     maximum = np.max([own[_shards.MAXIMUM] for own in parts], 0)
-    sums = np.zeros(_shards.summed(len(maximum), soft))
-    for own in parts:
-        share = np.empty_like(sums)
-        _shards.shares(own, maximum, soft, out=share)
-        sums += share
-    return merged(sums, maximum)
+    return merged(sum(_shards.shares(own, maximum, soft) for own in parts), maximum)
 
 
 def test_shards_in_one_process(backend):
@@ -280,7 +275,7 @@ def test_shards_in_one_process(backend):
                 options.get("label_smoothing", 0.0), options["reduction"],
             )  # fmt: skip
             shards.append(_shards.shard(call, block.start, x.shape[1]))
-            parts.append(_shards.statistics(len(x)))
+            parts.append(np.empty((_shards.STATISTICS, len(x))))
             grads.append(np.empty_like(call.scores))
             kernels.shard_statistics(shards[-1], grads[-1], parts[-1])
         soft, own = shards[0].has_coefficients, parts
@@ -290,11 +285,8 @@ def test_shards_in_one_process(backend):
         np.testing.assert_allclose(whole[needed], at_once[needed], rtol=1e-14, atol=1e-14)
         factor = _shards.factor(shards[0], call.reduction, sum(map(_shards.counted, shards)))
         for shard, part, grad in zip(shards, parts, grads, strict=True):
-            share = np.empty(_shards.summed(len(x), soft))
-            shrunk = _shards.shares(part, whole[_shards.MAXIMUM], soft, out=share)
-            columns = _shards.gradient(part, at_once, shrunk, shard, factor)
-            kernels.shard_gradient(shard, grad, columns, factor)
-        losses = _shards.losses(whole)
+            kernels.shard_gradient(shard, grad, _shards.gradient(part, at_once, shard, factor))
+        losses = _shards.losses(whole, shards[0].sample_weight)
         loss = losses if options["reduction"] == "none" else losses.sum() * factor
         ulps = (4e-15 if x.dtype == np.float64 else 2e-6) * max(1, np.abs(want).max(initial=0))
         np.testing.assert_allclose(loss, want.astype(float), rtol=0, atol=ulps)
@@ -314,9 +306,9 @@ def test_what_a_shard_keeps(backend):
             options = {"weight": None, "ignore_index": -7, "label_smoothing": 0.0} | options
             call = _arguments.loss_of_some_classes("logits", x, t, -1, *options.values(), "sum")
             shard = _shards.shard(call, 0, 80)
-            work, own = np.empty_like(x), _shards.statistics(6)
+            work, own = np.empty_like(x), np.empty((_shards.STATISTICS, 6))
             ff.backend.active.shard_statistics(shard, work, own)
-            want_work, want = np.empty_like(x), _shards.statistics(6)
+            want_work, want = np.empty_like(x), np.empty((_shards.STATISTICS, 6))
             with ff.use_backend("numpy"):
                 ff.backend.active.shard_statistics(shard, want_work, want)
             finite = [0, 3, 5]  # in the others it is enough that the sum is NaN

@@ -17,6 +17,12 @@ INF, NAN = np.inf, np.nan
 FLOATS = [np.float32, np.float64]
 N, D, C = 13, 6, 41
 
+
+@pytest.fixture(autouse=True)
+def _each(backend):
+    """Every test runs on each backend."""
+
+
 # Classes of a block, rows kept in the memory of dw, rows at a time of the others, whether those are kept.
 WAYS = {
     "at once": _linear.Plan(C, 0, N, True),
@@ -35,7 +41,7 @@ def way(request, monkeypatch):
 
     def plan(rows, features, classes, dtype, chunk_bytes, with_grads, is_copied):
         width, in_dw, height, is_kept = request.param
-        if not with_grads or dtype == np.float16:
+        if not with_grads or dtype not in FLOATS:
             in_dw, is_kept = 0, with_grads and height >= rows
         return _linear.Plan(width, min(in_dw, rows, features), height, is_kept)
 
@@ -48,22 +54,26 @@ def drawn(dtype=np.float64, scale=1.0, rows=N):
     return x.astype(dtype), w.astype(dtype), b.astype(dtype), t
 
 
-def reference(x, w, t, b=None, *, weight=None, ignore_index=None, label_smoothing=0.0, reduction="mean"):
+def reference(
+    x, w, t, b=None, *, weight=None, ignore_index=None, label_smoothing=0.0, sample_weight=None,
+    reduction="mean",
+):  # fmt: skip
     """Loss and gradients by their definition, in long double where there is one."""
     x, w = np.asarray(x, np.longdouble), np.asarray(w, np.longdouble)
     z = x @ w + (0 if b is None else np.asarray(b, np.longdouble))
     rows, classes = z.shape
     t = np.asarray(t)
     weight = np.ones(classes) if weight is None else np.asarray(weight, np.longdouble)
-    counts, divisor = np.ones(rows, bool), rows
+    each = np.ones(rows) if sample_weight is None else np.asarray(sample_weight, np.longdouble)
+    counts, divisor = np.ones(rows, bool), each.sum()
     if t.ndim == 1:
         if ignore_index is not None:
             counts = t != ignore_index
         own = np.where(counts, t, 0)
-        a, divisor = np.eye(classes)[own], weight[own][counts].sum()
+        a, divisor = np.eye(classes)[own], (each * weight[own])[counts].sum()
     else:
         a = t.astype(np.longdouble)
-    a = weight * ((1 - label_smoothing) * a + label_smoothing / classes) * counts[:, None]
+    a = weight * ((1 - label_smoothing) * a + label_smoothing / classes) * (each * counts)[:, None]
     m = z.max(1, keepdims=True)
     log_p = z - m - np.log(np.exp(z - m).sum(1, keepdims=True))
     losses = -(a * log_p).sum(1)
@@ -97,6 +107,19 @@ OPTIONS = {
     "ignored": {"ignore_index": 7},
     "ignored below": {"ignore_index": -100},
     "smoothing": {"label_smoothing": 0.2},
+    "sample_weight": {"sample_weight": np.linspace(0, 3, N)},
+    "sample_weight, none": {"sample_weight": np.arange(N) % 3, "reduction": "none"},
+    "everything, sample_weight": {
+        "weight": np.linspace(0, 2, C),
+        "ignore_index": -100,
+        "label_smoothing": 0.1,
+        "sample_weight": np.arange(N) % 4 / 2,
+    },
+    "weights": {
+        "weight": np.linspace(0, 2, C),
+        "sample_weight": np.linspace(1, 0, N),
+        "ignore_index": 7,
+    },
     "everything": {"weight": np.linspace(0, 2, C), "ignore_index": -100, "label_smoothing": 0.1},
     "everything, none": {"weight": np.linspace(0.5, 2, C), "ignore_index": -100, "reduction": "none"},
 }
@@ -120,7 +143,13 @@ def test_loss_and_gradients_by_their_definition(dtype, options, with_bias, way):
 
 
 @every_way
-@pytest.mark.parametrize("options", [{}, {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3}, {"sample_weight": np.arange(N) % 3},
+        {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3, "sample_weight": np.arange(N) / 4},
+    ],
+)  # fmt: skip
 def test_probabilities_as_targets(options, way):
     x, w, b, _ = drawn()
     t = np.random.default_rng(0).dirichlet(np.ones(C), N)
@@ -186,15 +215,42 @@ def test_lists_and_integers_are_float64():
     check(ff.linear_cross_entropy_with_grad(x, w, t, b), reference(x, w, t, b), np.float64)
 
 
-def test_half_precision_is_computed_in_float32():
-    x, w, b, t = drawn(np.float16)
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
-    x, w, b = (array.astype(np.float32) for array in (x, w, b))
-    same, wide = ff.linear_cross_entropy_with_grad(x, w, t, b)
-    assert loss == same and loss.dtype == np.float32
-    for grad, wider in zip(grads, wide, strict=True):
-        np.testing.assert_array_equal(grad, wider.astype(np.float16))
-        assert grad.dtype == np.float16
+@every_way
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(way, dtype, order):
+    """In blocks, and each gradient rounded once."""
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    x, w, b, t = drawn(dtype)
+    w = np.asarray(w, order=order)
+    t[3] = -1
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1)
+    want = reference(x, w, t, b, ignore_index=-1)
+    assert loss.dtype == np.float32 and loss == pytest.approx(float(want[0]), rel=1e-6)
+    assert ff.linear_cross_entropy(x, w, t, b, ignore_index=-1) == pytest.approx(float(loss), rel=1e-6)
+    for grad, like, exact in zip(grads, (x, w, b), want[1], strict=True):
+        assert grad.dtype == like.dtype and grad.strides == like.strides
+        exact = exact.astype(np.float64)
+        # Between what the bounds of float32's result round to: a sum may lie beside the middle of two.
+        low, high = ((exact + step).astype(like.dtype) for step in (-1e-7, 1e-7))
+        assert np.all((low <= grad) & (grad <= high))
+    out = tuple(np.full(like.shape, NAN, like.dtype) for like in (x, w, b))
+    _, again = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1, out=out)
+    for one, other, given in zip(grads, again, out, strict=True):
+        assert other is given
+        np.testing.assert_array_equal(one, other)
+
+
+def test_half_precision_beyond_its_range_is_infinity():
+    x, w = np.full((2, 1), 60000, np.float16), np.zeros((1, 2), np.float16)
+    loss, (dx, dw, _) = ff.linear_cross_entropy_with_grad(x, w, [0, 0], reduction="sum")
+    assert loss == np.float32(2 * np.log(2)) and (dx == 0).all()
+    assert dw.tolist() == [[-60000.0, 60000.0]]
+    _, (_, dw, _) = ff.linear_cross_entropy_with_grad(
+        x, w, [0, 0], reduction="sum", sample_weight=[2, 2]
+    )
+    assert dw.tolist() == [[-INF, INF]]
 
 
 @every_way
@@ -221,6 +277,23 @@ def test_rows_that_are_ignored_may_hold_anything(way):
     assert (dx[4] == 0).all()
     rows = np.arange(N) != 4
     check((loss, (dx[rows], dw, db)), reference(x[rows], w, t[rows], b), np.float64)
+
+
+@every_way
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_rows_of_weight_0_may_hold_anything(way, probabilities):
+    x, w, b, t = drawn()
+    if probabilities:
+        t = np.random.default_rng(0).dirichlet(np.ones(C), N)
+    each = np.linspace(0.5, 2, N)
+    each[4], x[4] = 0, NAN
+    loss, (dx, dw, db) = ff.linear_cross_entropy_with_grad(x, w, t, b, sample_weight=each)
+    assert (dx[4] == 0).all()
+    rows = np.arange(N) != 4
+    want = reference(x[rows], w, t[rows], b, sample_weight=each[rows])
+    check((loss, (dx[rows], dw, db)), want, np.float64)
+    losses = ff.linear_cross_entropy(x, w, t, b, sample_weight=each, reduction="none")
+    assert losses[4] == 0 and np.isfinite(losses).all()
 
 
 @every_way
@@ -277,7 +350,7 @@ def test_blocks_change_no_more_than_rounding():
     x, w, b, t = drawn(np.float32, rows=500)
     whole = ff.linear_cross_entropy_with_grad(x, w, t, b)
     for chunk_bytes in (20000, 1000):
-        parts = ff.linear_cross_entropy_with_grad(x, w, t, b)
+        parts = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
         assert parts[0] == pytest.approx(whole[0], rel=1e-6)
         for one, other in zip(parts[1], whole[1], strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
@@ -308,7 +381,10 @@ def taken_by(call):
 
 @pytest.mark.parametrize(("blas", "order"), [(True, "C"), (True, "F"), (False, "C")])
 @pytest.mark.parametrize(("rows", "classes"), [(3000, 500), (60, 30_000)])
-@pytest.mark.parametrize("options", [{}, {"ignore_index": 0}, {"weight": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ignore_index": 0}, {"weight": True}, {"label_smoothing": 0.1}, {"probabilities": True}],
+)
 def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, monkeypatch):
     if not blas:
         monkeypatch.setattr(_blas, "_GEMM", {})
@@ -318,6 +394,9 @@ def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, 
     t, b = np.arange(rows) % classes, np.zeros(classes, np.float32)
     if "weight" in options:
         options = {"weight": np.ones(classes, np.float32)}
+    if "probabilities" in options:  # one row of which has no weight
+        t = np.full((rows, classes), 1 / classes, np.float32)
+        options = {"sample_weight": np.arange(rows)}
     chunk = 2**21
     assert chunk < x.itemsize * rows * classes / 2
     out = np.empty_like(x), np.empty_like(w), np.empty_like(b)
@@ -339,6 +418,58 @@ def test_working_memory_with_many_features(chunk, options):
         lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out, **options)
     )
     assert taken < 1.15 * chunk + 20 * (1000 + 800) + 2**17
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_working_memory_where_dw_has_room_for_logits(order):
+    """Of more rows than working memory has, each with statistics of many blocks."""
+    x, w = normal(900, 700, dtype=np.float32), normal(700, 4000, dtype=np.float32)
+    w = np.asarray(w, order=order)
+    t = np.arange(900) % 4000
+    out = np.empty_like(x), np.empty_like(w), None
+    for chunk in (2**19, 2**21):
+        plan = _linear.plan(900, 700, 4000, x.dtype, chunk, True, False)
+        assert plan.in_dw > 52 and 4 * plan.in_dw * 4000 > 1.5 * chunk
+        taken = taken_by(lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out))  # noqa: B023
+        assert taken < 1.15 * chunk + 20 * (900 + 4000) + 2**17
+
+
+@pytest.mark.parametrize("layout", ["C", "transpose", "every second column"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_working_memory_of_what_is_converted(dtype, layout):
+    """Neither w nor its gradient has a copy in the type to compute in; the gradient at x has."""
+    x, w = normal(300, 16).astype(dtype), LAYOUTS[layout](normal(16, 40_000).astype(dtype))
+    t, chunk = np.arange(300), 2**19
+    assert 4 * w.size > 4 * chunk
+    out = np.empty_like(x), np.empty(w.shape, dtype), None
+    for call in (
+        lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out),
+        lambda: ff.linear_cross_entropy(x, w, t, chunk_bytes=chunk),
+    ):
+        assert taken_by(call) < 1.15 * chunk + 20 * 300 + 4 * x.size + 2**17
+
+
+@pytest.mark.parametrize(
+    ("sizes", "in_dw", "height", "is_kept"),
+    [
+        ((1024, 256, 4000), 0, 1024, True),
+        ((1024, 256, 32_000), 256, 256, True),
+        ((1024, 256, 64_000), 256, 128, True),
+        ((1024, 256, 128_000), 256, 64, True),
+        ((1000, 256, 128_000), 232, 64, True),  # the blocks in working memory are whole
+        ((1024, 256, 256_000), 256, 1024, False),  # 32 rows would fit
+        ((1024, 1024, 256_000), 1024, 1024, False),  # of which none are left
+        ((30, 256, 256_000), 0, 30, True),
+        ((4096, 20, 256_000), 0, 1024, False),  # dw has no room to speak of
+    ],
+)
+def test_the_plan(sizes, in_dw, height, is_kept):
+    plan = _linear.plan(*sizes, np.dtype(np.float32), _linear.CHUNK_BYTES, True, False)
+    if ff.get_backend() == "compiled":  # the other has temporary arrays, which leave room for fewer
+        assert plan[1:] == (in_dw, height, is_kept)
+    kept = plan.height * sizes[2] if plan.is_kept else 0
+    made = plan.width * max(plan.in_dw, 0 if plan.is_kept else min(sizes[0], plan.height))
+    assert 4 * max(kept, made) <= _linear.CHUNK_BYTES
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -370,6 +501,14 @@ REFUSED = {
     "weight: expected one number a class, shape (41,)": (ValueError, (X, W, T), {"weight": [1.0]}),
     "label_smoothing: expected 0 to 1, got 2": (ValueError, (X, W, T), {"label_smoothing": 2}),
     'reduction: expected "mean", "sum" or "none"': (ValueError, (X, W, T), {"reduction": "no"}),
+    "sample_weight: expected one number a row, shape (13,), got (1,)": (
+        ValueError, (X, W, T), {"sample_weight": [1.0]},
+    ),
+    "sample_weight: expected finite numbers of at least 0, got -1 at position 2": (
+        ValueError, (X, W, T), {"sample_weight": np.where(np.arange(N) == 2, -1, 1)},
+    ),
+    "w: expected the dtype of x, float16, got float32": (TypeError, (X.astype(np.float16), W, T), {}),
+    "b: expected shape (41,) to fit w, got (41, 1)": (ValueError, (X, W, T, B[:, None]), {}),
     "chunk_bytes: expected an integer or None, got str": (TypeError, (X, W, T), {"chunk_bytes": "1 MB"}),
     "chunk_bytes: expected at least 1, got 0": (ValueError, (X, W, T), {"chunk_bytes": 0}),
 }  # fmt: skip

@@ -64,7 +64,7 @@ class Layer(NamedTuple):
 
 
 class Grads(NamedTuple):
-    """Arrays for the gradients, of the layer's type; dw is C-ordered or F-ordered."""
+    """Arrays for the gradients: dx and db in the type to compute in, dw of the layer's type."""
 
     dx: Array
     dw: Array
@@ -116,9 +116,8 @@ def check_chunk_bytes(chunk_bytes: Any) -> int:
     return int(chunk_bytes)
 
 
-def memory_for(layer: Layer, out: Any, inputs: dict[str, Any]) -> tuple[Grads, list[Array | None]]:
-    """Arrays to compute the gradients into, and those to return, where `out` is byte-swapped or not
-    aligned; None without b."""
+def memory_for(layer: Layer, out: Any, inputs: dict[str, Any]) -> tuple[Grads, tuple[Any, ...]]:
+    """Arrays to compute the gradients into, and those to return; None without b."""
     likes = {"dx": layer.x, "dw": layer.w, "db": layer.b}
     if out is None:
         out = (None, None, None)
@@ -133,20 +132,21 @@ def memory_for(layer: Layer, out: Any, inputs: dict[str, Any]) -> tuple[Grads, l
             raise TypeError(f"out: expected None as db without b, got {type(given).__name__}")
         _arguments.check_out(given, like.shape, like.dtype, apart, f"out ({name})", in_place=False)
         apart[name] = given
-    grads, results = [], []
-    for like, given in zip(likes.values(), out, strict=True):
-        pair = None, None
-        if like is not None:
-            pair = _arguments._output(given, like, like.dtype, like.dtype, {})
-        grads.append(pair[0])
-        results.append(pair[1])
+    pairs: list[Any] = []
+    for (name, like), given in zip(likes.items(), out, strict=True):
+        if like is None:
+            pairs.append((None, None))
+        else:
+            work = like.dtype if name == "dw" else layer.work
+            pairs.append(_arguments._output(given, like, work, like.dtype, {}))
+    grads, results = zip(*pairs, strict=True)
     return Grads(*grads), results
 
 
-def delivered(grads: Grads, results: list[Array | None]) -> Any:
+def delivered(grads: Grads, results: tuple[Any, ...]) -> Any:
     """The gradients, where the caller wants them."""
     return tuple(
-        None if result is None else _arguments.deliver(grad, result, result)
+        None if grad is None else _arguments.deliver(grad, result, result)
         for grad, result in zip(grads, results, strict=True)
     )
 
@@ -302,7 +302,9 @@ class _Run:
             self._statistics(part, block, self.w(block), columns)
         part.whole = _shards.together(own.swapaxes(0, 1), self.shard.has_coefficients, self.everyone)
         part.own = own if part.is_kept else None
-        self.losses[part.rows] = _shards.losses(part.whole)
+        weights = self.shard.sample_weight
+        weights = None if weights is None else weights[part.rows]
+        self.losses[part.rows] = _shards.losses(part.whole, weights)
 
     def _statistics(self, part: _Part, block: slice, w: Array, columns: Array) -> Array:
         """Of a block, whose place is returned; e^(z - maximum) is there."""
@@ -351,9 +353,7 @@ class _Run:
                 kept, z = z, self.nowhere(part.count, block)
                 z[...] = kept
         shard = _shards.part(self.shard, part.rows, block, z)
-        self.kernels.shard_gradient(
-            shard, z, _shards.gradient(own, part.whole, shard, self.factor), self.factor
-        )
+        self.kernels.shard_gradient(shard, z, _shards.gradient(own, part.whole, shard, self.factor))
         return z
 
 
@@ -380,8 +380,11 @@ def run(
     Of several that hold classes of the same rows, one has `most_classes`.
     """
     counting, count = None, len(layer.x)
-    if shard.classes is not None and shard.counting < count:
-        counting, count = np.flatnonzero(shard.classes != _shards.IGNORED), shard.counting
+    if shard.classes is not None and (ignored := shard.classes == _shards.IGNORED).any():
+        counting = np.flatnonzero(~ignored)
+        count = len(counting)
+        if shard.probabilities is not None:  # of which those of a block are copied
+            chunk_bytes //= 2
     features, has_grads = layer.x.shape[1], grads is not None
     is_copied = counting is not None or layer.x.dtype != layer.work or _blas.is_copied(layer.x)
     way = plan(count, features, most_classes, layer.x.dtype, chunk_bytes, has_grads, is_copied)

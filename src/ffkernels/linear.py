@@ -25,12 +25,13 @@ def __dir__() -> list[str]:
 
 def _checked(
     x: Any, w: Any, targets: Any, b: Any, weight: Any, ignore_index: Any, label_smoothing: Any,
-    reduction: Any, chunk_bytes: Any,
+    sample_weight: Any, reduction: Any, chunk_bytes: Any,
 ) -> tuple[_linear.Layer, _arguments.Loss, int]:  # fmt: skip
     layer, chunk_bytes = _linear.check_layer(x, w, b), _linear.check_chunk_bytes(chunk_bytes)
     loss = _arguments.check_class_loss(
-        "logits", layer.scores(), targets, -1, weight, ignore_index, label_smoothing, reduction
-    )
+        "logits", layer.scores(), targets, -1, weight, ignore_index, label_smoothing, reduction,
+        sample_weight,
+    )  # fmt: skip
     return layer, loss, chunk_bytes
 
 
@@ -52,6 +53,7 @@ def linear_cross_entropy(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     chunk_bytes: int | None = None,
 ) -> Any:
@@ -69,14 +71,17 @@ def linear_cross_entropy(
     b : array_like, shape (C,), optional
         Its bias, of the dtype of ``x``.
     weight : array_like, shape (C,), optional
-        Weight of each class, not of each row; finite, at least 0.
+        Weight of each class; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: nothing is computed of them, their loss is exactly 0.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0.  A row of weight 0 is as one that is ignored.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
         Working memory, 32 MiB unless told otherwise; but at least the logits of one row, where
         ``targets`` are probabilities or smoothed.
@@ -119,7 +124,9 @@ def linear_cross_entropy(
     >>> float((losses.sum() / 4 - loss).round(12)), float(losses[2])
     (0.0, 0.0)
     """
-    call = _checked(x, w, targets, b, weight, ignore_index, label_smoothing, reduction, chunk_bytes)
+    call = _checked(
+        x, w, targets, b, weight, ignore_index, label_smoothing, sample_weight, reduction, chunk_bytes
+    )
     return _run(*call, None)
 
 
@@ -132,6 +139,7 @@ def linear_cross_entropy_with_grad(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     chunk_bytes: int | None = None,
     out: tuple[Array | None, Array | None, Array | None] | None = None,
@@ -153,15 +161,18 @@ def linear_cross_entropy_with_grad(
     b : array_like, shape (C,), optional
         Its bias, of the dtype of ``x``.
     weight : array_like, shape (C,), optional
-        Weight of each class, not of each row; finite, at least 0.
+        Weight of each class; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: nothing is computed of them, their loss and their gradient
         are exactly 0, and they add nothing to those at w and b.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0.  A row of weight 0 is as one that is ignored.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
         Working memory beside the gradients, 32 MiB unless told otherwise; but at least the logits of one
         row, where ``targets`` are probabilities or smoothed.
@@ -209,8 +220,11 @@ def linear_cross_entropy_with_grad(
     >>> grads[1] is dw
     True
     """
-    call = _checked(x, w, targets, b, weight, ignore_index, label_smoothing, reduction, chunk_bytes)
+    call = _checked(
+        x, w, targets, b, weight, ignore_index, label_smoothing, sample_weight, reduction, chunk_bytes
+    )
     inputs = {"x": x, "w": w, "b": b, "targets": targets, "weight": weight}
+    inputs["sample_weight"] = sample_weight
     grads, results = _linear.memory_for(call[0], out, inputs)
     loss = _run(*call, grads)
     return loss, _linear.delivered(grads, results)
