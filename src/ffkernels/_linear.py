@@ -179,27 +179,30 @@ def plan(
     if is_half:  # w and dw of a block are made in working memory too
         area //= 4
         numbers //= 2
-    if not is_copied:  # there is dx of few rows
-        numbers -= min(rows, _FEW_ROWS) * features * with_grads
     statistics = classes * _shards.STATISTICS * 8 // work.itemsize  # of a row, in blocks of one class
     beside = 24 * 8 // work.itemsize + 2 * features * is_copied  # of a row, beside these and the logits
+    across = features * (with_grads and not is_copied)  # dx of each of few rows
+
+    def at_once(logits: int) -> int:
+        """Rows for which there is room."""
+        few, many = numbers, numbers - _FEW_ROWS * across
+        return min(rows, max(1, few // (logits + beside + across), many // (logits + beside)))
 
     def width(height: int) -> int:
         """The widest blocks, in which a row needs their width and the statistics of each."""
-        room = max(0, max(0, numbers) // max(1, height) - beside)
+        room = max(0, (numbers - min(height, _FEW_ROWS) * across) // max(1, height) - beside)
         fitting = (room + math.isqrt(max(0, room**2 - 4 * statistics))) // 2
         return max(1, min(classes, fitting, area // max(1, height, features * is_half)))
 
-    at_most = max(1, numbers // (2 * math.isqrt(statistics) + beside))
-    height = min(rows, _ROWS, at_most)
-    kept = min(rows, _ROWS, max(1, numbers // (classes + beside)))
+    at_most = at_once(2 * math.isqrt(statistics))
+    height, kept = min(_ROWS, at_most), min(_ROWS, at_once(classes))
     least = min(_LEAST_ROWS, rows)
     if not with_grads or (is_half and kept < rows):
         return Plan(width(height), 0, height, False)
     if kept == rows:
         return Plan(max(1, min(classes, area // max(1, rows, features * is_half))), 0, rows, True)
     is_kept = kept >= least
-    in_dw = min(features, rows, at_most)
+    in_dw = min(features, at_most)
     if is_kept:
         height = kept - kept % _LANES * (kept > _LANES)
         in_dw = rows - height * -(-(rows - in_dw) // height)

@@ -38,7 +38,7 @@ STATISTICS = 6
 _SUMMED = 5
 
 # Shards times rows whose shares are there at once, which bounds the memory that they take.
-_AT_ONCE = 2**13
+_AT_ONCE = 2**11
 
 #: Classes of rows whose target another shard has, and of those that do not count.
 ELSEWHERE, IGNORED = -1, -2
