@@ -23,7 +23,7 @@ def _each(backend):
     """Every test runs on each backend."""
 
 
-# Classes of a block, rows kept in the memory of dw, rows at a time of the others, whether those are kept.
+# Classes of a block, rows kept in the memory of dw, of the others rows at a time, whether they are kept.
 WAYS = {
     "at once": _linear.Plan(C, 0, N, True),
     "kept": _linear.Plan(7, 0, 4, True),
@@ -146,10 +146,12 @@ def test_loss_and_gradients_by_their_definition(dtype, options, with_bias, way):
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3}, {"sample_weight": np.arange(N) % 3},
+        {},
+        {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3},
+        {"sample_weight": np.arange(N) % 3},
         {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3, "sample_weight": np.arange(N) / 4},
     ],
-)  # fmt: skip
+)
 def test_probabilities_as_targets(options, way):
     x, w, b, _ = drawn()
     t = np.random.default_rng(0).dirichlet(np.ones(C), N)

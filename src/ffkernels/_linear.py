@@ -9,6 +9,9 @@ w. Where the logits are in between decides on the time:
 - in the memory of the gradient at w, which has room for the logits of D rows until the first product is
   added to it, block by block
 - nowhere. They are made twice: four products in the place of three
+
+Half precision is converted block by block, and each block of the gradient at w made at once, to be
+rounded once: its logits are kept if there is room for those of all rows, else made twice.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def linear_cross_entropy(
         Inputs of the last layer, of any strides.
     w : array_like, shape (D, C)
         Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
-        not copied; copied is only an array in which neither rows nor columns are contiguous.
+        not copied; where neither rows nor columns are contiguous, blocks of it are.
     targets : array_like
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
@@ -83,8 +83,7 @@ def linear_cross_entropy(
         ``sample_weight``; for class indices by the summed weights, that of the row times that of its
         class, of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
-        Working memory, 32 MiB unless told otherwise; but at least the logits of one row, where
-        ``targets`` are probabilities or smoothed.
+        Working memory, 32 MiB unless told otherwise.
 
     Returns
     -------
@@ -102,7 +101,7 @@ def linear_cross_entropy(
 
     Notes
     -----
-    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 as whole arrays.
+    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 block by block.
 
     References
     ----------
@@ -155,7 +154,7 @@ def linear_cross_entropy_with_grad(
         Inputs of the last layer, of any strides.
     w : array_like, shape (D, C)
         Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
-        not copied; copied is only an array in which neither rows nor columns are contiguous.
+        not copied; where neither rows nor columns are contiguous, blocks of it are.
     targets : array_like
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
@@ -174,8 +173,7 @@ def linear_cross_entropy_with_grad(
         ``sample_weight``; for class indices by the summed weights, that of the row times that of its
         class, of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
-        Working memory beside the gradients, 32 MiB unless told otherwise; but at least the logits of one
-        row, where ``targets`` are probabilities or smoothed.
+        Working memory beside the gradients, 32 MiB unless told otherwise.
     out : tuple (dx, dw, db) of ndarray, optional
         Where to put the gradients; None for one to be made, and for that of no ``b``.  None may overlap
         another or an argument.
@@ -198,7 +196,12 @@ def linear_cross_entropy_with_grad(
 
     Notes
     -----
-    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 as whole arrays.
+    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 block by block, and
+    each gradient is rounded once; dx is added up in float32, which takes 4 N D bytes more, and logits
+    that do not fit into ``chunk_bytes`` are made twice.
+
+    Rows beyond those whose logits fit cost time, for products of few rows are slow: docs/
+    large-vocabularies.md has the curve.  The logits of D rows lie in the memory of dw meanwhile.
 
     References
     ----------

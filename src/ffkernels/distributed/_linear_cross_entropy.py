@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arguments, _linear, _shards
+from .. import _arguments, _blas, _linear, _shards
 from .. import backend as _backend
 from .._arguments import MEAN, Array
 from . import _cross_entropy
@@ -34,10 +34,10 @@ def linear_cross_entropy_with_grad(
 ) -> tuple[Any, tuple[Array, Array, Array | None]]:
     """Cross-entropy of x·w + b, of whose classes each rank holds some, and its gradients.
 
-    The same as `ffkernels.linear_cross_entropy_with_grad` of all columns of w side by side: no rank has
-    all logits of its classes at once. What travels of each row is a maximum, then four sums, or five with
-    label smoothing or with probabilities as targets; and in the end its gradient at x, to which every
-    rank's classes add.
+    The same as `ffkernels.linear_cross_entropy_with_grad` of all columns of w side by side, and as there
+    no rank has all logits of its classes at once. What travels of each row is a maximum, then four sums,
+    or five with label smoothing or with probabilities as targets; in the end its gradient at x, to which
+    every rank's classes add.
 
     All ranks of ``comm`` call it together. The loss and dx are the same on every rank, bit for bit.
 
@@ -46,9 +46,9 @@ def linear_cross_entropy_with_grad(
     x : array_like, shape (N, D)
         Inputs of the layer, the same on every rank.
     w : array_like, shape (D, C_rank)
-        Weights of this rank's classes, of the dtype of ``x``: rank 0 has the first classes, rank 1 those
-        that follow, and so on. Their number may differ, and be 0. What is kept as (C_rank, D) is given as
-        its transpose, which is not copied.
+        Weights of this rank's classes, of the dtype of ``x``: rank 0 has the first classes, rank 1
+        those that follow, and so on. Their number may differ, and be 0. What is kept as (C_rank, D) is
+        given as its transpose, which is not copied.
     targets : array_like
         Class indices, of shape (N,): numbers among the classes of all ranks, the same on every rank. Or,
         of shape (N, C_rank), the probabilities of this rank's classes.
@@ -86,8 +86,8 @@ def linear_cross_entropy_with_grad(
         Of whole rows, in the dtype of ``x``: float64 for integers and bools, float32 for float16 and
         bfloat16. With ``reduction="none"`` an array, one loss a row.
     dx, dw, db : tuple of ndarray
-        The gradient at x, summed over ranks, and those at this rank's w and b, of their shapes and dtype;
-        float64 for integers and bools. That of no ``b`` is None.
+        The gradient at x, summed over ranks, and those at this rank's w and b, of their shapes and
+        dtype; float64 for integers and bools. That of no ``b`` is None.
 
     Raises
     ------
@@ -130,6 +130,8 @@ def linear_cross_entropy_with_grad(
             sample_weight,
         )  # fmt: skip
         first = _cross_entropy.checked_first(first_class)
+        if _blas.is_copied(layer.x):  # then it is on no rank, and as many rows are taken at a time
+            layer = layer._replace(x=layer.x.copy("C"))
         inputs = {"x": x, "w": w, "b": b, "targets": targets, "weight": weight}
         inputs["sample_weight"] = sample_weight
         grads, results = _linear.memory_for(layer, out, inputs)
