@@ -50,6 +50,7 @@ def arguments(rng, operation):
 
 
 def options(rng, operation, result):
+    yield from operation.options[rng.integers(len(operation.options))].items()
     if operation.kind in ("rows", "loss") and "squared" not in operation.name and rng.random() < 0.5:
         yield "axis", int(rng.integers(-3, 3))
     if operation.kind == "loss" and rng.random() < 0.5:

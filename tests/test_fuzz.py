@@ -88,7 +88,7 @@ def calls(draw, name):
         values = np.ones(shape), np.ones(shape)
     values = [np.array(v) for v in values]
     dtype = draw(OTHERS if seldom(draw, 6) else FLOATS)
-    options, axis = {}, -1
+    options, axis = dict(draw(st.sampled_from(operation.options))), -1
     along = operation.kind in ("rows", "loss") and "squared" not in name
     if along and draw(st.booleans()):
         wrong = seldom(draw, 10) or not shape

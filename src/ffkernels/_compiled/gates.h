@@ -1,4 +1,4 @@
-/* Functions that PyTorch's users call softplus, elu, silu and gelu, and their slopes, without branches.
+/* softplus, expm1, silu, gelu and their slopes of one `real`, without branches.
 
    softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|), log1p(t) = 2 atanh(t / (2 + t)), whose series has a minimax
              polynomial of the quotient's square (Remez; off by 2^-28 for float, 2^-60 for double)
@@ -122,16 +122,12 @@ template <class real> FF_INLINE real quotient(real n, pair<real> d) {
     return quotient_of({n, 0}, d, 1 / d.hi);
 }
 
-/* x sigmoid(z), the gate's argument z as a sum of two; z is between `lowest` and -`lowest`. */
-template <class real> FF_INLINE real gated(real x, pair<real> z) {
-    using c = constant<real>;
-    reduced<real> a = sigmoid_stages::argument(z.hi);
-    a.r -= z.lo;
-    const real y = quotient(x, sigmoid_stages::denominator(a)) * power_of_two(c::sigmoid_magic);
-    return std::copysign(y, x);
+/* x over a denominator of `sigmoid_stages`: x sigmoid(z). */
+template <class real> FF_INLINE real scaled_quotient(real x, pair<real> d) {
+    return std::copysign(quotient(x, d) * power_of_two(constant<real>::sigmoid_magic), x);
 }
 
-/* Its slope s(z) + w s(z) s(-z) with w = x z', by e^-|z|. */
+/* The slope of x sigmoid(z), s(z) + w s(z) s(-z) with w = x z', by e^-|z|; z is a sum of two. */
 template <class real> FF_INLINE real gated_slope(pair<real> z, real w) {
     const bool negative = z.hi < 0;
     const real size = std::fabs(w);
@@ -142,16 +138,26 @@ template <class real> FF_INLINE real gated_slope(pair<real> z, real w) {
     return negative ? q * e.hi * e.half * e.rest : q;
 }
 
-template <class real> FF_INLINE real at_least(real low, real x) { return x < low ? low : x; }
+template <class real> FF_INLINE real no_less(real low, real x) { return x < low ? low : x; }
 template <class real> FF_INLINE real within(real limit, real x) {
-    const real z = at_least(-limit, x);
+    const real z = no_less(-limit, x);
     return z > limit ? limit : z;
 }
 
-template <class real> FF_INLINE real silu(real x) {
-    const real z = at_least(gate<real>::lowest, x), y = gated(z, {z, 0});
-    return x > constant<real>::sigmoid_is_one ? x : y;
-}
+/* silu in the three stages of `sigmoid_stages`. */
+struct silu_stages {
+    template <class real> static FF_INLINE reduced<real> argument(real x) { return sigmoid_stages::argument(x); }
+
+    template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
+        return sigmoid_stages::denominator(a);
+    }
+
+    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
+        const real q = scaled_quotient(x, d), y = x > constant<real>::sigmoid_is_one ? x : q;
+        return x < gate<real>::lowest ? (real)-0.0 : y;
+    }
+};
+
 template <class real> FF_INLINE real silu_slope(real x) {
     const real z = within(-gate<real>::lowest, x);
     return gated_slope({z, 0}, z);
@@ -160,10 +166,12 @@ template <class real> FF_INLINE real silu_slope(real x) {
 /* x (1 + tanh u) / 2 = x sigmoid(2u), 2u = sqrt(8/pi) (x + 0.044715 x^3); the constants as sums of two. */
 template <class real> struct cubic;
 template <> struct cubic<float> {
-    static constexpr pair<float> c1 = {0x1.988454p+0f, -0x1.857936p-25f}, c3 = {0x1.2444f2p-4f, 0x1.49b16ap-29f};
+    static constexpr pair<float> c1 = {0x1.988454p+0f, -0x1.857936p-25f};
+    static constexpr pair<float> c3 = {0x1.2444f2p-4f, 0x1.49b16ap-29f};
 };
 template <> struct cubic<double> {
-    static constexpr pair<double> c1 = {0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54}, c3 = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c7p-61};
+    static constexpr pair<double> c1 = {0x1.9884533d43651p+0, -0x1.cbc0d30ebfd15p-54};
+    static constexpr pair<double> c3 = {0x1.2444f2a4d8b4bp-4, -0x1.6c843a29d1c7p-61};
 };
 
 template <class real> FF_INLINE pair<real> cubic_gate(real x, pair<real> x2) {
@@ -177,7 +185,11 @@ template <class real> FF_INLINE pair<real> cubic_gate(real x, pair<real> x2) {
 
 template <class real> FF_INLINE real gelu_tanh(real x) {
     using g = gate<real>;
-    const real a = at_least(-g::cubic_limit, x), y = gated(a, cubic_gate(a, product(a, a)));
+    const real a = no_less(-g::cubic_limit, x);
+    const pair<real> z = cubic_gate(a, product(a, a));
+    reduced<real> e = sigmoid_stages::argument(z.hi);
+    e.r -= z.lo;
+    const real y = scaled_quotient(a, sigmoid_stages::denominator(e));
     return x > g::cubic_is_one ? x : y;
 }
 template <class real> FF_INLINE real gelu_tanh_slope(real x) {
@@ -190,8 +202,8 @@ template <class real> FF_INLINE real gelu_tanh_slope(real x) {
 /* e^(-a^2/2) in parts, and R(a) (a + k) as a sum of two with what it is to be divided by. */
 template <class real> struct normal_tail {
     scaled_pair<real> e;
-    real inverse;            /* of a + k */
-    pair<real> sum, numerator;
+    real inverse; /* of the divisor */
+    pair<real> divisor, dividend;
 };
 
 template <class real> FF_INLINE normal_tail<real> tail_of_normal(real a) {
