@@ -57,12 +57,67 @@ def _step(x: Array) -> Array:
     return np.where(np.isnan(x), x, x > 0)
 
 
+def _bell(a: Array) -> Array:
+    """e^(-a^2/2), the square of a as a sum of two: the first is exact."""
+    a = np.minimum(a, 300)  # from where on it is 0
+    upper = a.astype(np.float32).astype(a.dtype)
+    return np.exp(upper * upper / -2) * np.exp((a - upper) * (a + upper) / -2)
+
+
+def _upper_tail(a: Array) -> Array:
+    """Phi(-a) for a >= 0, by the power series below 2 and Laplace's continued fraction from there on."""
+    small = np.minimum(a, 2)
+    term = total = small
+    for k in range(1, 60):
+        term = term * (small * small) / (2 * k + 1)
+        total = total + term
+    large = np.clip(a, 2, 300)
+    fraction = large
+    for k in range(150, 0, -1):
+        fraction = large + k / fraction
+    phi_0 = 1 / np.sqrt(8 * np.arctan(a.dtype.type(1)))
+    return np.where(a < 2, 0.5 - phi_0 * _bell(small) * total, phi_0 * _bell(large) / fraction)
+
+
+def _normal(x: Array) -> Array:
+    """Phi(x)"""
+    tail = _upper_tail(np.abs(x))
+    return np.where(x < 0, tail, 1 - tail)
+
+
+def _density(x: Array) -> Array:
+    return _bell(np.abs(x)) / np.sqrt(8 * np.arctan(x.dtype.type(1)))
+
+
+def _times(x: Array, y: Array) -> Array:
+    """A product that is its limit where y is 0."""
+    return np.where(y == 0, x.dtype.type(-0.0), x * y)
+
+
+def _cubic(x: Array) -> tuple[Array, Array]:
+    """The gate of gelu's approximation and x times its derivative."""
+    c = np.sqrt(2 / np.arctan(x.dtype.type(1)))
+    k = x.dtype.type(44715) / 1000000
+    return c * (x + k * x**3), c * (x + 3 * k * x**3)
+
+
+def _gate_slope(z: Array, w: Array) -> Array:
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e * (1 + e + w), 1 + e * (1 + w)) / ((1 + e) * (1 + e))
+
+
+def _gate_size(z: Array, w: Array) -> Array:
+    """The larger one of both terms of that slope."""
+    return _sigmoid(z) * np.maximum(1, np.abs(w) * _sigmoid(-z))
+
+
 @dataclass(frozen=True)
 class Function:
     """An elementwise kernel of one argument and what is known of it.
 
     `parity` is 1 for an even function, -1 for an odd one, else 0; `rises` is 1 or -1 as it does so
-    or falls for x > 0; `limits` are arguments with exact values.
+    or falls for x > 0, 0 if it does both or neighbours may be an ulp in the wrong order; `limits` are arguments with exact values; `arguments` are
+    what the kernel, whose name is the first word, takes besides x; `bounds` are for float32 and float64.
     """
 
     name: str
@@ -70,6 +125,8 @@ class Function:
     parity: int
     rises: int
     limits: tuple[tuple[float, float], ...]
+    arguments: tuple[Any, ...] = ()
+    bounds: tuple[float, float] = (BOUND, BOUND)
 
 
 INF, NAN = np.inf, np.nan
@@ -92,15 +149,75 @@ FUNCTIONS: dict[str, Function] = {
             ((0.0, 1), (-0.0, 1), (INF, 0.0), (-INF, 0.0)),
         ),
         Function("relu_grad", _step, 0, 1, ((0.0, 0.0), (-0.0, 0.0), (INF, 1), (-INF, 0.0))),
+        Function(
+            "leaky_relu", lambda x: np.where(x < 0, -1.5 * x, x), 0, 0,
+            ((0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, INF)), (-1.5,),
+        ),
+        Function(
+            "elu", lambda x: np.where(x > 0, x, np.expm1(x)), 0, 1,
+            ((0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1)), (1.0,),
+        ),
+        Function(
+            "hard_sigmoid", lambda x: (np.clip(x, -3, 3) + 3) / 6, 0, 1,
+            ((0.0, 0.5), (-3, 0.0), (3, 1), (INF, 1), (-INF, 0.0)),
+        ),
+        Function(
+            "softplus", lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 0, 0,
+            ((INF, INF), (-INF, 0.0), (1e4, 1e4), (-1e4, 0.0)),
+        ),
+        Function(
+            "silu", lambda x: _times(x, _sigmoid(x)), 0, 0,
+            ((0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -0.0), (1e4, 1e4), (-1e4, -0.0)),
+        ),
+        Function(
+            "gelu", lambda x: _times(x, _normal(x)), 0, 0,
+            ((0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -0.0), (1e4, 1e4), (-1e4, -0.0)),
+            ("none",), (7.0, 25.0),
+        ),
+        Function(
+            "gelu tanh", lambda x: _times(x, _sigmoid(_cubic(x)[0])), 0, 0,
+            ((0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -0.0), (1e4, 1e4), (-1e4, -0.0)),
+            ("tanh",), (1.1, 1.3),
+        ),
     )
 }  # fmt: skip
 
-#: Of two arguments, dy and what the forward pass left, with the range of the latter.
-BACKWARDS: dict[str, tuple[Callable[[Array, Array], Array], float, float]] = {
-    "relu_backward": (lambda dy, y: np.where(y > 0, dy, 0), -2, 2),
-    "sigmoid_backward": (lambda dy, y: dy * (y * (1 - y)), 0, 1),
-    "tanh_backward": (lambda dy, y: dy * ((1 - y) * (1 + y)), -1, 1),
-}
+
+@dataclass(frozen=True)
+class Backward:
+    """A gradient of two arguments, dy and what the forward pass left, with the range of the latter.
+
+    Where terms of the slope may cancel, errors are counted in last places of the larger one, `size`.
+    """
+
+    reference: Callable[[Array, Array], Array]
+    low: float
+    high: float
+    bound: float
+    arguments: tuple[Any, ...] = ()
+    size: Callable[[Array], Array] | None = None
+
+
+BACKWARDS: dict[str, Backward] = {
+    "relu_backward": Backward(lambda dy, y: np.where(y > 0, dy, 0), -2, 2, 0.5),
+    "sigmoid_backward": Backward(lambda dy, y: dy * (y * (1 - y)), 0, 1, 2.5),
+    "tanh_backward": Backward(lambda dy, y: dy * ((1 - y) * (1 + y)), -1, 1, 2.5),
+    "leaky_relu_backward": Backward(lambda dy, x: np.where(x > 0, dy, -1.5 * dy), -2, 2, 0.5, (-1.5,)),
+    "elu_backward": Backward(lambda dy, x: np.where(x > 0, dy, dy * np.exp(x)), -60, 60, 2.0, (1.0,)),
+    "hard_sigmoid_backward": Backward(lambda dy, x: np.where(np.abs(x) < 3, dy / 6, 0), -5, 5, 0.5),
+    "softplus_backward": Backward(lambda dy, x: dy * _sigmoid(x), -60, 60, 2.0),
+    "silu_backward": Backward(
+        lambda dy, x: dy * _gate_slope(x, x), -60, 60, 5.0, (), lambda x: _gate_size(x, x)
+    ),
+    "gelu_backward": Backward(
+        lambda dy, x: dy * (_normal(x) + x * _density(x)), -12, 12, 5.0, ("none",),
+        lambda x: np.maximum(_normal(x), np.abs(x) * _density(x)),
+    ),
+    "gelu_backward tanh": Backward(
+        lambda dy, x: dy * _gate_slope(*_cubic(x)), -9, 9, 7.0, ("tanh",),
+        lambda x: _gate_size(*_cubic(x)),
+    ),
+}  # fmt: skip
 
 WIDER = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdouble}
 BITS = {np.dtype(np.float32): np.uint32, np.dtype(np.float64): np.uint64}
@@ -208,14 +325,14 @@ def spacing(want: Array, dtype: Any) -> Array:
     return np.ldexp(want.dtype.type(1), exponent - info.nmant)
 
 
-def ulps(got: Array, want: Array) -> Array:
-    """Errors of `got` in ulp against a reference of a wider type; infinite for a NaN too many or
-    too few."""
+def ulps(got: Array, want: Array, size: Array | None = None) -> Array:
+    """Errors of `got` in ulp against a reference of a wider type, or in ulp of another size; infinite
+    for a NaN too many or too few."""
     wide = got.astype(want.dtype)
     limit = np.ldexp(want.dtype.type(1), np.finfo(got.dtype).maxexp)
     with np.errstate(all="ignore"):
         wide = np.where(np.isinf(wide) & np.isfinite(want), np.copysign(limit, wide), wide)
-        error = np.abs(wide - want) / spacing(want, got.dtype)
+        error = np.abs(wide - want) / spacing(want if size is None else size, got.dtype)
     error = np.where(wide == want, 0, error)
     error = np.where(np.isnan(error), INF, error)
     return np.where(np.isnan(got) & np.isnan(want), 0, error)
@@ -225,6 +342,7 @@ def ulps(got: Array, want: Array) -> Array:
 class Tally:
     """What was seen of one function on one implementation."""
 
+    bound: float = BOUND
     count: int = 0
     off: int = 0  # not correctly rounded
     worst: float = 0.0
@@ -234,7 +352,9 @@ class Tally:
     wrong_limits: list[str] = field(default_factory=list)
     last: dict[int, Array] = field(default_factory=dict)
 
-    def compare(self, got: Array, want: Array, rounded: Array, *arguments: Array) -> None:
+    def compare(
+        self, got: Array, want: Array, rounded: Array, *arguments: Array, size: Array | None = None
+    ) -> None:
         self.count += got.size
         if not self.at:
             self.at = tuple(float(a.flat[0]) for a in arguments)
@@ -244,7 +364,7 @@ class Tally:
         if not off.size:
             return
         self.off += off.size
-        error = ulps(got[off], want[off])
+        error = ulps(got[off], want[off], None if size is None else size[off])
         worst = int(error.argmax())
         if error[worst] > self.worst:
             self.worst = float(error[worst])
@@ -252,6 +372,8 @@ class Tally:
 
     def order(self, got: Array, rises: int, side: int) -> None:
         """Counts what runs against `rises`, the neighbours in two chunks included."""
+        if not rises:
+            return
         if side in self.last:
             got = np.concatenate([self.last[side], got])
         self.last[side] = got[-1:]
@@ -260,7 +382,7 @@ class Tally:
 
     @property
     def good(self) -> bool:
-        return not (self.worst > BOUND or self.falls or self.odd_ones or self.wrong_limits)
+        return not (self.worst > self.bound or self.falls or self.odd_ones or self.wrong_limits)
 
 
 def same_bits(a: Array, b: Array) -> Array:
@@ -268,8 +390,10 @@ def same_bits(a: Array, b: Array) -> Array:
     return (a.view(BITS[a.dtype]) == b.view(BITS[b.dtype])) | (np.isnan(a) & np.isnan(b))
 
 
-def call(kernels: ModuleType, name: str, *arguments: Array) -> Array:
-    return getattr(kernels, name)(*arguments, None)
+def call(kernels: ModuleType, name: str, *arrays: Array) -> Array:
+    """A kernel's result; its name is the first word of that of the row."""
+    known: Any = FUNCTIONS[name] if name in FUNCTIONS else BACKWARDS[name]
+    return getattr(kernels, name.partition(" ")[0])(*arrays, *known.arguments, None)
 
 
 def check_limits(function: Function, kernels: ModuleType, dtype: Any) -> list[str]:
@@ -298,9 +422,10 @@ def measure(
     apart: dict[str, int] = dict.fromkeys(names, 0)
     for name in names:
         for where, kernels in on.items():
-            if hasattr(kernels, name):
+            if hasattr(kernels, name.partition(" ")[0]):
                 tallies[name, where] = Tally(
-                    wrong_limits=check_limits(FUNCTIONS[name], kernels, dtype)
+                    FUNCTIONS[name].bounds[dtype == np.float64],
+                    wrong_limits=check_limits(FUNCTIONS[name], kernels, dtype),
                 )
     for x in progress(inputs(dtype, thin)):
         for name in names:
@@ -369,14 +494,17 @@ def measure_backwards(
     dtype = np.dtype(dtype)
     tallies: dict[Key, Tally] = {}
     for name in names:
-        reference, low, high = BACKWARDS[name]
+        known = BACKWARDS[name]
+        low, high = known.low, known.high
         dy, y = backward_samples(dtype, low, high, max((1 << 24) // thin, 1 << 12))
+        wide_dy, wide_y = dy.astype(WIDER[dtype]), y.astype(WIDER[dtype])
         with np.errstate(all="ignore"):
-            want = reference(dy.astype(WIDER[dtype]), y.astype(WIDER[dtype]))
+            want = known.reference(wide_dy, wide_y)
+            size = np.abs(wide_dy) * known.size(wide_y) if known.size else None
             rounded = want.astype(dtype)
         for where, kernels in on.items():
-            tally = tallies[name, where] = Tally()
-            tally.compare(call(kernels, name, dy, y), want, rounded, dy, y)
+            tally = tallies[name, where] = Tally(known.bound)
+            tally.compare(call(kernels, name, dy, y), want, rounded, dy, y, size=size)
             limits = np.array([INF, -INF, NAN, 1, 0], dtype), np.array([high / 2] * 3 + [NAN, 0], dtype)
             got = call(kernels, name, *limits)
             if not (np.isinf(got[:2]).all() and np.isnan(got[2:4]).all() and got[4] == 0):
@@ -396,6 +524,10 @@ def _held(problems: Any) -> str:
     return "no" if problems else "yes"
 
 
+def _falls(tally: Tally) -> str:
+    return _held(tally.falls) + (f" ({tally.falls:,})" if tally.falls else "")
+
+
 def rows(dtype: Any, tallies: dict[Key, Tally]) -> Iterator[list[str]]:
     for (name, where), tally in tallies.items():
         two = name in BACKWARDS
@@ -406,7 +538,7 @@ def rows(dtype: Any, tallies: dict[Key, Tally]) -> Iterator[list[str]]:
             f"{tally.worst:.4f}" if tally.off else "<= 0.5",
             ", ".join(f"{a:.9g}" for a in tally.at) if tally.off else "",
             f"{100 - off:.3f} %",
-            "" if two else _held(tally.falls) + (f" ({tally.falls:,})" if tally.falls else ""),
+            "" if two or not FUNCTIONS[name].rises else _falls(tally),
             _held(tally.odd_ones) if parity else "",
             _held(tally.wrong_limits),
         ]

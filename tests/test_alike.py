@@ -50,6 +50,7 @@ def arguments(rng, operation):
 
 
 def options(rng, operation, result):
+    yield from operation.options[rng.integers(len(operation.options))].items()
     along = operation.name.startswith(("softmax", "log", "cross"))
     if along and rng.random() < 0.5:
         yield "axis", int(rng.integers(-3, 3))

@@ -115,7 +115,7 @@ def test_few_rows():
         ({"max_iter": 0}, "max_iter: expected a number from 1 up, got 0"),
         ({"batch_size": -1}, "batch_size: expected a number from 1 up"),
         ({"validation_fraction": 1.0}, "validation_fraction: expected 0 to below 1"),
-        ({"activation": "gelu"}, "activation: expected one of"),
+        ({"activation": "swish"}, "activation: expected one of"),
         ({"scale": "robust"}, "scale: expected one of"),
         ({"learning_rate_init": 1e30, "solver": "sgd"}, "learning_rate_init: expected one under which"),
     ],

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels._operations import OPERATIONS
+from ffkernels._operations import FROM_INPUT, OPERATIONS
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "identity")
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
 STEP = 1e-6
 
 
@@ -51,6 +52,22 @@ def activation_backward_bias(name):
     dx, db = backward(dy, f(x, b))
     close(dx, slope(lambda x: (dy * f(x, b)).sum(), x))
     close(db, slope(lambda b: (dy * f(x, b)).sum(), b))
+
+
+def input_backward(name):
+    x, dy = draw(4, 17), draw(4, 17, seed=1)
+    f, backward = getattr(ff, name), getattr(ff, f"{name}_backward")
+    for options in BY_NAME[name].options:
+        close(backward(dy, x, **options), slope(lambda x: (dy * f(x, **options)).sum(), x))  # noqa: B023
+
+
+def input_backward_bias(name):
+    x, b, dy = draw(5, 3), draw(3, seed=2), draw(5, 3, seed=1)
+    f, backward = getattr(ff, f"bias_{name}"), getattr(ff, f"{name}_backward_bias")
+    for options in BY_NAME[name].options:
+        dx, db = backward(dy, x, b, **options)
+        close(dx, slope(lambda x: (dy * f(x, b, **options)).sum(), x))  # noqa: B023
+        close(db, slope(lambda b: (dy * f(x, b, **options)).sum(), b))  # noqa: B023
 
 
 def axis_backward(name):
@@ -145,6 +162,8 @@ CHECKS = {
     **{f"{n}_grad": (activation_grad, n) for n in ACTIVATIONS},
     **{f"{n}_backward": (activation_backward, n) for n in ACTIVATIONS},
     **{f"{n}_backward_bias": (activation_backward_bias, n) for n in ACTIVATIONS},
+    **{f"{n}_backward": (input_backward, n) for n in FROM_INPUT},
+    **{f"{n}_backward_bias": (input_backward_bias, n) for n in FROM_INPUT},
     **{f"{n}_backward": (axis_backward, n) for n in ("softmax", "log_softmax")},
     **{f"sum_squared_error_{f}": (squared_error, f) for f in ("with_grad", "backward")},
     **{f"softmax_cross_entropy_{f}": (softmax_cross_entropy, f) for f in ("with_grad", "backward")},

@@ -19,7 +19,7 @@ SHAPES = [(7,), (5, 3), (33, 10), (3, 100), (20, 4100), (2, 30, 700), (130, 333)
 
 # fmt: off
 HASHES = {
-    "relu": ("6ccf6151efe09dba", "a5301eb63c907594"),
+"relu": ("6ccf6151efe09dba", "a5301eb63c907594"),
     "relu_grad": ("503656c2c2139dd9", "737d5b28e83c9c3e"),
     "relu_backward": ("aacb90945da7ba7c", "c4e84c8bb722703a"),
     "sigmoid": ("969d7d18540e862d", "2b619494ce3aa032"),
@@ -39,6 +39,30 @@ HASHES = {
     "sigmoid_backward_bias": ("9beb9a16efdbd7a6", "fde116f4a7d5c7ab"),
     "tanh_backward_bias": ("369931056a4d8adf", "17f18bc32c995c6b"),
     "identity_backward_bias": ("35a449003ddaef82", "7505bc288e2ce1bf"),
+    "leaky_relu": ("b7bd7b2c3255ed9f", "e1c7333718ed67ff"),
+    "leaky_relu_backward": ("fe36723cba41fd4c", "daab7c3987a66503"),
+    "bias_leaky_relu": ("de6200df0ee2ff8b", "925c6d0b37ad40f4"),
+    "leaky_relu_backward_bias": ("7b9368900fa35f93", "1a73f413c7230070"),
+    "elu": ("aa9e42b496daf92d", "4a073c68f2af4f43"),
+    "elu_backward": ("f689c3915fbda7d5", "86bace5c515d70f1"),
+    "bias_elu": ("99f20741eb86d8ff", "339a87b072872c8b"),
+    "elu_backward_bias": ("40e64df6995c3f6d", "f18e2de612a4e03c"),
+    "hard_sigmoid": ("a33ed8313d709d98", "84bcce5f835c9009"),
+    "hard_sigmoid_backward": ("051fe78a6e97572a", "1a53211948d59b3a"),
+    "bias_hard_sigmoid": ("579ec896855d7eb6", "005de792504ea84e"),
+    "hard_sigmoid_backward_bias": ("f6e6f0ff7c3bebf5", "f4da9a58e1612b94"),
+    "softplus": ("be386a195d651833", "5bb33a4f4531a28f"),
+    "softplus_backward": ("79f721d50378c54c", "6ffa013a83c388bf"),
+    "bias_softplus": ("b11b3096e2248a25", "b797f14644e8751a"),
+    "softplus_backward_bias": ("ba45cc7a595aeea8", "287705d88852fd59"),
+    "silu": ("c02b31d3cf9a952a", "fd9f58519749b212"),
+    "silu_backward": ("e9e998949667c72a", "840046a5f67296f1"),
+    "bias_silu": ("ed2e023c2c7871fb", "d61b134e9b32aeb4"),
+    "silu_backward_bias": ("0269aef77f1281da", "9a1a6b638e67dfe6"),
+    "gelu": ("8d320211c1a47543", "6df28d2a1d066fab"),
+    "gelu_backward": ("53dc078d8cde5815", "2544abcc962ed695"),
+    "bias_gelu": ("9e031250202d46d6", "e66161d69b37c6f8"),
+    "gelu_backward_bias": ("2d26bdb649e1639c", "f846be66369454ed"),
     "softmax": ("0998d03beb796c20", "b2d22ca097b05540"),
     "softmax_backward": ("fbff403c63cb4dcf", "c9a63afde0771c74"),
     "log_softmax": ("353c5dbbc37039ab", "31999c18d1abea11"),
@@ -89,6 +113,8 @@ def arguments(operation, shape, dtype):
         arrays[1] = numbers(shape[-1:], dtype, 2)
     if operation.name.startswith("sigmoid_cross_entropy"):
         return [arrays, [arrays[0], (arrays[1] > 0.5).astype(dtype)]]
+    if operation.kind == "bias" and count == 3:
+        arrays[1:] = numbers(shape, dtype, 2, -8.0, 8.0), numbers(shape[-1:], dtype, 3)
     if operation.kind == "loss" and "entropy" in operation.name:
         indices = (numbers(shape[:-1], np.float64, 3, 0.0, 1.0) * shape[-1]).astype(np.intp)
         return [(arrays[0], indices), (arrays[0], numbers(shape, dtype, 4, 0.0, 1.0))]
@@ -104,7 +130,7 @@ def outputs(operation, dtype):
                 function(*drawn[:-1], 1) if operation.name == "adam_update" else function(*drawn)
                 yield from (a for a in drawn if isinstance(a, np.ndarray))
                 continue
-            chosen = [{}]
+            chosen = list(operation.options)
             if operation.name.startswith("sigmoid_cross_entropy"):
                 weight = numbers(shape[-1:], dtype, 5, 0.0, 2.0)
                 rows = numbers(shape[:1], np.float64, 6, 0.0, 2.0)

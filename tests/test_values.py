@@ -25,9 +25,9 @@ def call(name, arguments, **options):
     return getattr(ffkernels, name)(*arguments, **options)
 
 
-def expected(name, arguments):
+def expected(name, arguments, options):
     wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arguments]
-    return BY_NAME[name].textbook(*wide)
+    return BY_NAME[name].textbook(*wide, **options)
 
 
 def check(name, got, want, dtype):
@@ -52,7 +52,9 @@ def test_values(backend, name, dtype):
     for shape in SHAPES:
         arguments = BY_NAME[name].draw(rng, shape, dtype)
         before = [a.copy() for a in arguments]
-        check(name, call(name, arguments), expected(name, arguments), dtype)
+        for options in BY_NAME[name].options:
+            got = call(name, arguments, **options)
+            check(name, got, expected(name, arguments, options), dtype)
         for a, b in zip(arguments, before, strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -78,9 +80,10 @@ def test_layouts(backend, name):
     rng = np.random.default_rng(1)
     for shape in [(7, 5), (40, 33), (3, 4, 50), (20, 2)]:
         arguments = BY_NAME[name].draw(rng, shape, np.float64)
-        want = expected(name, arguments)
-        for versions in zip(*(layouts(a) for a in arguments), strict=True):
-            check(name, call(name, versions), want, np.float64)
+        for options in BY_NAME[name].options:
+            want = expected(name, arguments, options)
+            for versions in zip(*(layouts(a) for a in arguments), strict=True):
+                check(name, call(name, versions, **options), want, np.float64)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if BY_NAME[n].kind == "rows"])
@@ -90,7 +93,7 @@ def test_axes(backend, name):
         for axis in range(-3, 3):
             moved = np.moveaxis(np.empty(shape), axis, -1).shape
             arguments = BY_NAME[name].draw(rng, moved, np.float64)
-            want = expected(name, arguments)
+            want = expected(name, arguments, {})
             if name != "logsumexp":
                 want = np.moveaxis(want, -1, axis)
             placed = [np.ascontiguousarray(np.moveaxis(a, -1, axis)) for a in arguments]
@@ -131,10 +134,12 @@ def test_backward_bias_over_blocks(backend, name, dtype):
         for first in range(3):
             drawn = rng.standard_normal(rows * n + first), rng.random(rows * n + first)
             dy, y = (a.astype(dtype)[first:].reshape(rows, n) for a in drawn)
-            want = getattr(ffkernels, name.removesuffix("_bias"))(dy, y)
+            count = len(BY_NAME[name].draw(rng, (1, 1), dtype))
+            bias = [rng.standard_normal(n).astype(dtype)] * (count - 2)
+            want = getattr(ffkernels, name.removesuffix("_bias"))(dy, y + bias[0] if bias else y)
             exact = want.astype(np.longdouble).sum(0)
             for out in (None, y):
-                dz, sums = getattr(ffkernels, name)(dy, y, out=out)
+                dz, sums = getattr(ffkernels, name)(dy, y, *bias, out=out)
                 np.testing.assert_array_equal(dz, want)
                 error = np.finfo(dtype).eps * np.abs(want.astype(np.float64)).sum(0)
                 assert (np.abs(sums - exact) <= 8 * error).all()

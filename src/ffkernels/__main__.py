@@ -15,6 +15,7 @@ from pathlib import Path
 from . import __version__, show_config
 from ._cli import CommandError
 from ._cli.ranks import launched, together
+from .layers import ACTIVATIONS
 
 # What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
 _EXTRA = ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm")
@@ -130,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--activation",
-        choices=["relu", "sigmoid", "tanh", "identity"],
+        choices=ACTIVATIONS,
         help="of the hidden layers (default: relu)",
     )
     add(

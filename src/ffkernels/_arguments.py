@@ -450,6 +450,35 @@ def check_backward_bias(
     return grad, value, target, result, target_bias, result_bias
 
 
+def check_backward_input_bias(
+    dy: Any, x: Any, b: Any, out: Any, out_bias: Any
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """dy, x and the bias along the last axis, then for dz and for the bias gradient what to compute into
+    and what to return."""
+    arrays = [real_array(dy, "dy"), real_array(x, "x"), real_array(b, "b")]
+    names, (grad, value, addend) = ("dy", "x", "b"), arrays
+    if value.shape != grad.shape:
+        raise ValueError(f"x: expected the shape of dy, {grad.shape}, got {value.shape}")
+    if grad.ndim == 0:
+        raise ValueError("dy: expected at least one dimension, got none")
+    shape = grad.shape[-1:]
+    if addend.shape != shape:
+        raise ValueError(f"b: expected the shape of x's last axis, {shape}, got {addend.shape}")
+    _wider(names[:2], arrays[:2])
+    dtype = np.result_type(_wider(names[1:], arrays[1:]), grad)
+    work = _work_dtype(dtype)
+    if out_bias is not None:
+        others = {"dy": dy, "x": x} | ({} if out is None else {"out": out})
+        check_out(out_bias, shape, dtype, others, "out_bias", in_place=False)
+        check_out(out_bias, shape, dtype, {"b": b}, "out_bias")
+    target, result = _output(out, grad, work, dtype, {"dy": dy, "x": x})
+    if out is not None:
+        check_out(out, grad.shape, dtype, {"b": b}, in_place=False)
+    target_bias, result_bias = _output(out_bias, np.empty(shape, work), work, dtype, {}, "out_bias")
+    inputs = (_as(array, work) for array in arrays)
+    return (*inputs, target, result, target_bias, result_bias)  # type: ignore[return-value]
+
+
 def check_reduction(name: Any) -> int:
     """NONE, MEAN or SUM."""
     if type(name) is str and name in REDUCTIONS:
@@ -834,6 +863,23 @@ def check_parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Ar
         )
     grad = _as(grad, param.dtype)
     return [param, grad, *state]
+
+
+def finite_number(value: Any, name: str) -> float:
+    """A number that is neither infinite nor NaN."""
+    if type(value) is float and math.isfinite(value):
+        return value
+    number = real_number(value, name)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {number:g}")
+    return number
+
+
+def is_by_tanh(approximate: Any) -> bool:
+    """Whether gelu is wanted in its approximation."""
+    if isinstance(approximate, str) and approximate in ("none", "tanh"):
+        return approximate == "tanh"
+    raise ValueError(f'approximate: expected "none" or "tanh", got {approximate!r}')
 
 
 def at_least(value: Any, name: str, least: float, below: float = math.inf) -> float:

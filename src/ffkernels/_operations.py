@@ -8,6 +8,7 @@ the benchmarks compare with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,15 @@ class Operation:
 
     `kind` is "elementwise" (any shape), "bias" (rows and a vector), "rows" (along the last axis),
     "loss" (a value and perhaps a gradient) or "update" (in place, the last operands are state).
+    `options` are the keywords of each call that tests make, for function and formula alike; benchmarks
+    make the first.
     """
 
     name: str
     kind: str
     draw: Draw
     textbook: Callable[..., Any]
+    options: tuple[dict[str, Any], ...] = ({},)
 
 
 def _one(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[Any, ...]:
@@ -38,6 +42,15 @@ def _one(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[
 
 def _two(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[Any, ...]:
     return (*_one(rng, shape, dtype), rng.uniform(-1, 1, shape).astype(dtype))
+
+
+def _two_inputs(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[Any, ...]:
+    return (*_one(rng, shape, dtype), *_one(rng, shape, dtype))
+
+
+def _two_with_bias(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[Any, ...]:
+    x, b = _with_bias(rng, shape, dtype)
+    return (*_one(rng, shape, dtype), x, b)
 
 
 def _with_bias(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> tuple[Any, ...]:
@@ -91,6 +104,59 @@ def _sech2(x: Any) -> Any:
 
 def _relu_backward(dy: Any, y: Any) -> Any:
     return dy * (y > 0)
+
+
+def _leaky_relu(x: Any, negative_slope: float) -> Any:
+    return np.where(x < 0, negative_slope * x, x)
+
+
+def _leaky_relu_slope(x: Any, negative_slope: float) -> Any:
+    return np.where(x > 0, 1, negative_slope * np.ones_like(x))
+
+
+def _elu(x: Any, alpha: float) -> Any:
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _elu_slope(x: Any, alpha: float) -> Any:
+    return np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
+
+
+def _softplus(x: Any) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _hard_sigmoid(x: Any) -> Any:
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+def _hard_sigmoid_slope(x: Any) -> Any:
+    return (np.abs(x) < 3) * np.ones_like(x) / 6
+
+
+def _silu(x: Any) -> Any:
+    return x * _sigmoid(x)
+
+
+def _silu_slope(x: Any) -> Any:
+    return _sigmoid(x) * (1 + x * _sigmoid(-x))
+
+
+def _erf(x: Any) -> Any:
+    return np.vectorize(math.erf, otypes=[x.dtype])(x)
+
+
+def _gelu(x: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+
+
+def _gelu_slope(x: Any, approximate: str) -> Any:
+    if approximate == "tanh":
+        t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t**2) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+    return 0.5 * (1 + _erf(x / math.sqrt(2))) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
 
 def _columns(dz: Any) -> tuple[Any, Any]:
@@ -154,6 +220,27 @@ def _adam(param: Any, grad: Any, m: Any, v: Any) -> tuple[Any, ...]:
     return param - 1e-3 * unbiased, m, v
 
 
+def _from_input(
+    name: str, f: Callable[..., Any], slope: Callable[..., Any], *options: dict[str, Any]
+) -> tuple[Operation, ...]:
+    """Return the rows of an activation that goes back from its input."""
+    chosen = options or ({},)
+    return (
+        Operation(name, "elementwise", _one, f, chosen),
+        Operation(
+            f"{name}_backward", "elementwise", _two_inputs, lambda dy, x, **o: dy * slope(x, **o), chosen
+        ),
+        Operation(f"bias_{name}", "bias", _with_bias, lambda x, b, **o: f(x + b, **o), chosen),
+        Operation(
+            f"{name}_backward_bias",
+            "bias",
+            _two_with_bias,
+            lambda dy, x, b, **o: _columns(dy * slope(x + b, **o)),
+            chosen,
+        ),
+    )
+
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation("relu", "elementwise", _one, lambda x: np.maximum(x, 0)),
     Operation("relu_grad", "elementwise", _one, lambda x: (x > 0) * np.ones_like(x)),
@@ -181,6 +268,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "tanh_backward_bias", "bias", _two, lambda dy, y: _columns(dy * (1 - y) * (1 + y))
     ),
     Operation("identity_backward_bias", "bias", _two, lambda dy, y: _columns(dy.copy())),
+    *_from_input(
+        "leaky_relu", _leaky_relu, _leaky_relu_slope, {"negative_slope": 0.01}, {"negative_slope": -1.5}
+    ),
+    *_from_input("elu", _elu, _elu_slope, {"alpha": 1.0}, {"alpha": 0.3}),
+    *_from_input("hard_sigmoid", _hard_sigmoid, _hard_sigmoid_slope),
+    *_from_input("softplus", _softplus, _sigmoid),
+    *_from_input("silu", _silu, _silu_slope),
+    *_from_input("gelu", _gelu, _gelu_slope, {"approximate": "none"}, {"approximate": "tanh"}),
     Operation("softmax", "rows", _one, _softmax),
     Operation(
         "softmax_backward",
@@ -244,6 +339,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("momentum_update", "update", _state(3), _momentum),
     Operation("adam_update", "update", _state(4), _adam),
 )
+
+#: The activations that go back from their input.
+FROM_INPUT = ("leaky_relu", "elu", "hard_sigmoid", "softplus", "silu", "gelu")
 
 #: What an update takes after its arrays, in tests and benchmarks.
 UPDATE_NUMBERS: dict[str, tuple[float, ...]] = {

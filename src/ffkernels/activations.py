@@ -2,14 +2,16 @@
 
 ``f(x)`` is the function, ``f_grad(x)`` its elementwise derivative, ``f_backward(dy, y)`` the
 vector-Jacobian product from what the forward pass returned, ``bias_f(x, b)`` is f(x + b), and
-``f_backward_bias(dy, y)`` is the backward pass together with the gradient of the bias.
+``f_backward_bias(dy, y)`` is the backward pass together with the gradient of the bias.  leaky_relu, elu,
+hard_sigmoid, softplus, silu and gelu go back from their input instead: ``f_backward(dy, x)`` and
+``f_backward_bias(dy, x, b)``.
 
 Results have the dtype of the input: float16, bfloat16 (both computed in float32), float32 or float64.
 Integers and bools count as float64, and of several inputs the widest decides.  float128 and complex
-numbers are refused.  Any strides will do.  ``axis`` and ``out`` may be passed by position, other options
-by name alone.  ``out`` receives the result; it must have its shape and dtype and may be exactly one of
-the inputs, but not overlap one otherwise.  NaN gives NaN, but for identity's derivative, which is 1
-whatever x is.
+numbers are refused.  Any strides will do.  ``axis``, the numbers of leaky_relu, elu and gelu and ``out``
+may be passed by position, other options by name alone.  ``out`` receives the result; it must have its
+shape and dtype and may be exactly one of the inputs, but not overlap one otherwise.  NaN gives NaN,
+but for identity's derivative, which is 1 whatever x is.
 
 Arrays of other libraries (pandas, PyTorch, JAX, Arrow), buffers and whatever else has ``__array__`` or
 DLPack are read where they lie in main memory; the result is a NumPy array.  Masked arrays and
@@ -23,21 +25,39 @@ overlapping; AxisError for an axis there is none of.  Nothing is written when a 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
 from . import backend as _backend
 
 __all__ = [
+    "bias_elu",
+    "bias_gelu",
+    "bias_hard_sigmoid",
     "bias_identity",
+    "bias_leaky_relu",
     "bias_relu",
     "bias_sigmoid",
+    "bias_silu",
+    "bias_softplus",
     "bias_tanh",
+    "elu",
+    "elu_backward",
+    "elu_backward_bias",
+    "gelu",
+    "gelu_backward",
+    "gelu_backward_bias",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_backward_bias",
     "identity",
     "identity_backward",
     "identity_backward_bias",
     "identity_grad",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "leaky_relu_backward_bias",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",
@@ -49,8 +69,14 @@ __all__ = [
     "sigmoid_backward",
     "sigmoid_backward_bias",
     "sigmoid_grad",
+    "silu",
+    "silu_backward",
+    "silu_backward_bias",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "softplus_backward_bias",
     "tanh",
     "tanh_backward",
     "tanh_backward_bias",
@@ -652,6 +678,828 @@ def identity_backward_bias(
     array([4., 6.])
     """
     return _backend.active.identity_backward_bias(dy, y, out, out_bias)
+
+
+def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.01, out: Array | None = None) -> Array:
+    """Leaky rectified linear unit: x where x >= 0, negative_slope x where x < 0.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers, of any shape.
+    negative_slope : float, default 0.01
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``x``; float64 for integers and bools.
+
+    References
+    ----------
+    Maas, A. L., Hannun, A. Y., Ng, A. Y. (2013). Rectifier nonlinearities improve neural network
+    acoustic models. ICML.
+
+    Examples
+    --------
+    >>> from ffkernels import leaky_relu
+    >>> leaky_relu([-1.0, 0.0, 2.0])
+    array([-0.01,  0.  ,  2.  ])
+    """
+    return _backend.active.leaky_relu(x, negative_slope, out)
+
+
+def leaky_relu_backward(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    negative_slope: float = 0.01,
+    out: Array | None = None,
+) -> Array:
+    """Gradient at the input of `leaky_relu`: dy where x > 0, else negative_slope dy.
+
+    Parameters
+    ----------
+    dy, x : array_like
+        Gradient of the loss at the output, and the input of the forward pass; of one shape.
+    negative_slope : float, default 0.01
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put the result; may be ``dy`` or ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``x``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> from ffkernels import leaky_relu_backward
+    >>> leaky_relu_backward([1.0, 1.0], [-1.0, 2.0])
+    array([0.01, 1.  ])
+    """
+    return _backend.active.leaky_relu_backward(dy, x, negative_slope, out)
+
+
+def bias_leaky_relu(
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    negative_slope: float = 0.01,
+    out: Array | None = None,
+) -> Array:
+    """`leaky_relu` of x + b, in one pass; with ``out=x`` in place.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        What a matrix product left.
+    b : array_like, shape (n,)
+        The bias, the same for every row.
+    negative_slope : float, default 0.01
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put the result; may be ``x``, which `leaky_relu_backward_bias` needs as it was.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import bias_leaky_relu
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_leaky_relu(z, [0.0, 1.0, 3.0])
+    array([[-0.01,  1.  ,  5.  ],
+           [-0.03, -0.01,  6.  ]])
+    """
+    return _backend.active.bias_leaky_relu(x, b, negative_slope, out)
+
+
+def leaky_relu_backward_bias(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    negative_slope: float = 0.01,
+    out: Array | None = None,
+    out_bias: Array | None = None,
+) -> tuple[Array, Array]:
+    """Gradients at the input and at the bias of `bias_leaky_relu`, in one pass.
+
+    dz = dy where x + b > 0, else negative_slope dy; db = dz summed over every axis but
+    the last, in float64.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., n)
+        Gradient of the loss at the output.
+    x, b : array_like, shape (..., n) and (n,)
+        What `bias_leaky_relu` was given.
+    negative_slope : float, default 0.01
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put dz; may be ``dy`` or ``x``.
+    out_bias : ndarray, shape (n,), optional
+        Where to put db; may be ``b``.
+
+    Returns
+    -------
+    dz : ndarray, shape (..., n)
+        In the widest dtype of ``dy``, ``x`` and ``b``; float64 for integers and bools.
+    db : ndarray, shape (n,)
+        In the same dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import leaky_relu_backward_bias
+    >>> dz, db = leaky_relu_backward_bias(np.ones((2, 2)), [[-1.0, 0.5], [2.0, 0.5]], [0.0, -1.0])
+    >>> dz
+    array([[0.01, 0.01],
+           [1.  , 0.01]])
+    >>> db
+    array([1.01, 0.02])
+    """
+    return _backend.active.leaky_relu_backward_bias(dy, x, b, negative_slope, out, out_bias)
+
+
+def elu(x: npt.ArrayLike, alpha: float = 1.0, out: Array | None = None) -> Array:
+    """Exponential linear unit: x where x > 0, alpha (e^x - 1) elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers, of any shape.
+    alpha : float, default 1.0
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``x``; float64 for integers and bools.
+
+    References
+    ----------
+    Clevert, D.-A., Unterthiner, T., Hochreiter, S. (2016). Fast and accurate deep network learning by
+    exponential linear units. ICLR.
+
+    Examples
+    --------
+    >>> from ffkernels import elu
+    >>> elu([-1.0, 0.0, 2.0])
+    array([-0.63212056,  0.        ,  2.        ])
+    """
+    return _backend.active.elu(x, alpha, out)
+
+
+def elu_backward(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    alpha: float = 1.0,
+    out: Array | None = None,
+) -> Array:
+    """Gradient at the input of `elu`: dy where x > 0, dy alpha e^x elsewhere.
+
+    Parameters
+    ----------
+    dy, x : array_like
+        Gradient of the loss at the output, and the input of the forward pass; of one shape.
+    alpha : float, default 1.0
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put the result; may be ``dy`` or ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``x``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> from ffkernels import elu_backward
+    >>> elu_backward([1.0, 1.0], [-1.0, 2.0])
+    array([0.36787944, 1.        ])
+    """
+    return _backend.active.elu_backward(dy, x, alpha, out)
+
+
+def bias_elu(
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    alpha: float = 1.0,
+    out: Array | None = None,
+) -> Array:
+    """`elu` of x + b, in one pass; with ``out=x`` in place.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        What a matrix product left.
+    b : array_like, shape (n,)
+        The bias, the same for every row.
+    alpha : float, default 1.0
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put the result; may be ``x``, which `elu_backward_bias` needs as it was.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import bias_elu
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_elu(z, [0.0, 1.0, 3.0])
+    array([[-0.63212056,  1.        ,  5.        ],
+           [-0.95021293, -0.63212056,  6.        ]])
+    """
+    return _backend.active.bias_elu(x, b, alpha, out)
+
+
+def elu_backward_bias(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    alpha: float = 1.0,
+    out: Array | None = None,
+    out_bias: Array | None = None,
+) -> tuple[Array, Array]:
+    """Gradients at the input and at the bias of `bias_elu`, in one pass.
+
+    dz = dy where x + b > 0, dy alpha e^(x + b) elsewhere; db = dz summed over every axis but the last,
+    in float64.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., n)
+        Gradient of the loss at the output.
+    x, b : array_like, shape (..., n) and (n,)
+        What `bias_elu` was given.
+    alpha : float, default 1.0
+        Finite; rounded to the type of the computation.
+    out : ndarray, optional
+        Where to put dz; may be ``dy`` or ``x``.
+    out_bias : ndarray, shape (n,), optional
+        Where to put db; may be ``b``.
+
+    Returns
+    -------
+    dz : ndarray, shape (..., n)
+        In the widest dtype of ``dy``, ``x`` and ``b``; float64 for integers and bools.
+    db : ndarray, shape (n,)
+        In the same dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import elu_backward_bias
+    >>> dz, db = elu_backward_bias(np.ones((2, 2)), [[-1.0, 0.5], [2.0, 0.5]], [0.0, -1.0])
+    >>> dz
+    array([[0.36787944, 0.60653066],
+           [1.        , 0.60653066]])
+    >>> db
+    array([1.36787944, 1.21306132])
+    """
+    return _backend.active.elu_backward_bias(dy, x, b, alpha, out, out_bias)
+
+
+def hard_sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
+    """Piecewise linear sigmoid: x / 6 + 1/2, 0 where x <= -3 and 1 where x >= 3.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers, of any shape.
+    out : ndarray, optional
+        Where to put the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``x``; float64 for integers and bools.
+
+    References
+    ----------
+    Howard, A., et al. (2019). Searching for MobileNetV3. ICCV, section 5.2.
+
+    Examples
+    --------
+    >>> from ffkernels import hard_sigmoid
+    >>> hard_sigmoid([-1.0, 0.0, 2.0])
+    array([0.33333333, 0.5       , 0.83333333])
+    """
+    return _backend.active.hard_sigmoid(x, out)
+
+
+def hard_sigmoid_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None) -> Array:
+    """Gradient at the input of `hard_sigmoid`: dy / 6 where -3 < x < 3, else 0.
+
+    Parameters
+    ----------
+    dy, x : array_like
+        Gradient of the loss at the output, and the input of the forward pass; of one shape.
+    out : ndarray, optional
+        Where to put the result; may be ``dy`` or ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``x``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> from ffkernels import hard_sigmoid_backward
+    >>> hard_sigmoid_backward([1.0, 1.0], [-1.0, 2.0])
+    array([0.16666667, 0.16666667])
+    """
+    return _backend.active.hard_sigmoid_backward(dy, x, out)
+
+
+def bias_hard_sigmoid(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
+    """`hard_sigmoid` of x + b, in one pass; with ``out=x`` in place.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        What a matrix product left.
+    b : array_like, shape (n,)
+        The bias, the same for every row.
+    out : ndarray, optional
+        Where to put the result; may be ``x``, which `hard_sigmoid_backward_bias` needs as it was.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import bias_hard_sigmoid
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_hard_sigmoid(z, [0.0, 1.0, 3.0])
+    array([[0.33333333, 0.66666667, 1.        ],
+           [0.        , 0.33333333, 1.        ]])
+    """
+    return _backend.active.bias_hard_sigmoid(x, b, out)
+
+
+def hard_sigmoid_backward_bias(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    out: Array | None = None,
+    out_bias: Array | None = None,
+) -> tuple[Array, Array]:
+    """Gradients at the input and at the bias of `bias_hard_sigmoid`, in one pass.
+
+    dz = dy / 6 where -3 < x + b < 3, else 0; db = dz summed over every axis but
+    the last, in float64.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., n)
+        Gradient of the loss at the output.
+    x, b : array_like, shape (..., n) and (n,)
+        What `bias_hard_sigmoid` was given.
+    out : ndarray, optional
+        Where to put dz; may be ``dy`` or ``x``.
+    out_bias : ndarray, shape (n,), optional
+        Where to put db; may be ``b``.
+
+    Returns
+    -------
+    dz : ndarray, shape (..., n)
+        In the widest dtype of ``dy``, ``x`` and ``b``; float64 for integers and bools.
+    db : ndarray, shape (n,)
+        In the same dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import hard_sigmoid_backward_bias
+    >>> dz, db = hard_sigmoid_backward_bias(np.ones((2, 2)), [[-1.0, 0.5], [2.0, 0.5]], [0.0, -1.0])
+    >>> dz
+    array([[0.16666667, 0.16666667],
+           [0.16666667, 0.16666667]])
+    >>> db
+    array([0.33333333, 0.33333333])
+    """
+    return _backend.active.hard_sigmoid_backward_bias(dy, x, b, out, out_bias)
+
+
+def softplus(x: npt.ArrayLike, out: Array | None = None) -> Array:
+    """Softplus, a smooth `relu`: log(1 + e^x).
+
+    Computed as max(x, 0) + log1p(e^-|x|): nothing overflows, and large negative x keep their digits.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers, of any shape.
+    out : ndarray, optional
+        Where to put the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``x``; float64 for integers and bools.
+
+    References
+    ----------
+    Dugas, C., Bengio, Y., Belisle, F., Nadeau, C., Garcia, R. (2001). Incorporating second-order
+    functional knowledge for better option pricing. NIPS.
+
+    Examples
+    --------
+    >>> from ffkernels import softplus
+    >>> softplus([-1.0, 0.0, 2.0])
+    array([0.31326169, 0.69314718, 2.12692801])
+    """
+    return _backend.active.softplus(x, out)
+
+
+def softplus_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None) -> Array:
+    """Gradient at the input of `softplus`: dy s(x), s the sigmoid.
+
+    Parameters
+    ----------
+    dy, x : array_like
+        Gradient of the loss at the output, and the input of the forward pass; of one shape.
+    out : ndarray, optional
+        Where to put the result; may be ``dy`` or ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``x``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> from ffkernels import softplus_backward
+    >>> softplus_backward([1.0, 1.0], [-1.0, 2.0])
+    array([0.26894142, 0.88079708])
+    """
+    return _backend.active.softplus_backward(dy, x, out)
+
+
+def bias_softplus(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
+    """`softplus` of x + b, in one pass; with ``out=x`` in place.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        What a matrix product left.
+    b : array_like, shape (n,)
+        The bias, the same for every row.
+    out : ndarray, optional
+        Where to put the result; may be ``x``, which `softplus_backward_bias` needs as it was.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import bias_softplus
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_softplus(z, [0.0, 1.0, 3.0])
+    array([[0.31326169, 1.31326169, 5.00671535],
+           [0.04858735, 0.31326169, 6.00247569]])
+    """
+    return _backend.active.bias_softplus(x, b, out)
+
+
+def softplus_backward_bias(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    out: Array | None = None,
+    out_bias: Array | None = None,
+) -> tuple[Array, Array]:
+    """Gradients at the input and at the bias of `bias_softplus`, in one pass.
+
+    dz = dy s(x + b), s the sigmoid; db = dz summed over every axis but
+    the last, in float64.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., n)
+        Gradient of the loss at the output.
+    x, b : array_like, shape (..., n) and (n,)
+        What `bias_softplus` was given.
+    out : ndarray, optional
+        Where to put dz; may be ``dy`` or ``x``.
+    out_bias : ndarray, shape (n,), optional
+        Where to put db; may be ``b``.
+
+    Returns
+    -------
+    dz : ndarray, shape (..., n)
+        In the widest dtype of ``dy``, ``x`` and ``b``; float64 for integers and bools.
+    db : ndarray, shape (n,)
+        In the same dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import softplus_backward_bias
+    >>> dz, db = softplus_backward_bias(np.ones((2, 2)), [[-1.0, 0.5], [2.0, 0.5]], [0.0, -1.0])
+    >>> dz
+    array([[0.26894142, 0.37754067],
+           [0.88079708, 0.37754067]])
+    >>> db
+    array([1.1497385 , 0.75508134])
+    """
+    return _backend.active.softplus_backward_bias(dy, x, b, out, out_bias)
+
+
+def silu(x: npt.ArrayLike, out: Array | None = None) -> Array:
+    """Sigmoid-weighted linear unit, also called swish: x s(x) with s(x) = 1 / (1 + e^-x).
+
+    At -inf it is the limit, -0.0.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers, of any shape.
+    out : ndarray, optional
+        Where to put the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``x``; float64 for integers and bools.
+
+    References
+    ----------
+    Elfwing, S., Uchibe, E., Doya, K. (2018). Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning. Neural Networks 107.
+
+    Examples
+    --------
+    >>> from ffkernels import silu
+    >>> silu([-1.0, 0.0, 2.0])
+    array([-0.26894142,  0.        ,  1.76159416])
+    """
+    return _backend.active.silu(x, out)
+
+
+def silu_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None) -> Array:
+    """Gradient at the input of `silu`: dy (s(x) + x s(x) s(-x)), s the sigmoid.
+
+    Parameters
+    ----------
+    dy, x : array_like
+        Gradient of the loss at the output, and the input of the forward pass; of one shape.
+    out : ndarray, optional
+        Where to put the result; may be ``dy`` or ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``x``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> from ffkernels import silu_backward
+    >>> silu_backward([1.0, 1.0], [-1.0, 2.0])
+    array([0.07232949, 1.09078425])
+    """
+    return _backend.active.silu_backward(dy, x, out)
+
+
+def bias_silu(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
+    """`silu` of x + b, in one pass; with ``out=x`` in place.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        What a matrix product left.
+    b : array_like, shape (n,)
+        The bias, the same for every row.
+    out : ndarray, optional
+        Where to put the result; may be ``x``, which `silu_backward_bias` needs as it was.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import bias_silu
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_silu(z, [0.0, 1.0, 3.0])
+    array([[-0.26894142,  0.73105858,  4.96653575],
+           [-0.14227762, -0.26894142,  5.98516426]])
+    """
+    return _backend.active.bias_silu(x, b, out)
+
+
+def silu_backward_bias(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    out: Array | None = None,
+    out_bias: Array | None = None,
+) -> tuple[Array, Array]:
+    """Gradients at the input and at the bias of `bias_silu`, in one pass.
+
+    dz = dy (s(z) + z s(z) s(-z)) with z = x + b, s the sigmoid; db = dz summed over every axis but
+    the last, in float64.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., n)
+        Gradient of the loss at the output.
+    x, b : array_like, shape (..., n) and (n,)
+        What `bias_silu` was given.
+    out : ndarray, optional
+        Where to put dz; may be ``dy`` or ``x``.
+    out_bias : ndarray, shape (n,), optional
+        Where to put db; may be ``b``.
+
+    Returns
+    -------
+    dz : ndarray, shape (..., n)
+        In the widest dtype of ``dy``, ``x`` and ``b``; float64 for integers and bools.
+    db : ndarray, shape (n,)
+        In the same dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import silu_backward_bias
+    >>> dz, db = silu_backward_bias(np.ones((2, 2)), [[-1.0, 0.5], [2.0, 0.5]], [0.0, -1.0])
+    >>> dz
+    array([[0.07232949, 0.26003881],
+           [1.09078425, 0.26003881]])
+    >>> db
+    array([1.16311374, 0.52007763])
+    """
+    return _backend.active.silu_backward_bias(dy, x, b, out, out_bias)
+
+
+def gelu(
+    x: npt.ArrayLike, approximate: Literal["none", "tanh"] = "none", out: Array | None = None
+) -> Array:
+    """Gaussian error linear unit: x Phi(x), Phi the distribution function of a normal variable.
+
+    Computed as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, so that large negative x keep their digits; at
+    -inf it is the limit, -0.0.
+
+    Parameters
+    ----------
+    x : array_like
+        Real numbers, of any shape.
+    approximate : {"none", "tanh"}, default "none"
+        "tanh" for x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which nets were trained with.
+    out : ndarray, optional
+        Where to put the result; may be ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``x``; float64 for integers and bools.
+
+    References
+    ----------
+    Hendrycks, D., Gimpel, K. (2016). Gaussian error linear units (GELUs). arXiv:1606.08415.
+
+    Examples
+    --------
+    >>> from ffkernels import gelu
+    >>> gelu([-1.0, 0.0, 2.0])
+    array([-0.15865525,  0.        ,  1.95449974])
+    """
+    return _backend.active.gelu(x, approximate, out)
+
+
+def gelu_backward(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    approximate: Literal["none", "tanh"] = "none",
+    out: Array | None = None,
+) -> Array:
+    """Gradient at the input of `gelu`: dy (Phi(x) + x phi(x)), or that of the form by tanh.
+
+    Phi is the distribution function of a normal variable, phi its density.
+
+    Parameters
+    ----------
+    dy, x : array_like
+        Gradient of the loss at the output, and the input of the forward pass; of one shape.
+    approximate : {"none", "tanh"}, default "none"
+        "tanh" for x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which nets were trained with.
+    out : ndarray, optional
+        Where to put the result; may be ``dy`` or ``x``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``dy``, in the wider dtype of ``dy`` and ``x``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> from ffkernels import gelu_backward
+    >>> gelu_backward([1.0, 1.0], [-1.0, 2.0])
+    array([-0.08331547,  1.0852318 ])
+    """
+    return _backend.active.gelu_backward(dy, x, approximate, out)
+
+
+def bias_gelu(
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    approximate: Literal["none", "tanh"] = "none",
+    out: Array | None = None,
+) -> Array:
+    """`gelu` of x + b, in one pass; with ``out=x`` in place.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., n)
+        What a matrix product left.
+    b : array_like, shape (n,)
+        The bias, the same for every row.
+    approximate : {"none", "tanh"}, default "none"
+        "tanh" for x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which nets were trained with.
+    out : ndarray, optional
+        Where to put the result; may be ``x``, which `gelu_backward_bias` needs as it was.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``x``, in the wider dtype of ``x`` and ``b``; float64 for integers and bools.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import bias_gelu
+    >>> z = np.array([[-1.0, 0.0, 2.0], [-3.0, -2.0, 3.0]])  # x @ W, two rows
+    >>> bias_gelu(z, [0.0, 1.0, 3.0])
+    array([[-1.58655254e-01,  8.41344746e-01,  4.99999857e+00],
+           [-4.04969409e-03, -1.58655254e-01,  5.99999999e+00]])
+    """
+    return _backend.active.bias_gelu(x, b, approximate, out)
+
+
+def gelu_backward_bias(
+    dy: npt.ArrayLike,
+    x: npt.ArrayLike,
+    b: npt.ArrayLike,
+    approximate: Literal["none", "tanh"] = "none",
+    out: Array | None = None,
+    out_bias: Array | None = None,
+) -> tuple[Array, Array]:
+    """Gradients at the input and at the bias of `bias_gelu`, in one pass.
+
+    dz = dy (Phi(z) + z phi(z)) with z = x + b, or that of the form by tanh; db = dz summed over every
+    axis but the last, in float64.
+
+    Parameters
+    ----------
+    dy : array_like, shape (..., n)
+        Gradient of the loss at the output.
+    x, b : array_like, shape (..., n) and (n,)
+        What `bias_gelu` was given.
+    approximate : {"none", "tanh"}, default "none"
+        "tanh" for x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which nets were trained with.
+    out : ndarray, optional
+        Where to put dz; may be ``dy`` or ``x``.
+    out_bias : ndarray, shape (n,), optional
+        Where to put db; may be ``b``.
+
+    Returns
+    -------
+    dz : ndarray, shape (..., n)
+        In the widest dtype of ``dy``, ``x`` and ``b``; float64 for integers and bools.
+    db : ndarray, shape (n,)
+        In the same dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ffkernels import gelu_backward_bias
+    >>> dz, db = gelu_backward_bias(np.ones((2, 2)), [[-1.0, 0.5], [2.0, 0.5]], [0.0, -1.0])
+    >>> dz
+    array([[-0.08331547,  0.13250488],
+           [ 1.0852318 ,  0.13250488]])
+    >>> db
+    array([1.00191633, 0.26500975])
+    """
+    return _backend.active.gelu_backward_bias(dy, x, b, approximate, out, out_bias)
 
 
 def softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> Array:

@@ -15,7 +15,7 @@ from ._arguments import Array
 from ._training import LEARNING_RATES, MOMENTUM, Best, epoch
 from .adapters._extras import missing
 from .inputs import InputLayer
-from .layers import FeedForward
+from .layers import Activation, FeedForward
 from .optimizers import SGD, Adam
 
 try:
@@ -43,7 +43,7 @@ class _FeedForward(BaseEstimator):
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (256,),
-        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
+        activation: Activation = "relu",
         *,
         solver: Literal["adam", "sgd"] = "adam",
         learning_rate_init: float | None = None,
@@ -135,7 +135,7 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
     ----------
     hidden_layer_sizes : sequence of int, default (256,)
         Neurons of each hidden layer; none for a linear net.
-    activation : {"relu", "sigmoid", "tanh", "identity"}, default "relu"
+    activation : str, default "relu"
         Of the hidden layers.
     solver : {"adam", "sgd"}, default "adam"
         ``"sgd"`` has momentum 0.9.
@@ -185,7 +185,7 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
     def __init__(
         self,
         hidden_layer_sizes: Sequence[int] = (256,),
-        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
+        activation: Activation = "relu",
         *,
         solver: Literal["adam", "sgd"] = "adam",
         learning_rate_init: float | None = None,

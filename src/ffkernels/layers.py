@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -35,26 +35,52 @@ from ._arguments import (
     _work_dtype,
     at_least,
     check_dtype,
+    finite_number,
+    is_by_tanh,
     real_array,
     real_number,
 )
 from ._numpy import _nets
 from .activations import (
+    bias_elu,
+    bias_gelu,
+    bias_hard_sigmoid,
     bias_identity,
+    bias_leaky_relu,
     bias_relu,
     bias_sigmoid,
+    bias_silu,
+    bias_softplus,
     bias_tanh,
+    elu,
+    elu_backward,
+    elu_backward_bias,
+    gelu,
+    gelu_backward,
+    gelu_backward_bias,
+    hard_sigmoid,
+    hard_sigmoid_backward,
+    hard_sigmoid_backward_bias,
     identity,
     identity_backward,
     identity_backward_bias,
+    leaky_relu,
+    leaky_relu_backward,
+    leaky_relu_backward_bias,
     relu,
     relu_backward,
     relu_backward_bias,
     sigmoid,
     sigmoid_backward,
     sigmoid_backward_bias,
+    silu,
+    silu_backward,
+    silu_backward_bias,
     softmax,
     softmax_backward,
+    softplus,
+    softplus_backward,
+    softplus_backward_bias,
     tanh,
     tanh_backward,
     tanh_backward_bias,
@@ -75,15 +101,21 @@ from .optimizers import SGD, Optimizer
 
 __all__ = [
     "Affine",
+    "Elu",
     "FeedForward",
+    "Gelu",
+    "HardSigmoid",
     "Identity",
     "IdentityWithLoss",
+    "LeakyRelu",
     "LinearWithLoss",
     "Relu",
     "Sigmoid",
     "SigmoidWithLoss",
+    "Silu",
     "Softmax",
     "SoftmaxWithLoss",
+    "Softplus",
     "Tanh",
 ]
 
@@ -460,6 +492,218 @@ class Identity(_Activation):
     """
 
     _function, _gradient = staticmethod(identity), staticmethod(identity_backward)
+
+
+class _InputActivation(_Layer):
+    """An activation that goes back from its input."""
+
+    _function: ClassVar[Callable[..., Array]]
+    _gradient: ClassVar[Callable[..., Array]]
+
+    def __init__(self, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        self._options: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"{type(self).__name__}({options})"
+
+    def forward(self, x: npt.ArrayLike) -> Array:
+        """Return the activation of each element.
+
+        Parameters
+        ----------
+        x : array_like, any shape
+            Referred to until ``backward``.
+
+        Raises
+        ------
+        TypeError
+            If x is not real.
+        """
+        x = _floats(x, "x")
+        y = self._function(x, **self._options, out=self._out(x.shape, x.dtype))
+        self._saved = x
+        return y
+
+    def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
+        """Return the gradient at x.
+
+        Parameters
+        ----------
+        dout : array_like, of the shape that x had
+            Gradient of the loss at the layer's output; a number stands for an array full of it.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward``.
+        TypeError, ValueError
+            If dout is not real, or of another shape.
+        """
+        x = self._from_forward()
+        dout = _upstream(dout, x.shape, x.dtype, self._dout)
+        return self._gradient(dout, x, **self._options, out=self._dx(x.shape, x.dtype))
+
+
+class LeakyRelu(_InputActivation):
+    """x where x ≥ 0, negative_slope·x where x < 0; its derivative at 0 is negative_slope.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        Finite.
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If negative_slope is not a finite number.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import LeakyRelu
+    >>> layer = LeakyRelu()
+    >>> layer.forward([-1.0, 2.0])
+    array([-0.01,  2.  ])
+    >>> layer.backward()
+    array([0.01, 1.  ])
+    """
+
+    _function, _gradient = staticmethod(leaky_relu), staticmethod(leaky_relu_backward)
+
+    def __init__(self, negative_slope: float = 0.01, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        self._options = {"negative_slope": finite_number(negative_slope, "negative_slope")}
+
+
+class Elu(_InputActivation):
+    """x where x > 0, alpha·(eˣ - 1) elsewhere.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Finite.
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If alpha is not a finite number.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Elu
+    >>> layer = Elu()
+    >>> layer.forward([-1.0, 2.0])
+    array([-0.63212056,  2.        ])
+    >>> layer.backward()
+    array([0.36787944, 1.        ])
+    """
+
+    _function, _gradient = staticmethod(elu), staticmethod(elu_backward)
+
+    def __init__(self, alpha: float = 1.0, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        self._options = {"alpha": finite_number(alpha, "alpha")}
+
+
+class HardSigmoid(_InputActivation):
+    """x/6 + 1/2, but not below 0 or above 1.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import HardSigmoid
+    >>> layer = HardSigmoid()
+    >>> layer.forward([-1.0, 2.0])
+    array([0.33333333, 0.83333333])
+    >>> layer.backward()
+    array([0.16666667, 0.16666667])
+    """
+
+    _function, _gradient = staticmethod(hard_sigmoid), staticmethod(hard_sigmoid_backward)
+
+
+class Softplus(_InputActivation):
+    """log(1 + eˣ).
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Softplus
+    >>> layer = Softplus()
+    >>> layer.forward([-1.0, 2.0])
+    array([0.31326169, 2.12692801])
+    >>> layer.backward()
+    array([0.26894142, 0.88079708])
+    """
+
+    _function, _gradient = staticmethod(softplus), staticmethod(softplus_backward)
+
+
+class Silu(_InputActivation):
+    """x/(1 + e⁻ˣ), also called swish.
+
+    Parameters
+    ----------
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Silu
+    >>> layer = Silu()
+    >>> layer.forward([-1.0, 2.0])
+    array([-0.26894142,  1.76159416])
+    >>> layer.backward()
+    array([0.07232949, 1.09078425])
+    """
+
+    _function, _gradient = staticmethod(silu), staticmethod(silu_backward)
+
+
+class Gelu(_InputActivation):
+    """x·Φ(x), Φ the distribution function of a normal variable.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default "none"
+        "tanh" for ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
+    copy : bool, default False
+        Whether results are fresh arrays, not the layer's own memory, which the next call overwrites.
+
+    Raises
+    ------
+    ValueError
+        If approximate is another.
+
+    Examples
+    --------
+    >>> from ffkernels.layers import Gelu
+    >>> layer = Gelu()
+    >>> layer.forward([-1.0, 2.0])
+    array([-0.15865525,  1.95449974])
+    >>> layer.backward()
+    array([-0.08331547,  1.0852318 ])
+    """
+
+    _function, _gradient = staticmethod(gelu), staticmethod(gelu_backward)
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none", *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        is_by_tanh(approximate)  # or refused
+        self._options = {"approximate": approximate}
 
 
 class Softmax(_Layer):
@@ -928,8 +1172,23 @@ _FUSED: _Fused = {
     "sigmoid": (bias_sigmoid, sigmoid_backward_bias),
     "tanh": (bias_tanh, tanh_backward_bias),
     "identity": (bias_identity, identity_backward_bias),
+    "leaky_relu": (bias_leaky_relu, leaky_relu_backward_bias),
+    "elu": (bias_elu, elu_backward_bias),
+    "hard_sigmoid": (bias_hard_sigmoid, hard_sigmoid_backward_bias),
+    "softplus": (bias_softplus, softplus_backward_bias),
+    "silu": (bias_silu, silu_backward_bias),
+    "gelu": (bias_gelu, gelu_backward_bias),
 }
 
+# Those that go back from their input, for which a net keeps both, and those that start like ReLU.
+_FROM_INPUT = {"leaky_relu", "elu", "hard_sigmoid", "softplus", "silu", "gelu"}
+_LIKE_RELU = {"relu", "leaky_relu", "elu", "silu", "gelu"}
+
+Activation = Literal[
+    "relu", "sigmoid", "tanh", "identity",
+    "leaky_relu", "elu", "hard_sigmoid", "softplus", "silu", "gelu",
+]  # fmt: skip
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 def _label_loss_with_grad(
     scores: Array, t: npt.ArrayLike, *, reduction: Literal["mean", "sum"], out: Array
@@ -991,8 +1250,9 @@ class FeedForward:
     ----------
     sizes : sequence of int
         Inputs, neurons of each hidden layer, outputs.
-    activation : {"relu", "sigmoid", "tanh", "identity"}, default "relu"
-        Of the hidden layers.
+    activation : str, default "relu"
+        Of the hidden layers: "relu", "sigmoid", "tanh", "identity", "leaky_relu", "elu", "hard_sigmoid",
+        "softplus", "silu" or "gelu", with the functions' own defaults.
     loss : {"softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error"}
         For classes, of which each row has one (the default), labels, of which it may have any number,
         or regression; averaged over the batch, that of labels over the outputs too.
@@ -1024,8 +1284,9 @@ class FeedForward:
 
     Notes
     -----
-    Weights start normally distributed with variance 2/inputs for ReLU [1]_, 2/(inputs + outputs)
-    for the rest [2]_, biases at zero. A seed gives the same start in both dtypes.
+    Weights start normally distributed with variance 2/inputs for ReLU, leaky ReLU, ELU, SiLU and
+    GELU [1]_, 2/(inputs + outputs) for the rest [2]_, biases at zero. A seed gives the same start in
+    both dtypes.
 
     `gradient` and `train_step` use memory that the net keeps from step to step; `predict` and
     `loss` only read the parameters, so that several threads may call them at once.
@@ -1053,7 +1314,7 @@ class FeedForward:
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: Literal["relu", "sigmoid", "tanh", "identity"] = "relu",
+        activation: Activation = "relu",
         loss: Literal[
             "softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error"
         ] = "softmax_cross_entropy",
@@ -1077,7 +1338,7 @@ class FeedForward:
         rng = np.random.default_rng(seed)
         self.params: dict[str, Array] = {}
         for k, (inputs, outputs) in enumerate(pairwise(self.sizes), start=1):
-            variance = 2 / (inputs if activation == "relu" else inputs + outputs)
+            variance = 2 / (inputs if activation in _LIKE_RELU else inputs + outputs)
             W = rng.normal(scale=math.sqrt(variance), size=(inputs, outputs))
             self.params[f"W{k}"] = W.astype(self.dtype)
             self.params[f"b{k}"] = np.zeros(outputs, self.dtype)
@@ -1089,6 +1350,7 @@ class FeedForward:
         self._own = (*self.params.values(), *self.grads.values())
         self._absent: set[str] = set()  # gradients that are NaN
         self._buffers = [_Buffer() for _ in range(depth)]
+        self._sums_buffers = [_Buffer() for _ in range(depth - 1)] if activation in _FROM_INPUT else []
         self._scratch, self._inputs, self._t = _Buffer(), _Buffer(), _Buffer()
         self._resize(0)
 
@@ -1111,6 +1373,10 @@ class FeedForward:
             self._outputs.append(np.broadcast_to(np.zeros((), self.dtype), shape))
         else:
             self._outputs.append(self._buffers[-1](shape, self.dtype))
+        # What activations go back from: their output, in place of the sum, or both.
+        self._sums = list(self._outputs)
+        for k, buffer in enumerate(self._sums_buffers):
+            self._sums[k] = buffer((rows, hidden[k]), self.dtype)
         # The gradient at one layer's output is done with before the next is written, so that the
         # widest has room for all.
         scratch = self._scratch((rows * max(hidden, default=0),), self.dtype)
@@ -1147,10 +1413,13 @@ class FeedForward:
         lr = at_least(optimizer.lr, "lr", 0)
         return lr if lr > _LEAST_RATE else 0.0
 
-    def _forward(self, x: Array, outputs: Iterable[Array], fused: _Fused) -> None:
-        for (W, b, name), z in zip(self._layers, outputs, strict=False):
+    def _forward(
+        self, x: Array, outputs: Sequence[Array], fused: _Fused, sums: Sequence[Array] | None = None
+    ) -> None:
+        """Fill the outputs, and the sums x·W if they are wanted apart from them."""
+        for (W, b, name), z, y in zip(self._layers, sums or outputs, outputs, strict=False):
             np.matmul(x, self.params[W], out=z)
-            x = fused[name][0](z, self.params[b], z)
+            x = fused[name][0](z, self.params[b], out=y)
 
     def _put_gradients_in(self, memory: Array) -> None:
         """Lay the gradients side by side in memory of the caller's, in the order of `params`."""
@@ -1183,10 +1452,11 @@ class FeedForward:
         own = _backend.active is _numpy and self._has_own_arrays()
         fused = _nets.FUSED if own else _FUSED
         y = self._outputs[-1]
-        layers = list(zip(self._layers, inputs, self._outputs, self._douts, self._descents, strict=True))
+        buffers = self._sums, self._outputs, self._douts, self._descents
+        layers = list(zip(self._layers, inputs, *buffers, strict=True))
         if self._is_wide:
-            (W, b, _), before, _, dout, _ = layers.pop()
-            self._forward(inputs[0], self._outputs[:-1], fused)
+            (W, b, _), before, _, _, dout, _ = layers.pop()
+            self._forward(inputs[0], self._outputs[:-1], fused, self._sums)
             t = _targets(t, y, self._t)
             out: Any = dout, self.grads[W], self.grads[b]
             loss, _ = linear_cross_entropy_with_grad(
@@ -1194,15 +1464,16 @@ class FeedForward:
             )
             self._absent.discard(W)
         else:
-            self._forward(inputs[0], self._outputs, fused)
+            self._forward(inputs[0], self._outputs, fused, self._sums)
             t = _targets(t, y, self._t, not self._has_classes)
             result = None
             if own and self._has_classes:
                 result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
             loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
-        for (W, b, name), before, after, below, descend in reversed(layers):
+        for (W, b, name), before, z, after, below, descend in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
-            dz, _ = fused[name][1](dout, after, after, self.grads[b])
+            saved = (after,) if z is after else (z, self.params[b])
+            dz, _ = fused[name][1](dout, *saved, out=after, out_bias=self.grads[b])
             if below is not None:
                 dout = np.matmul(dz, self.params[W].T, out=below)
             if rate:

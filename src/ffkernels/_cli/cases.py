@@ -194,13 +194,14 @@ def our_call(operation: Operation, arguments: Sequence[Any]) -> tuple[Call, Any]
     if operation.kind == "update":
         own = [*(a.copy() for a in arguments), *UPDATE_NUMBERS[operation.name]]
         return Call(function, own), None
-    result = function(*arguments)
+    keywords = operation.options[0]
+    result = function(*arguments, **keywords)
     names = [name for name in inspect.signature(function).parameters if name.startswith("out")]
     values = result if isinstance(result, tuple) else (result,)
     arrays = [value for value in values if isinstance(value, np.ndarray) and value.ndim]
     # strict=False: `out` of a loss is for the values of the rows, of which there are none here.
     outs = {name: np.empty_like(array) for name, array in zip(names, arrays, strict=False)}
-    return Call(function, arguments, outs), arrays[0] if arrays else None
+    return Call(function, arguments, keywords | outs), arrays[0] if arrays else None
 
 
 def _function(

@@ -96,6 +96,95 @@ def identity_backward(dy: Array, y: Array, out: Array) -> None:
     np.copyto(out, dy)
 
 
+def leaky_relu(x: Array, out: Array) -> None:
+    np.multiply(x, 0.01, out=out)
+    np.maximum(x, out, out=out)
+
+
+def leaky_relu_backward(dy: Array, x: Array, out: Array) -> None:
+    one = x.dtype.type(1)
+    np.multiply(dy, np.where(x > 0, one, one * 0.01), out=out)
+
+
+def elu(x: Array, out: Array) -> None:
+    np.expm1(x, out=out)
+    np.copyto(out, np.where(x > 0, x, out))
+
+
+def elu_backward(dy: Array, x: Array, out: Array) -> None:
+    np.minimum(x, 0, out=out)
+    np.exp(out, out=out)
+    np.multiply(out, dy, out=out)
+
+
+def hard_sigmoid(x: Array, out: Array) -> None:
+    np.add(x, 3, out=out)
+    out.clip(0, 6, out=out)
+    np.divide(out, 6, out=out)
+
+
+def hard_sigmoid_backward(dy: Array, x: Array, out: Array) -> None:
+    np.less(np.abs(x), 3, out=out)
+    np.multiply(out, dy, out=out)
+    np.divide(out, 6, out=out)
+
+
+def softplus(x: Array, out: Array) -> None:
+    small = np.abs(x)
+    np.negative(small, out=small)
+    np.exp(small, out=small)
+    np.log1p(small, out=small)
+    np.maximum(x, 0, out=out)
+    np.add(out, small, out=out)
+
+
+def softplus_backward(dy: Array, x: Array, out: Array) -> None:
+    sigmoid(x, out)
+    np.multiply(out, dy, out=out)
+
+
+def silu(x: Array, out: Array) -> None:
+    np.negative(x, out=out)
+    np.exp(out, out=out)
+    np.add(out, 1, out=out)
+    np.divide(x, out, out=out)
+
+
+def silu_backward(dy: Array, x: Array, out: Array) -> None:
+    sigmoid(x, out)
+    slope = 1 - out
+    np.multiply(slope, x, out=slope)
+    np.add(slope, 1, out=slope)
+    np.multiply(out, slope, out=out)
+    np.multiply(out, dy, out=out)
+
+
+# NumPy has no erf.
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def gelu(x: Array, out: Array) -> None:
+    np.multiply(x, math.sqrt(0.5), out=out)
+    out[...] = _erf(out)
+    np.add(out, 1, out=out)
+    np.multiply(out, x, out=out)
+    np.multiply(out, 0.5, out=out)
+
+
+def gelu_backward(dy: Array, x: Array, out: Array) -> None:
+    np.multiply(x, x, out=out)
+    np.multiply(out, -0.5, out=out)
+    np.exp(out, out=out)
+    np.multiply(out, x, out=out)
+    np.multiply(out, 1 / math.sqrt(2 * math.pi), out=out)
+    normal: Array = np.empty_like(x)
+    normal[...] = _erf(math.sqrt(0.5) * x)
+    np.multiply(normal, 0.5, out=normal)
+    np.add(normal, 0.5, out=normal)
+    np.add(out, normal, out=out)
+    np.multiply(out, dy, out=out)
+
+
 # ---- with a bias -----------------------------------------------------------------------------------
 
 
@@ -116,6 +205,23 @@ def _backward_bias(
 ) -> Callable[[Array, Array, Array, Array], None]:
     def backward_bias(dy: Array, y: Array, out: Array, out_bias: Array) -> None:
         backward(dy, y, out)
+        out.sum(axis=0, out=out_bias)
+
+    return backward_bias
+
+
+def _of_sum(function: Callable[[Array, Array], None]) -> Callable[[Array, Array, Array], None]:
+    def bias_function(x: Array, b: Array, out: Array) -> None:
+        function(x + b, out)
+
+    return bias_function
+
+
+def _input_backward_bias(
+    backward: Callable[[Array, Array, Array], None],
+) -> Callable[[Array, Array, Array, Array, Array], None]:
+    def backward_bias(dy: Array, x: Array, b: Array, out: Array, out_bias: Array) -> None:
+        backward(dy, x + b, out)
         out.sum(axis=0, out=out_bias)
 
     return backward_bias
@@ -308,6 +414,17 @@ _WITH_OUT: dict[str, Callable[..., Any]] = {
     "sum_squared_error_with_grad": sum_squared_error_with_grad,
     "sum_squared_error_backward": sum_squared_error_backward,
 }
+_FROM_INPUT: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    "leaky_relu": (leaky_relu, leaky_relu_backward),
+    "elu": (elu, elu_backward),
+    "hard_sigmoid": (hard_sigmoid, hard_sigmoid_backward),
+    "softplus": (softplus, softplus_backward),
+    "silu": (silu, silu_backward),
+    "gelu": (gelu, gelu_backward),
+}
+for _name, (_f, _backward) in _FROM_INPUT.items():
+    _WITH_OUT |= {_name: _f, f"{_name}_backward": _backward, f"bias_{_name}": _of_sum(_f)}
+    _WITH_OUT[f"{_name}_backward_bias"] = _input_backward_bias(_backward)
 _WITHOUT_OUT: dict[str, Callable[..., Any]] = {
     "logsumexp": logsumexp,
     "cross_entropy": cross_entropy,

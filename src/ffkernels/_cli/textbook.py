@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._operations import FROM_INPUT, OPERATIONS
+
 Array = npt.NDArray[Any]
+
+_BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
 
 class Affine:
@@ -132,7 +136,28 @@ class IdentityWithLoss:
         return (self.y - self.t) / len(self.t)
 
 
-ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "identity": Identity}
+def _from_input(name: str) -> type:
+    """Return the layer of an activation that goes back from its input, by the table's formulas."""
+    forward, backward = (_BY_NAME[name + suffix] for suffix in ("", "_backward"))
+
+    class Activation:
+        def forward(self, x: Array) -> Array:
+            self.x = x
+            return forward.textbook(x, **forward.options[0])
+
+        def backward(self, dout: Array) -> Array:
+            return backward.textbook(dout, self.x, **backward.options[0])
+
+    return Activation
+
+
+ACTIVATIONS = {
+    "relu": Relu,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "identity": Identity,
+    **{name: _from_input(name) for name in FROM_INPUT},
+}
 LOSSES = {"softmax_cross_entropy": SoftmaxWithLoss, "sum_squared_error": IdentityWithLoss}
 
 

@@ -5,6 +5,8 @@
 #     sigmoid_backward_bias   dz = sigmoid_backward(dy, y), and the sum
 #     tanh_backward_bias      dz = tanh_backward(dy, y), and the sum
 #     identity_backward_bias  dz = dy, and the sum
+#     leaky_relu_backward_bias, elu_..., hard_sigmoid_..., softplus_..., silu_..., gelu_backward_bias
+#                             dz = dy f'(x + b), and the sum
 #
 # The span of the elementwise function, which adds what it stores to a row of sums as well.  Rows are
 # added in `real` for 64 spans, then in double (`row_flush`), block by block.
@@ -14,6 +16,13 @@ cdef extern from "elementwise.h" nogil:
     const span_function *sigmoid_backward_adding "ffkernels::adding_spans<ffkernels::elementwise::sigmoid_backward>"
     const span_function *tanh_backward_adding "ffkernels::adding_spans<ffkernels::elementwise::tanh_backward>"
     const span_function *identity_backward_adding "ffkernels::adding_spans<ffkernels::elementwise::identity_backward>"
+    const span_function *leaky_relu_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::leaky_relu>>"
+    const span_function *elu_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::elu>>"
+    const span_function *hard_sigmoid_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::hard_sigmoid>>"
+    const span_function *softplus_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::softplus>>"
+    const span_function *silu_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::silu>>"
+    const span_function *gelu_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::gelu>>"
+    const span_function *gelu_tanh_backward_adding "ffkernels::adding_spans<ffkernels::backward<ffkernels::elementwise::gelu_tanh>>"
 
 cdef enum:
     SPANS_A_FLUSH = 64
@@ -23,9 +32,11 @@ cdef enum:
 
 ctypedef struct BiasBackward:
     span_function span
+    const double *number         # what the span takes besides
     bint is_double
     ptrdiff_t itemsize
     char *operand[3]             # dy, y and dz
+    char *bias                   # as many copies of b as there are rows in a span, or NULL
     ptrdiff_t rows, n
     ptrdiff_t rows_a_block
     ptrdiff_t rows_a_span
@@ -62,21 +73,46 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
     saved = cnp.PyArray_GETCONTIGUOUS(two)
     target = work if is_c_ordered(work) else empty_like(grad)
     target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
-    run_backward_bias(grad, saved, target, target_bias, spans[is_double(target)])
+    run_backward_bias(grad, saved, None, target, target_bias, spans[is_double(target)], NULL)
     return finish_output(target, result, out), finish_output(target_bias, result_bias, out_bias)
 
 
-cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray target, cnp.ndarray target_bias,
-                           span_function span) except -1:
-    """dz and its sum, over C-ordered arrays."""
+cdef object backward_input_bias(object dy, object x, object b, object out, object out_bias,
+                                const span_function *spans, double number=0):
+    """The same of an activation that goes back from its input, x + b."""
+    cdef cnp.ndarray grad, value, bias, target, target_bias
+    if (is_ready_pair(dy, x, out) and is_ready_out_bias(out_bias, dy, x, out) and is_along_last(b, <cnp.ndarray>dy)
+            and (out is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>b))
+            and (out_bias is None or same_or_disjoint(<cnp.ndarray>out_bias, <cnp.ndarray>b))):
+        one, two, addend = dy, x, b
+        work = result = empty_like(one) if out is None else out
+        work_bias = result_bias = zeros_along_last(one) if out_bias is None else out_bias
+    else:
+        one, two, addend, work, result, work_bias, result_bias = _arguments.check_backward_input_bias(
+            dy, x, b, out, out_bias
+        )
+    grad = cnp.PyArray_GETCONTIGUOUS(one)
+    value = cnp.PyArray_GETCONTIGUOUS(two)
+    bias = cnp.PyArray_GETCONTIGUOUS(addend)
+    target = work if is_c_ordered(work) else empty_like(grad)
+    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
+    run_backward_bias(grad, value, bias, target, target_bias, spans[is_double(target)], &number)
+    return finish_output(target, result, out), finish_output(target_bias, result_bias, out_bias)
+
+
+cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray bias, cnp.ndarray target,
+                           cnp.ndarray target_bias, span_function span, const double *number) except -1:
+    """dz and its sum, over C-ordered arrays; a bias or None."""
     cdef BiasBackward job
     cdef ptrdiff_t size = cnp.PyArray_SIZE(grad), itemsize = cnp.PyArray_ITEMSIZE(grad)
     cdef ptrdiff_t blocks, block, grains, totals_bytes, i
     cdef double totals_on_stack[TOTALS_ON_STACK]
-    cdef Buffer sums_on_stack
+    cdef Buffer sums_on_stack, repeated
     cdef char *memory = NULL
     cdef int n_threads
     job.span = span
+    job.number = number
+    job.bias = NULL
     job.is_double = is_double(target)
     job.itemsize = itemsize
     job.operand[0] = <char *>cnp.PyArray_DATA(grad)
@@ -88,6 +124,11 @@ cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray targ
                            (job.rows + MOST_BLOCKS - 1) // MOST_BLOCKS)
     blocks = max(1, (job.rows + job.rows_a_block - 1) // job.rows_a_block)
     job.rows_a_span = rows_a_span(min(job.rows, job.rows_a_block), job.n, itemsize)
+    if bias is not None:
+        job.bias = <char *>cnp.PyArray_DATA(bias)
+        if job.rows_a_span > 1:
+            repeat(job.bias, job.n * itemsize, job.rows_a_span, <char *>&repeated)
+            job.bias = <char *>&repeated
     grains = size // GRAIN_MEMORY
     n_threads = <int>min(threads_for(grains), blocks)
     totals_bytes = blocks * job.n * sizeof(double)
@@ -130,17 +171,19 @@ cdef void backward_bias_block(const void *data, ptrdiff_t block, int thread) noe
 cdef void backward_bias_rows(const BiasBackward *job, ptrdiff_t row, ptrdiff_t stop, real *sums,
                              double *totals) noexcept nogil:
     """Rows from `row` to `stop`, several in a span: dz, and its sum over them added to `totals`."""
-    cdef char *operand[4]
+    cdef char *operand[5]
     cdef ptrdiff_t n = job.n, spans = 0, rows
-    cdef int k
+    cdef int k, with_bias = job.bias != NULL
     while row < stop:
         if spans == 0:
             memset(sums, 0, job.rows_a_span * n * sizeof(real))
         rows = min(job.rows_a_span, stop - row)
-        for k in range(3):
+        for k in range(2):
             operand[k] = job.operand[k] + row * n * sizeof(real)
-        operand[3] = <char *>sums
-        job.span(operand, NULL, rows * n)
+        operand[2] = job.bias
+        operand[2 + with_bias] = job.operand[2] + row * n * sizeof(real)
+        operand[3 + with_bias] = <char *>sums
+        job.span(operand, job.number, rows * n)
         row += rows
         spans += 1
         if spans == SPANS_A_FLUSH or row == stop:
@@ -172,3 +215,32 @@ def tanh_backward_bias(dy, y, out, out_bias):
 
 def identity_backward_bias(dy, y, out, out_bias):
     return backward_bias(dy, y, out, out_bias, identity_backward_adding)
+
+
+def leaky_relu_backward_bias(dy, x, b, negative_slope, out, out_bias):
+    cdef double number = _arguments.finite_number(negative_slope, "negative_slope")
+    return backward_input_bias(dy, x, b, out, out_bias, leaky_relu_backward_adding, number)
+
+
+def elu_backward_bias(dy, x, b, alpha, out, out_bias):
+    cdef double number = _arguments.finite_number(alpha, "alpha")
+    return backward_input_bias(dy, x, b, out, out_bias, elu_backward_adding, number)
+
+
+def hard_sigmoid_backward_bias(dy, x, b, out, out_bias):
+    return backward_input_bias(dy, x, b, out, out_bias, hard_sigmoid_backward_adding)
+
+
+def softplus_backward_bias(dy, x, b, out, out_bias):
+    return backward_input_bias(dy, x, b, out, out_bias, softplus_backward_adding)
+
+
+def silu_backward_bias(dy, x, b, out, out_bias):
+    return backward_input_bias(dy, x, b, out, out_bias, silu_backward_adding)
+
+
+def gelu_backward_bias(dy, x, b, approximate, out, out_bias):
+    cdef const span_function *spans = (
+        gelu_tanh_backward_adding if _arguments.is_by_tanh(approximate) else gelu_backward_adding
+    )
+    return backward_input_bias(dy, x, b, out, out_bias, spans)

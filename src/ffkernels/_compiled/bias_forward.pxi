@@ -4,12 +4,21 @@
 #     bias_sigmoid   1 / (1 + e^-(x + b))
 #     bias_tanh      tanh(x + b)
 #     bias_identity  x + b
+#     bias_leaky_relu, bias_elu, bias_hard_sigmoid, bias_softplus, bias_silu, bias_gelu
+#                    f(x + b)
 
 cdef extern from "elementwise.h" nogil:
     const span_function *bias_relu_spans "ffkernels::spans<ffkernels::elementwise::bias_relu>"
     const span_function *bias_sigmoid_spans "ffkernels::spans<ffkernels::elementwise::bias_sigmoid>"
     const span_function *bias_tanh_spans "ffkernels::spans<ffkernels::elementwise::bias_tanh>"
     const span_function *bias_identity_spans "ffkernels::spans<ffkernels::elementwise::bias_identity>"
+    const span_function *bias_leaky_relu_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::leaky_relu>>"
+    const span_function *bias_elu_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::elu>>"
+    const span_function *bias_hard_sigmoid_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::hard_sigmoid>>"
+    const span_function *bias_softplus_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::softplus>>"
+    const span_function *bias_silu_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::silu>>"
+    const span_function *bias_gelu_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::gelu>>"
+    const span_function *bias_gelu_tanh_spans "ffkernels::spans<ffkernels::forward_with_bias<ffkernels::elementwise::gelu_tanh>>"
 
 
 cdef inline bint is_along_last(object b, cnp.ndarray x) noexcept:
@@ -38,8 +47,8 @@ cdef void repeat(const char *row, ptrdiff_t size, ptrdiff_t times, char *repeate
         done += count
 
 
-cdef object add_bias(object x, object b, object out, const span_function *spans, ptrdiff_t grain):
-    """out = f(x + b)"""
+cdef object add_bias(object x, object b, object out, const span_function *spans, ptrdiff_t grain, double number=0):
+    """out = f(x + b), or f(x + b, number)"""
     cdef cnp.ndarray source, bias, target
     cdef span_function span
     cdef Walk walk
@@ -51,9 +60,9 @@ cdef object add_bias(object x, object b, object out, const span_function *spans,
         source, bias, target, result = _arguments.check_bias(x, b, out)
     span = spans[is_double(target)]
     if is_c_ordered(source) and is_c_ordered(bias) and is_c_ordered(target):
-        add_bias_contiguous(source, bias, target, span, grain)
+        add_bias_contiguous(source, bias, target, span, &number, grain)
         return finish_output(target, result, out)
-    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
+    begin_walk(&walk, span, &number, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
                cnp.PyArray_DIMS(target))
     add_array(&walk, source, False)
     add_array(&walk, bias, False)
@@ -64,7 +73,7 @@ cdef object add_bias(object x, object b, object out, const span_function *spans,
 
 
 cdef void add_bias_contiguous(cnp.ndarray source, cnp.ndarray bias, cnp.ndarray target, span_function span,
-                              ptrdiff_t grain) noexcept:
+                              const double *number, ptrdiff_t grain) noexcept:
     """The same over C-ordered arrays: several short rows at a time, beside as many copies of b."""
     cdef Buffer repeated
     cdef char *data[3]
@@ -89,14 +98,14 @@ cdef void add_bias_contiguous(cnp.ndarray source, cnp.ndarray bias, cnp.ndarray 
         last[0] = data[0] + done * n * itemsize
         last[1] = data[1]
         last[2] = data[2] + done * n * itemsize
-        span(last, NULL, (rows - done) * n)
+        span(last, number, (rows - done) * n)
     if done == taken:
-        run_contiguous(span, NULL, grain, done * n, itemsize, 3, data)
+        run_contiguous(span, number, grain, done * n, itemsize, 3, data)
         return
     shape[0], shape[1] = done // taken, taken * n
     bias_strides[0], bias_strides[1] = 0, itemsize
     strides[0], strides[1] = taken * n * itemsize, itemsize
-    begin_walk(&walk, span, NULL, grain, itemsize, 2, shape)
+    begin_walk(&walk, span, number, grain, itemsize, 2, shape)
     add_operand(&walk, data[0], 2, strides, False)
     add_operand(&walk, data[1], 2, bias_strides, False)
     add_operand(&walk, data[2], 2, strides, True)
@@ -117,3 +126,30 @@ def bias_tanh(x, b, out):
 
 def bias_identity(x, b, out):
     return add_bias(x, b, out, bias_identity_spans, GRAIN_MEMORY)
+
+
+def bias_leaky_relu(x, b, negative_slope, out):
+    return add_bias(x, b, out, bias_leaky_relu_spans, GRAIN_MEMORY, _arguments.finite_number(negative_slope, "negative_slope"))
+
+
+def bias_elu(x, b, alpha, out):
+    return add_bias(x, b, out, bias_elu_spans, GRAIN_MATHS, _arguments.finite_number(alpha, "alpha"))
+
+
+def bias_hard_sigmoid(x, b, out):
+    return add_bias(x, b, out, bias_hard_sigmoid_spans, GRAIN_MEMORY)
+
+
+def bias_softplus(x, b, out):
+    return add_bias(x, b, out, bias_softplus_spans, GRAIN_MATHS)
+
+
+def bias_silu(x, b, out):
+    return add_bias(x, b, out, bias_silu_spans, GRAIN_MATHS)
+
+
+def bias_gelu(x, b, approximate, out):
+    cdef const span_function *spans = (
+        bias_gelu_tanh_spans if _arguments.is_by_tanh(approximate) else bias_gelu_spans
+    )
+    return add_bias(x, b, out, spans, GRAIN_MATHS)

@@ -6,6 +6,8 @@
 #define FFKERNELS_ELEMENTWISE_H
 
 #include "elementary.h"
+#include "gates.h"
+#include "gelu_float.h"
 #include "lanes.h"
 #include "logarithm.h"
 #include "tanh_float.h"
@@ -109,6 +111,41 @@ template <class Stages> struct staged_with_bias {
     }
 };
 
+/* Activations that go back from their input.  A formula is `of(x, number)` and `back(dy, x, number)`, where the
+   number is what the function takes besides, 0 if it takes none; with a bias x is the sum of two. */
+template <class Formula> struct formula {
+    template <class real, class... In> static FF_INLINE void run(ptrdiff_t n, real number, real *y, const In *... x) {
+        each(n, [=](real &y, auto... x) FF_INLINED { y = Formula::of((x + ...), number); }, y, x...);
+    }
+};
+template <class Formula> struct forward {
+    template <class real> static void span(char *const *operand, const double *number, ptrdiff_t n) {
+        Formula::run(n, (real)*number, (real *)operand[1], (const real *)operand[0]);
+    }
+};
+template <class Formula> struct forward_with_bias {
+    template <class real> static void span(char *const *operand, const double *number, ptrdiff_t n) {
+        Formula::run(n, (real)*number, (real *)operand[2], (const real *)operand[0], (const real *)operand[1]);
+    }
+};
+template <class Formula> struct backward {
+    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real number = (real)*scalars;
+        each(n, [=](real &dx, real dy, real x) FF_INLINED { dx = Formula::back(dy, x, number); },
+             (real *)operand[2], (const real *)operand[0], (const real *)operand[1]);
+    }
+
+    /* dz at x + b, and dz added to sums. */
+    template <class real> static void adding_span(char *const *operand, const double *scalars, ptrdiff_t n) {
+        const real number = (real)*scalars;
+        each(n, [=](real &dz, real &sum, real dy, real x, real b) FF_INLINED {
+            dz = Formula::back(dy, x + b, number);
+            sum += dz;
+        }, (real *)operand[3], (real *)operand[4], (const real *)operand[0], (const real *)operand[1],
+             (const real *)operand[2]);
+    }
+};
+
 /* y = tanh(the sum of x) */
 template <class real, class... In> FF_INLINE void tanh_span(ptrdiff_t n, real *y, const In *... x) {
     if constexpr (has_fma && std::is_same_v<real, float>)
@@ -178,6 +215,52 @@ struct bias_identity : binary<bias_identity> {
     FORMULA(real x, real b) { return x + b; }
 };
 
+#define FORMULA_BACK template <class real> static FF_INLINE real back
+
+struct leaky_relu : formula<leaky_relu> {
+    FORMULA(real x, real negative_slope) { return x < 0 ? negative_slope * x : x; }
+    FORMULA_BACK(real dy, real x, real negative_slope) { return x > 0 ? dy : (x <= 0 ? negative_slope * dy : x); }
+};
+struct elu : formula<elu> {
+    FORMULA(real x, real alpha) { return x < 0 ? alpha * expm1_below(x) : x; }
+    FORMULA_BACK(real dy, real x, real alpha) { return x > 0 ? dy : dy * (alpha * ffkernels::exp(x)); }
+};
+/* The quotient by 6 of what x + 3 is before it is rounded; beyond the ends it is not looked at. */
+struct hard_sigmoid : formula<hard_sigmoid> {
+    FORMULA(real x, real) {
+        constexpr real sixth = (real)1 / 6;
+        const real sum = x + 3, lost = x - (sum - 3), q = sum * sixth;
+        const real y = muladd(residual(q, (real)6, sum) + lost, sixth, q);
+        return x >= 3 ? 1 : (x <= -3 ? 0 : y);
+    }
+    FORMULA_BACK(real dy, real x, real) { return std::fabs(x) < 3 ? dy / 6 : (std::fabs(x) >= 3 ? 0 : x); }
+};
+struct softplus : formula<softplus> {
+    FORMULA(real x, real) { return ffkernels::softplus(x); }
+    FORMULA_BACK(real dy, real x, real) {
+        return dy * sigmoid_stages::quotient(x, sigmoid_stages::denominator(sigmoid_stages::argument(x)));
+    }
+};
+struct silu : formula<silu> {
+    template <class real, class... In> static FF_INLINE void run(ptrdiff_t n, real, real *y, const In *... x) {
+        staged_span<silu_stages>(n, y, x...);
+    }
+    FORMULA_BACK(real dy, real x, real) { return dy * silu_slope(x); }
+};
+struct gelu : formula<gelu> {
+    template <class real, class... In> static FF_INLINE void run(ptrdiff_t n, real, real *y, const In *... x) {
+        if constexpr (has_fma && std::is_same_v<real, float>)
+            gelu_span(n, y, x...);
+        else
+            each(n, [](real &y, auto... x) FF_INLINED { y = ffkernels::gelu((x + ...)); }, y, x...);
+    }
+    FORMULA_BACK(real dy, real x, real) { return dy * gelu_slope(x); }
+};
+struct gelu_tanh : formula<gelu_tanh> {
+    FORMULA(real x, real) { return ffkernels::gelu_tanh(x); }
+    FORMULA_BACK(real dy, real x, real) { return dy * gelu_tanh_slope(x); }
+};
+
 struct exp : unary<exp> {
     FORMULA(real x) { return ffkernels::exp(x); }
 };
@@ -185,6 +268,7 @@ struct log : unary<log> {
     FORMULA(real x) { return ffkernels::log(x); }
 };
 
+#undef FORMULA_BACK
 #undef FORMULA
 
 /* Optimiser updates: parameters and state are read and written in place.  `update` gets the function that

@@ -146,17 +146,15 @@ template <class real> FF_INLINE real within(real limit, real x) {
 
 /* silu in the three stages of `sigmoid_stages`. */
 struct silu_stages {
-    template <class real> static FF_INLINE reduced<real> argument(real x) {
-        return sigmoid_stages::argument(no_less(gate<real>::lowest, x));
-    }
+    template <class real> static FF_INLINE reduced<real> argument(real x) { return sigmoid_stages::argument(x); }
 
     template <class real> static FF_INLINE pair<real> denominator(reduced<real> a) {
         return sigmoid_stages::denominator(a);
     }
 
     template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
-        const real y = scaled_quotient(no_less(gate<real>::lowest, x), d);
-        return x > constant<real>::sigmoid_is_one ? x : y;
+        const real q = scaled_quotient(x, d), y = x > constant<real>::sigmoid_is_one ? x : q;
+        return x < gate<real>::lowest ? (real)-0.0 : y;
     }
 };
 

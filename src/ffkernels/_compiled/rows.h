@@ -153,7 +153,7 @@ template <class T> inline bool row_are_weights(const T *x, ptrdiff_t n) {
 }
 
 template <class T> inline double row_total(const T *x, ptrdiff_t n) {
-    return fold(n, 0.0, add<double>, [](T x) FF_INLINED { return x; }, x);
+    return fold(n, 0.0, add(), [](T x) FF_INLINED { return x; }, x);
 }
 
 /* ---- the leader: the first element at the maximum ---------------------------------------------- */
@@ -381,7 +381,7 @@ inline void row_difference(const real *y, const real *t, double factor, real *ou
 /* The same with a weight for each element; one of 0 silences whatever is there. */
 template <class real>
 inline double row_weighted_squared_error(const real *y, const real *t, const double *weight, ptrdiff_t n) {
-    return fold(n, 0.0, add<double>, [](real y, real t, double weight) FF_INLINED {
+    return fold(n, 0.0, add(), [](real y, real t, double weight) FF_INLINED {
         const double d = (double)(y - t), term = weight * (d * d);
         return weight == 0 ? 0 : term;
     }, y, t, weight);

@@ -138,7 +138,7 @@ cdef inline void run_contiguous(span_function span, const double *scalars, ptrdi
 
 
 cdef void run_elementwise(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, const span_function *spans,
-                          ptrdiff_t grain) noexcept:
+                          const double *number, ptrdiff_t grain) noexcept:
     """target = f(a), or f(a, b) where b is not None"""
     cdef span_function span = spans[is_double(target)]
     cdef char *data[3]
@@ -149,9 +149,9 @@ cdef void run_elementwise(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, cons
         if b is not None:
             data[1] = <char *>cnp.PyArray_DATA(b)
         data[inputs] = <char *>cnp.PyArray_DATA(target)
-        run_contiguous(span, NULL, grain, cnp.PyArray_SIZE(target), cnp.PyArray_ITEMSIZE(target), inputs + 1, data)
+        run_contiguous(span, number, grain, cnp.PyArray_SIZE(target), cnp.PyArray_ITEMSIZE(target), inputs + 1, data)
         return
-    begin_walk(&walk, span, NULL, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
+    begin_walk(&walk, span, number, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
                cnp.PyArray_DIMS(target))
     add_array(&walk, a, False)
     if b is not None:
@@ -161,25 +161,26 @@ cdef void run_elementwise(cnp.ndarray a, cnp.ndarray b, cnp.ndarray target, cons
     run_walk(&walk)
 
 
-cdef object unary(object x, object out, const span_function *spans, ptrdiff_t grain):
-    """out = f(x)"""
+cdef object unary(object x, object out, const span_function *spans, ptrdiff_t grain, double number=0):
+    """out = f(x), or f(x, number)"""
     cdef cnp.ndarray source, target
     if is_array(x) and is_ready_out(out, <cnp.ndarray>x):
         source = <cnp.ndarray>x
         target = result = empty_like(source) if out is None else out
     else:
         (source,), target, result = _arguments.check_elementwise(("x",), (x,), out)
-    run_elementwise(source, None, target, spans, grain)
+    run_elementwise(source, None, target, spans, &number, grain)
     return finish_output(target, result, out)
 
 
-cdef object binary(object dy, object y, object out, const span_function *spans, ptrdiff_t grain):
-    """out = f(dy, y)"""
-    cdef cnp.ndarray grad, saved, target
+cdef object binary(object dy, object y, object out, const span_function *spans, ptrdiff_t grain,
+                   double number=0, str saved="y"):
+    """out = f(dy, y), or f(dy, y, number); messages call y what was saved"""
+    cdef cnp.ndarray grad, value, target
     if is_ready_pair(dy, y, out):
-        grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
+        grad, value = <cnp.ndarray>dy, <cnp.ndarray>y
         target = result = empty_like(grad) if out is None else out
     else:
-        (grad, saved), target, result = _arguments.check_elementwise(("dy", "y"), (dy, y), out)
-    run_elementwise(grad, saved, target, spans, grain)
+        (grad, value), target, result = _arguments.check_elementwise(("dy", saved), (dy, y), out)
+    run_elementwise(grad, value, target, spans, &number, grain)
     return finish_output(target, result, out)

@@ -49,15 +49,21 @@ def _room(result: Array, *inputs: Array) -> Array:
     return result
 
 
-def _unary(x: Any, out: Any, formula: Callable[[Array, Array], None]) -> Any:
+def _unary(x: Any, out: Any, formula: Callable[..., None], *number: float) -> Any:
     (x,), work, result = _arguments.check_elementwise(("x",), (x,), out)
-    _quietly(formula, x, work)
+    _quietly(formula, x, work, *number)
     return _arguments.deliver(work, result, out)
 
 
 def _binary(dy: Any, y: Any, out: Any, formula: Callable[[Array, Array, Array], None]) -> Any:
     (dy, y), work, result = _arguments.check_elementwise(("dy", "y"), (dy, y), out)
     _quietly(formula, dy, y, work)
+    return _arguments.deliver(work, result, out)
+
+
+def _from_input(dy: Any, x: Any, out: Any, formula: Callable[..., None], *number: float) -> Any:
+    (dy, x), work, result = _arguments.check_elementwise(("dy", "x"), (dy, x), out)
+    _quietly(formula, dy, x, work, *number)
     return _arguments.deliver(work, result, out)
 
 
@@ -176,6 +182,218 @@ def _identity_backward(dy: Array, y: Array, dx: Array) -> None:
     _identity(dy, dx)
 
 
+# ---- formulas from the input -----------------------------------------------------------------------
+
+
+def _put_nan(x: Array, result: Array) -> None:
+    """NaN where x, which is not the result, has it; if it has any, which the maximum tells."""
+    if x.size and np.isnan(x.max()):
+        np.copyto(result, np.nan, where=np.isnan(x))
+
+
+def _leaky_relu(x: Array, y: Array, negative_slope: float) -> None:
+    """x, times the slope where it is negative: the larger or the smaller one of both, but for the signs
+    of zeros and for 0 times infinity."""
+    if negative_slope <= 0:
+        y[...] = np.where(x < 0, x * x.dtype.type(negative_slope), x)
+        return
+    room = _room(y, x)
+    np.multiply(x, negative_slope, out=room)
+    (np.maximum if negative_slope <= 1 else np.minimum)(x, room, out=y)
+
+
+def _leaky_relu_backward(dy: Array, x: Array, dx: Array, negative_slope: float) -> None:
+    """dy where x > 0, dy times the slope where x <= 0, NaN where x is NaN."""
+    room = _room(dx, x)
+    one = x.dtype.type(1)
+    np.multiply(dy, np.where(x > 0, one, one * negative_slope), out=room)
+    _put_nan(x, room)
+    _identity(room, dx)
+
+
+def _elu(x: Array, y: Array, alpha: float) -> None:
+    """x where x > 0, alpha (e^x - 1) elsewhere."""
+    below = x.copy()  # NumPy's expm1 of numbers side by side is another one
+    np.expm1(below, out=below)
+    np.multiply(below, alpha, out=below)
+    y[...] = np.where(x > 0, x, below)
+
+
+def _elu_backward(dy: Array, x: Array, dx: Array, alpha: float) -> None:
+    """dy where x > 0, dy alpha e^x elsewhere."""
+    below = np.exp(x, out=np.empty_like(x))
+    np.multiply(below, alpha, out=below)
+    np.multiply(below, dy, out=below)
+    dx[...] = np.where(x > 0, dy, below)
+
+
+def _hard_sigmoid(x: Array, y: Array) -> None:
+    """x / 6 + 1/2 within [0, 1]."""
+    np.add(x, 3, out=y)
+    y.clip(0, 6, out=y)
+    np.divide(y, 6, out=y)
+
+
+def _hard_sigmoid_backward(dy: Array, x: Array, dx: Array) -> None:
+    """dy / 6 where |x| < 3, 0 beyond, NaN where x is NaN."""
+    room = _room(dx, x)
+    room[...] = np.where(np.abs(x) < 3, dy / 6, x.dtype.type(0))
+    _put_nan(x, room)
+    _identity(room, dx)
+
+
+def _softplus(x: Array, y: Array) -> None:
+    """max(x, 0) + log1p(e^-|x|), which does not overflow."""
+    small = np.abs(x, out=np.empty_like(x))
+    np.negative(small, out=small)
+    np.exp(small, out=small)
+    np.log1p(small, out=small)
+    np.maximum(x, 0, out=y)
+    np.add(y, small, out=y)
+
+
+def _softplus_backward(dy: Array, x: Array, dx: Array) -> None:
+    """dy s(x)."""
+    slope = np.empty_like(x)
+    _sigmoid(x, slope)
+    np.multiply(dy, slope, out=dx)
+
+
+def _over_sum(x: Array, z: Array, y: Array) -> None:
+    """x / (1 + e^-z), and x e^z where e^-z would overflow."""
+    far = -709.0 if x.itemsize == 8 else -88.0
+    below = z < far if z.size and not z.min() >= far else None
+    if below is not None:
+        root = np.exp(z[below] / 2)  # so that what is subnormal is rounded once
+        small = x[below] * root * root
+    room = _room(y, x)
+    np.negative(z, out=room)
+    np.exp(room, out=room)
+    np.add(room, 1, out=room)
+    np.divide(x, room, out=y)
+    if below is not None:
+        y[below] = small
+
+
+def _gated_backward(dy: Array, z: Array, w: Array, dx: Array) -> None:
+    """dy (s(z) + w s(z) s(-z)) as dy s (1 + w (1 - s))."""
+    s = np.empty_like(z)
+    _sigmoid(z, s)
+    slope = np.subtract(1, s, out=np.empty_like(s))
+    np.multiply(slope, w, out=slope)
+    np.add(slope, 1, out=slope)
+    np.multiply(slope, s, out=slope)
+    np.multiply(dy, slope, out=dx)
+
+
+def _bounded(x: Array, low: float, high: float) -> Array:
+    """x, a copy within bounds where some of it is not."""
+    if x.size and low <= x.min() and x.max() <= high:
+        return x
+    return x.clip(low, high, out=np.empty_like(x))
+
+
+# From where on x e^x and x e^(-x^2/2) are 0, and the functions their limits.
+_FAR = {4: 110.0, 8: 753.0}
+_FAR_NORMAL = {4: 14.6, 8: 39.0}
+
+
+def _silu(x: Array, y: Array) -> None:
+    """x s(x)."""
+    bounded = _bounded(x, -_FAR[x.itemsize], np.inf)
+    _over_sum(bounded, bounded, y)
+    if bounded is not x:
+        np.copyto(y, np.inf, where=bounded == np.inf)
+
+
+def _silu_backward(dy: Array, x: Array, dx: Array) -> None:
+    """dy (s(x) + x s(x) s(-x))."""
+    bounded = _bounded(x, -_FAR[x.itemsize], _FAR[x.itemsize])
+    _gated_backward(dy, bounded, bounded, dx)
+
+
+_PHI_0 = 1 / math.sqrt(2 * math.pi)
+_C1 = math.sqrt(8 / math.pi)
+_C3 = _C1 * 0.044715
+
+#: By the size of a number k and the coefficients of ((a + k) e^(a^2/2) Phi(-a) - k/2) / w in powers of
+#: w = a / (a + k) (Remez).  NumPy has no erf.
+_TAIL: dict[int, tuple[float, tuple[float, ...]]] = {
+    4: (3.0, (
+        -2.0904808, 1.0690552, 0.206784233, -0.256786555, -0.137977481, 0.113548025, -0.109655783,
+        0.258950233, -0.209852606, 0.055362016,
+    )),
+    8: (4.0, (
+        -4.3830764864229215, 5.233847027153911, -3.1923040535111342, 0.29539567698356023,
+        0.71603292523486306, -0.12031626763672615, -0.21786869922068625, -0.0019176377233259072,
+        0.0701496491519564, 0.027048750273849887, -0.025665737495837199, 0.029154635148064278,
+        -0.14727049229262271, 0.37318064564117326, -0.74624415150727974, 1.2149365264971277,
+        -1.5533434842616296, 1.5429047983647881, -1.1664609418105889, 0.64278383768904002,
+        -0.24102207523433833, 0.054629696134244607, -0.0056318607567027836,
+    )),
+}  # fmt: skip
+
+
+def _normal(a: Array) -> tuple[Array, Array]:
+    """e^(-a^2/2) and e^(a^2/2) Phi(-a) for a >= 0.  The square of the upper half of a is exact."""
+    half = a * a.dtype.type(2**12 + 1 if a.itemsize == 4 else 2**27 + 1)
+    upper = half - (half - a)
+    bell = np.exp(upper * upper * -0.5)
+    bell *= np.exp((a - upper) * (a + upper) * -0.5)
+    k, coefficients = _TAIL[a.itemsize]
+    divisor = a + k
+    w = a / divisor
+    ratio = np.full_like(a, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        ratio *= w
+        ratio += coefficient
+    ratio *= w
+    ratio += k / 2
+    ratio /= divisor
+    return bell, ratio
+
+
+def _gelu(x: Array, y: Array, by_tanh: bool) -> None:
+    """x Phi(x) as max(x, 0) - |x| Phi(-|x|); or x s(2u), 2u = sqrt(8/pi) (x + 0.044715 x^3)."""
+    far = _FAR_NORMAL[x.itemsize]
+    bounded = _bounded(x, -far, far)
+    room = np.empty_like(bounded)
+    if by_tanh:
+        np.multiply(bounded, bounded, out=room)
+        np.multiply(room, _C3, out=room)
+        np.add(room, _C1, out=room)
+        np.multiply(room, bounded, out=room)
+        _over_sum(bounded, room, room)
+    else:
+        size = np.abs(bounded, out=np.empty_like(bounded))
+        bell, ratio = _normal(size)
+        np.multiply(size, ratio, out=size)
+        np.multiply(size, bell, out=size)
+        np.maximum(bounded, 0, out=room)
+        np.subtract(room, size, out=room)
+        np.copysign(room, bounded, out=room)
+    if bounded is not x:
+        np.copyto(room, x, where=x > far)
+    _identity(room, y)
+
+
+def _gelu_backward(dy: Array, x: Array, dx: Array, by_tanh: bool) -> None:
+    """dy (Phi(x) + x phi(x)), or the same of the form by tanh."""
+    far = _FAR_NORMAL[x.itemsize]
+    a = _bounded(x, -far, far)
+    if by_tanh:
+        square = a * a
+        z = np.asarray(a * (_C1 + _C3 * square))
+        _gated_backward(dy, z, a * (_C1 + 3 * _C3 * square), dx)
+        return
+    size = np.abs(a)
+    bell, ratio = _normal(size)
+    size *= -_PHI_0
+    ratio += size
+    ratio *= bell
+    np.multiply(dy, np.where(a < 0, ratio, 1 - ratio), out=dx)
+
+
 # ---- elementwise -----------------------------------------------------------------------------------
 
 
@@ -227,18 +445,67 @@ def identity_backward(dy: Any, y: Any, out: Any) -> Any:
     return _binary(dy, y, out, _identity_backward)
 
 
+def leaky_relu(x: Any, negative_slope: Any, out: Any) -> Any:
+    return _unary(x, out, _leaky_relu, _arguments.finite_number(negative_slope, "negative_slope"))
+
+
+def leaky_relu_backward(dy: Any, x: Any, negative_slope: Any, out: Any) -> Any:
+    number = _arguments.finite_number(negative_slope, "negative_slope")
+    return _from_input(dy, x, out, _leaky_relu_backward, number)
+
+
+def elu(x: Any, alpha: Any, out: Any) -> Any:
+    return _unary(x, out, _elu, _arguments.finite_number(alpha, "alpha"))
+
+
+def elu_backward(dy: Any, x: Any, alpha: Any, out: Any) -> Any:
+    return _from_input(dy, x, out, _elu_backward, _arguments.finite_number(alpha, "alpha"))
+
+
+def hard_sigmoid(x: Any, out: Any) -> Any:
+    return _unary(x, out, _hard_sigmoid)
+
+
+def hard_sigmoid_backward(dy: Any, x: Any, out: Any) -> Any:
+    return _from_input(dy, x, out, _hard_sigmoid_backward)
+
+
+def softplus(x: Any, out: Any) -> Any:
+    return _unary(x, out, _softplus)
+
+
+def softplus_backward(dy: Any, x: Any, out: Any) -> Any:
+    return _from_input(dy, x, out, _softplus_backward)
+
+
+def silu(x: Any, out: Any) -> Any:
+    return _unary(x, out, _silu)
+
+
+def silu_backward(dy: Any, x: Any, out: Any) -> Any:
+    return _from_input(dy, x, out, _silu_backward)
+
+
+def gelu(x: Any, approximate: Any, out: Any) -> Any:
+    return _unary(x, out, _gelu, _arguments.is_by_tanh(approximate))
+
+
+def gelu_backward(dy: Any, x: Any, approximate: Any, out: Any) -> Any:
+    return _from_input(dy, x, out, _gelu_backward, _arguments.is_by_tanh(approximate))
+
+
 # ---- with a bias -----------------------------------------------------------------------------------
 
 
 @quiet
-def _add_bias(x: Array, b: Array, z: Array, formula: Callable[[Array, Array], None]) -> None:
+def add_bias(x: Array, b: Array, z: Array, formula: Callable[..., None], *number: float) -> None:
     np.add(x, b, out=z)
-    formula(z, z)
+    formula(z, z, *number)
 
 
-def _bias(x: Any, b: Any, out: Any, formula: Callable[[Array, Array], None]) -> Any:
+def _bias(x: Any, b: Any, out: Any, formula: Callable[..., None], *number: float) -> Any:
     x, b, work, result = _arguments.check_bias(x, b, out)
-    _add_bias(x, b, work, formula)
+    add_bias(x, b, work, formula, *number)
     return _arguments.deliver(work, result, out)
 
 
@@ -256,6 +523,30 @@ def bias_tanh(x: Any, b: Any, out: Any) -> Any:
 
 def bias_identity(x: Any, b: Any, out: Any) -> Any:
     return _bias(x, b, out, _identity)
+
+
+def bias_leaky_relu(x: Any, b: Any, negative_slope: Any, out: Any) -> Any:
+    return _bias(x, b, out, _leaky_relu, _arguments.finite_number(negative_slope, "negative_slope"))
+
+
+def bias_elu(x: Any, b: Any, alpha: Any, out: Any) -> Any:
+    return _bias(x, b, out, _elu, _arguments.finite_number(alpha, "alpha"))
+
+
+def bias_hard_sigmoid(x: Any, b: Any, out: Any) -> Any:
+    return _bias(x, b, out, _hard_sigmoid)
+
+
+def bias_softplus(x: Any, b: Any, out: Any) -> Any:
+    return _bias(x, b, out, _softplus)
+
+
+def bias_silu(x: Any, b: Any, out: Any) -> Any:
+    return _bias(x, b, out, _silu)
+
+
+def bias_gelu(x: Any, b: Any, approximate: Any, out: Any) -> Any:
+    return _bias(x, b, out, _gelu, _arguments.is_by_tanh(approximate))
 
 
 def add_rows(dz: Array, sums: Array) -> None:
@@ -310,6 +601,55 @@ def tanh_backward_bias(dy: Any, y: Any, out: Any, out_bias: Any) -> tuple[Any, A
 
 def identity_backward_bias(dy: Any, y: Any, out: Any, out_bias: Any) -> tuple[Any, Any]:
     return _backward_bias(dy, y, out, out_bias, _identity_backward)
+
+
+@quiet
+def sum_from_input(
+    dy: Array, x: Array, b: Array, dz: Array, sums: Array, formula: Callable[..., None], *number: float
+) -> None:
+    formula(dy, x + b, dz, *number)
+    add_rows(dz, sums)
+
+
+def _input_backward_bias(
+    dy: Any, x: Any, b: Any, out: Any, out_bias: Any, formula: Callable[..., None], *number: float
+) -> tuple[Any, Any]:
+    dy, x, b, work, result, work_bias, result_bias = _arguments.check_backward_input_bias(
+        dy, x, b, out, out_bias
+    )
+    sum_from_input(dy, x, b, work, work_bias, formula, *number)
+    return _arguments.deliver(work, result, out), _arguments.deliver(work_bias, result_bias, out_bias)
+
+
+def leaky_relu_backward_bias(
+    dy: Any, x: Any, b: Any, negative_slope: Any, out: Any, out_bias: Any
+) -> tuple[Any, Any]:
+    number = _arguments.finite_number(negative_slope, "negative_slope")
+    return _input_backward_bias(dy, x, b, out, out_bias, _leaky_relu_backward, number)
+
+
+def elu_backward_bias(dy: Any, x: Any, b: Any, alpha: Any, out: Any, out_bias: Any) -> tuple[Any, Any]:
+    number = _arguments.finite_number(alpha, "alpha")
+    return _input_backward_bias(dy, x, b, out, out_bias, _elu_backward, number)
+
+
+def hard_sigmoid_backward_bias(dy: Any, x: Any, b: Any, out: Any, out_bias: Any) -> tuple[Any, Any]:
+    return _input_backward_bias(dy, x, b, out, out_bias, _hard_sigmoid_backward)
+
+
+def softplus_backward_bias(dy: Any, x: Any, b: Any, out: Any, out_bias: Any) -> tuple[Any, Any]:
+    return _input_backward_bias(dy, x, b, out, out_bias, _softplus_backward)
+
+
+def silu_backward_bias(dy: Any, x: Any, b: Any, out: Any, out_bias: Any) -> tuple[Any, Any]:
+    return _input_backward_bias(dy, x, b, out, out_bias, _silu_backward)
+
+
+def gelu_backward_bias(
+    dy: Any, x: Any, b: Any, approximate: Any, out: Any, out_bias: Any
+) -> tuple[Any, Any]:
+    number = _arguments.is_by_tanh(approximate)
+    return _input_backward_bias(dy, x, b, out, out_bias, _gelu_backward, number)
 
 
 # ---- along an axis ---------------------------------------------------------------------------------
@@ -503,14 +843,32 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
 
 
 __all__ = [
+    "bias_elu",
+    "bias_gelu",
+    "bias_hard_sigmoid",
     "bias_identity",
+    "bias_leaky_relu",
     "bias_relu",
     "bias_sigmoid",
+    "bias_silu",
+    "bias_softplus",
     "bias_tanh",
+    "elu",
+    "elu_backward",
+    "elu_backward_bias",
+    "gelu",
+    "gelu_backward",
+    "gelu_backward_bias",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_backward_bias",
     "identity",
     "identity_backward",
     "identity_backward_bias",
     "identity_grad",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "leaky_relu_backward_bias",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",
@@ -522,8 +880,14 @@ __all__ = [
     "sigmoid_backward",
     "sigmoid_backward_bias",
     "sigmoid_grad",
+    "silu",
+    "silu_backward",
+    "silu_backward_bias",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "softplus_backward_bias",
     "tanh",
     "tanh_backward",
     "tanh_backward_bias",

@@ -41,11 +41,33 @@ def _pair(
     return bias_function, backward_bias
 
 
+def _pair_from_input(
+    function: Callable[..., None], backward: Callable[..., None], *number: float
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The same of an activation that goes back from its input."""
+
+    def bias_function(x: Array, b: Array, out: Array) -> Array:
+        formulas.add_bias(x, b, out, function, *number)
+        return out
+
+    def backward_bias(dy: Array, x: Array, b: Array, out: Array, out_bias: Array) -> tuple[Array, Array]:
+        formulas.sum_from_input(dy, x, b, out, out_bias, backward, *number)
+        return out, out_bias
+
+    return bias_function, backward_bias
+
+
 FUSED = {
     "relu": _pair(formulas._relu, formulas._relu_backward),
     "sigmoid": _pair(formulas._sigmoid, formulas._sigmoid_backward),
     "tanh": _pair(formulas._tanh, formulas._tanh_backward),
     "identity": _pair(formulas._identity, formulas._identity_backward),
+    "leaky_relu": _pair_from_input(formulas._leaky_relu, formulas._leaky_relu_backward, 0.01),
+    "elu": _pair_from_input(formulas._elu, formulas._elu_backward, 1.0),
+    "hard_sigmoid": _pair_from_input(formulas._hard_sigmoid, formulas._hard_sigmoid_backward),
+    "softplus": _pair_from_input(formulas._softplus, formulas._softplus_backward),
+    "silu": _pair_from_input(formulas._silu, formulas._silu_backward),
+    "gelu": _pair_from_input(formulas._gelu, formulas._gelu_backward, False),
 }
 
 

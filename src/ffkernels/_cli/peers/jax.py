@@ -98,6 +98,16 @@ class JAX(Peer):
             "momentum_update": lambda w, g, v: (w - 0.1 * (n := 0.9 * v + g), n),
             "adam_update": lambda w, g, m, v: self._adam(w, g, m, v, *ADAM_UPDATE),
         }
+        gelu = functools.partial(nn.gelu, approximate=False)
+        for name, f in {
+            "leaky_relu": nn.leaky_relu,
+            "elu": nn.elu,
+            "hard_sigmoid": nn.hard_sigmoid,
+            "softplus": nn.softplus,
+            "silu": nn.silu,
+            "gelu": gelu,
+        }.items():
+            self.functions |= _from_input(jax, name, f)
         for name in ("relu", "sigmoid", "tanh"):
             self.functions[f"{name}_backward_bias"] = _with_sum(self.functions[f"{name}_backward"])
         for name in _LOSSES:
@@ -185,6 +195,24 @@ def _with_sum(backward: Callable[..., Any]) -> Callable[..., Any]:
         return dz, dz.sum(0)
 
     return both
+
+
+def _from_input(jax: Any, name: str, f: Callable[..., Any]) -> Forms:
+    """Return an activation, its gradient by automatic differentiation, and both with a bias."""
+
+    def backward(dy: Any, x: Any) -> Any:
+        return jax.vjp(f, x)[1](dy)[0]
+
+    def backward_bias(dy: Any, x: Any, b: Any) -> Any:
+        dz = backward(dy, x + b)
+        return dz, dz.sum(0)
+
+    return {
+        name: f,
+        f"{name}_backward": backward,
+        f"bias_{name}": lambda x, b: f(x + b),
+        f"{name}_backward_bias": backward_bias,
+    }
 
 
 def _finished(compiled: Callable[..., Any], arrays: Sequence[Any]) -> Callable[..., Any]:

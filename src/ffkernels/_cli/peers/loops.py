@@ -52,6 +52,60 @@ def tanh_backward(dy: Any, y: Any, one: Any) -> Any:
     return dy * (one - y * y)
 
 
+def leaky_relu(x: Any, one: Any) -> Any:
+    return x if x > 0 else x * (one / (100 * one))
+
+
+def leaky_relu_backward(dy: Any, x: Any, one: Any) -> Any:
+    return dy if x > 0 else dy * (one / (100 * one))
+
+
+def elu(x: Any, one: Any) -> Any:
+    return x if x > 0 else math.expm1(x)
+
+
+def elu_backward(dy: Any, x: Any, one: Any) -> Any:
+    return dy if x > 0 else dy * math.exp(x)
+
+
+def hard_sigmoid(x: Any, one: Any) -> Any:
+    three = one + one + one
+    return min(max(x + three, one - one), three + three) / (three + three)
+
+
+def hard_sigmoid_backward(dy: Any, x: Any, one: Any) -> Any:
+    three = one + one + one
+    return dy / (three + three) if abs(x) < three else one - one
+
+
+def softplus(x: Any, one: Any) -> Any:
+    return max(x, one - one) + math.log1p(math.exp(-abs(x)))
+
+
+def softplus_backward(dy: Any, x: Any, one: Any) -> Any:
+    return dy / (one + math.exp(-x))
+
+
+def silu(x: Any, one: Any) -> Any:
+    return x / (one + math.exp(-x))
+
+
+def silu_backward(dy: Any, x: Any, one: Any) -> Any:
+    y = one / (one + math.exp(-x))
+    return dy * y * (one + x * (one - y))
+
+
+def gelu(x: Any, one: Any) -> Any:
+    half = one / (one + one)
+    return x * half * (one + math.erf(x * math.sqrt(half)))
+
+
+def gelu_backward(dy: Any, x: Any, one: Any) -> Any:
+    half = one / (one + one)
+    density = math.exp(-half * x * x) * math.sqrt(half * half * half / math.atan(one))
+    return dy * (half * (one + math.erf(x * math.sqrt(half))) + x * density)
+
+
 # ---- loops around them -----------------------------------------------------------------------------
 
 
@@ -95,6 +149,28 @@ def with_sum(f: Scalar, parts: int) -> Callable[..., None]:
             for i in range(rows * part // parts, rows * (part + 1) // parts):
                 for j in range(columns):
                     dz = f(dy[i, j], y[i, j], one)
+                    out[i, j] = dz
+                    sums[part, j] += dz
+        for j in range(columns):
+            total = sums[0, j]
+            for part in range(1, parts):
+                total += sums[part, j]
+            out_bias[j] = total
+
+    return loop
+
+
+def with_bias_and_sum(f: Scalar, parts: int) -> Callable[..., None]:
+    """Return the same of a function that goes back from its input, x + b."""
+
+    def loop(dy: Any, x: Any, b: Any, out: Any, out_bias: Any) -> None:
+        one = out.dtype.type(1)
+        rows, columns = out.shape
+        sums = np.zeros((parts, columns), out.dtype)
+        for part in prange(parts):
+            for i in range(rows * part // parts, rows * (part + 1) // parts):
+                for j in range(columns):
+                    dz = f(dy[i, j], x[i, j] + b[j], one)
                     out[i, j] = dz
                     sums[part, j] += dz
         for j in range(columns):

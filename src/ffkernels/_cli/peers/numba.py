@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._operations import UPDATE_NUMBERS
+from ..._operations import FROM_INPUT, UPDATE_NUMBERS
 from ..rounds import Call
 from .base import ADAM_UPDATE, BETA1, BETA2, Array, Forms, Params, Peer, Train, adam_factors, layers
 
@@ -54,6 +54,16 @@ class Numba(Peer):
                 f"{name}_backward": compiled(loops.over_two(backward)),
                 f"bias_{name}": compiled(loops.with_bias(f)),
                 f"{name}_backward_bias": compiled(loops.with_sum(backward, threads)),
+            }
+        for name in FROM_INPUT:
+            f, backward = (
+                njit(getattr(loops, name + suffix), fastmath=True) for suffix in ("", "_backward")
+            )
+            self.functions |= {
+                name: compiled(loops.over_one(f)),
+                f"{name}_backward": compiled(loops.over_two(backward)),
+                f"bias_{name}": compiled(loops.with_bias(f)),
+                f"{name}_backward_bias": compiled(loops.with_bias_and_sum(backward, threads)),
             }
         self._elementwise = [name for name in self.functions if "bias" not in name]
         self.functions["bias_identity"] = compiled(loops.add_bias)

@@ -6,6 +6,7 @@ second what is left to gain over the best of them. Which forms won is told in `p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from ..._operations import OPERATIONS, UPDATE_NUMBERS
 from .. import plain, textbook
 from ..rounds import Call
-from .base import BETA1, BETA2, EPS, Params, Peer, Train
+from .base import BETA1, BETA2, EPS, Forms, Params, Peer, Train
 
 
 class Textbook(Peer):
@@ -24,7 +25,10 @@ class Textbook(Peer):
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
-        self.functions = {operation.name: operation.textbook for operation in OPERATIONS}
+        self.functions: Forms = {
+            operation.name: functools.partial(operation.textbook, **operation.options[0])
+            for operation in OPERATIONS
+        }
         # The losses of the table make a one-hot matrix, fit for checking; books index instead.
         self.functions |= {
             "softmax_cross_entropy": lambda x, t: textbook.SoftmaxWithLoss().forward(x, t),

@@ -31,6 +31,7 @@ The training step at batches of 16, 100, 512:
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import shutil
@@ -91,6 +92,36 @@ class PyTorch(Peer):
                 functional.mse_loss(y, t, reduction="sum") / (2 * len(y))
             ),
         }
+        self._from_input: dict[str, tuple[Callable[..., Any], ...]] = {
+            "leaky_relu": (
+                functional.leaky_relu,
+                lambda dy, x: aten.leaky_relu_backward(dy, x, 0.01, False),
+                lambda x, out: aten.leaky_relu.out(x, 0.01, out=out),
+            ),
+            "elu": (
+                functional.elu,
+                lambda dy, x: aten.elu_backward(dy, 1, 1, 1, False, x),
+                lambda x, out: aten.elu.out(x, out=out),
+            ),
+            "hard_sigmoid": (
+                functional.hardsigmoid,
+                aten.hardsigmoid_backward,
+                lambda x, out: aten.hardsigmoid.out(x, out=out),
+            ),
+            "softplus": (
+                functional.softplus,
+                lambda dy, x: aten.softplus_backward(dy, x, 1, 20),
+                lambda x, out: aten.softplus.out(x, out=out),
+            ),
+            "silu": (functional.silu, aten.silu_backward, lambda x, out: aten.silu.out(x, out=out)),
+            "gelu": (functional.gelu, aten.gelu_backward, lambda x, out: aten.gelu.out(x, out=out)),
+        }  # fmt: skip
+        for name, (f, backward, _) in self._from_input.items():
+            self.functions |= {
+                f"{name}_backward": backward,
+                f"bias_{name}": functools.partial(_with_bias, f),
+                f"{name}_backward_bias": functools.partial(_backward_with_bias, backward),
+            }
         for name in _LOSSES:
             self.functions[f"{name}_with_grad"] = _backward(self.functions[name])
         self.functions["linear_cross_entropy_with_grad"] = self._linear
@@ -105,6 +136,8 @@ class PyTorch(Peer):
             "softmax": lambda x, axis, out: Call(torch.softmax, (x, axis), {"out": out}),
             "log_softmax": lambda x, axis, out: Call(torch.log_softmax, (x, axis), {"out": out}),
         }
+        for name, (_, _, into) in self._from_input.items():
+            self._out[name] = functools.partial(_into, into)
 
     def own(self, array: Array) -> Any:
         return self.torch.from_numpy(array.copy(order="K"))
@@ -174,6 +207,19 @@ class PyTorch(Peer):
         return train
 
 
+def _with_bias(f: Callable[..., Any], x: Any, b: Any) -> Any:
+    return f(x + b)
+
+
+def _backward_with_bias(backward: Callable[..., Any], dy: Any, x: Any, b: Any) -> Any:
+    dz = backward(dy, x + b)
+    return dz, dz.sum(0)
+
+
+def _into(function: Callable[..., Any], x: Any, axis: int, out: Any) -> Call:
+    return Call(function, (x, out))
+
+
 def _with_sum(backward: Callable[..., Any]) -> Callable[..., Any]:
     def both(dy: Any, y: Any) -> Any:
         dz = backward(dy, y)
@@ -219,6 +265,7 @@ class PyTorchCompiled(PyTorch):
             "bias_relu": lambda x, b: torch.relu(x + b),
             "bias_sigmoid": lambda x, b: torch.sigmoid(x + b),
             "bias_tanh": lambda x, b: torch.tanh(x + b),
+            **{name: f for name, (f, _, _) in self._from_input.items()},
             "cross_entropy_with_grad": cross_entropy,
             "cross_entropy_backward": lambda p, t: cross_entropy(p, t)[1],
             "softmax_cross_entropy_with_grad": self._loss_with_grad,
