@@ -149,7 +149,7 @@ inline void lanes_dot(const real *x, ptrdiff_t ld, const real *y, ptrdiff_t ld_y
 /* Weights of rows: whether all are finite numbers of at least 0, and their sum in double. */
 template <class T> inline bool row_are_weights(const T *x, ptrdiff_t n) {
     const auto bad = [](T x) FF_INLINED { return !(x >= 0 && x < (T)INFINITY); };
-    return fold(n, (bits_of<T>)0, add<bits_of<T>>, bad, x) == 0;
+    return fold(n, (bits_of<T>)0, add(), bad, x) == 0;
 }
 
 template <class T> inline double row_total(const T *x, ptrdiff_t n) {
