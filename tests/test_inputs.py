@@ -452,3 +452,10 @@ def test_inspection_judges_every_bundled_table_rightly():
 def test_an_input_layer_says_what_it_is():
     layer = InputLayer("mean", scale=None)
     assert repr(layer) == "InputLayer(missing='mean', max_missing=1.0, scale=None, dtype=float32)"
+
+
+def test_a_column_of_which_just_so_much_may_be_missing():
+    x = [[1.0, np.nan, np.nan], [2.0, 3.0, np.nan]]
+    assert InputLayer(max_missing=0.5).fit(x).columns_.tolist() == [0, 1]
+    assert InputLayer(max_missing=0.0).fit(x).columns_.tolist() == [0]
+    assert InputLayer().fit(x).columns_.tolist() == [0, 1, 2]
