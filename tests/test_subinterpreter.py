@@ -33,7 +33,7 @@ except TypeError as error:
 
 def printed(program):
     command = [sys.executable, "-W", "ignore", "-c", START + program]  # NumPy warns of subinterpreters
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
 
