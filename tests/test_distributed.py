@@ -36,7 +36,9 @@ def shares(rng, classes, ranks):
     return [slice(*pair) for pair in pairwise(cuts)]
 
 
-def expected(x, t, weight=None, ignore_index=None, label_smoothing=0.0, reduction="mean"):
+def expected(
+    x, t, weight=None, ignore_index=None, label_smoothing=0.0, sample_weight=None, reduction="mean"
+):
     """Loss and gradient of all classes, as the formula has it, in long double."""
     classes = x.shape[-1]
     x = x.astype(np.longdouble)
@@ -46,7 +48,8 @@ def expected(x, t, weight=None, ignore_index=None, label_smoothing=0.0, reductio
     if t.ndim == 1:
         counts = np.ones(len(t), bool) if ignore_index is None else t != ignore_index
         hot = np.eye(classes)[np.where(counts, t, 0)]
-    a = w * ((1 - label_smoothing) * hot + label_smoothing / classes) * counts[:, None]
+    each = np.ones(len(x)) if sample_weight is None else sample_weight.astype(np.longdouble)
+    a = w * ((1 - label_smoothing) * hot + label_smoothing / classes) * (each * counts)[:, None]
     m = x.max(-1, keepdims=True)
     e = np.exp(x - m)
     total = e.sum(-1, keepdims=True)
@@ -56,7 +59,7 @@ def expected(x, t, weight=None, ignore_index=None, label_smoothing=0.0, reductio
         return losses, grads
     count = 1.0
     if reduction == "mean":
-        count = w[t[counts]].sum() if t.ndim == 1 else len(x)
+        count = (w[t[counts]] * each[counts]).sum() if t.ndim == 1 else each.sum()
     count = count or 1.0
     return losses.sum() / count, grads / count
 
@@ -95,6 +98,8 @@ def random_call(rng, ranks):
         if rng.random() < 0.4:
             options["ignore_index"] = int(rng.choice([-1, 0, 10**6]))
             t[rng.random(rows) < 0.3] = options["ignore_index"]
+    if rng.random() < 0.4:
+        options["sample_weight"] = rng.uniform(0, 3, rows).round(int(rng.integers(3)))
     return x, t, options, shares(rng, classes, ranks)
 
 
@@ -123,7 +128,8 @@ def test_random_calls(comm):
             close["atol"] = tolerance[x.dtype] * max(1, np.abs(want).max(initial=0))
             assert loss.dtype == grad.dtype == x.dtype and np.shape(loss) == np.shape(want)
             np.testing.assert_allclose(loss, want.astype(x.dtype), **close)
-            close["atol"] = tolerance[x.dtype] * np.abs(want_grad).max(initial=1e-300)
+            # Of a gradient p - 1 long double keeps this much, where others are nothing beside it.
+            close["atol"] = tolerance[x.dtype] * np.abs(want_grad).max(initial=1e-300) + 1e-18
             np.testing.assert_allclose(grad, want_grad[:, here], **close)
             if out is not None:
                 assert grad is out
@@ -241,6 +247,26 @@ def test_nan_and_infinities(comm):
 
 
 @on_ranks(2)
+def test_rows_of_weight_0_may_hold_anything(comm):
+    rng = np.random.default_rng(4)
+    for _ in on_each_backend():
+        x, t = rng.normal(size=(5, 6)), np.array([0, 5, 2, 3, 1])
+        soft, here = np.full((5, 6), 1 / 6), slice(3 * comm.rank, 3 * comm.rank + 3)
+        each = np.array([1.0, 0.0, 2.0, 0.5, 3.0])
+        for targets, smoothing in ((t, 0.0), (t, 0.2), (soft, 0.0)):
+            options = {"label_smoothing": smoothing, "sample_weight": each}
+            want, want_grad = expected(x, targets, **options)
+            x[1] = NAN
+            loss, grad = loss_of(
+                x[:, here], targets if targets is t else soft[:, here], comm=comm, **options
+            )
+            x[1] = 0
+            alike_everywhere(comm, loss)
+            assert loss == pytest.approx(float(want), rel=1e-14) and (grad[1] == 0).all()
+            np.testing.assert_allclose(grad, want_grad[:, here].astype(float), rtol=1e-13, atol=1e-16)
+
+
+@on_ranks(2)
 def test_nothing_to_divide_by(comm):
     for _ in on_each_backend():
         for dtype in (np.float32, np.float64):
@@ -256,12 +282,7 @@ def test_nothing_to_divide_by(comm):
 def joined(parts, soft, merged=_shards.merged):
     """The statistics of several shards as of one."""
     maximum = np.max([own[_shards.MAXIMUM] for own in parts], 0)
-    sums = np.zeros(_shards.summed(len(maximum), soft))
-    for own in parts:
-        share = np.empty_like(sums)
-        _shards.shares(own, maximum, soft, out=share)
-        sums += share
-    return merged(sums, maximum)
+    return merged(sum(_shards.shares(own, maximum, soft) for own in parts), maximum)
 
 
 def test_shards_in_one_process(backend):
@@ -277,10 +298,10 @@ def test_shards_in_one_process(backend):
             call = _arguments.loss_of_some_classes(
                 "logits", x[:, block], t if t.ndim == 1 else t[:, block], -1,
                 None if weight is None else weight[block], options.get("ignore_index"),
-                options.get("label_smoothing", 0.0), options["reduction"],
+                options.get("label_smoothing", 0.0), options["reduction"], options.get("sample_weight"),
             )  # fmt: skip
             shards.append(_shards.shard(call, block.start, x.shape[1]))
-            parts.append(_shards.statistics(len(x)))
+            parts.append(np.empty((_shards.STATISTICS, len(x))))
             grads.append(np.empty_like(call.scores))
             kernels.shard_statistics(shards[-1], grads[-1], parts[-1])
         soft, own = shards[0].has_coefficients, parts
@@ -290,11 +311,8 @@ def test_shards_in_one_process(backend):
         np.testing.assert_allclose(whole[needed], at_once[needed], rtol=1e-14, atol=1e-14)
         factor = _shards.factor(shards[0], call.reduction, sum(map(_shards.counted, shards)))
         for shard, part, grad in zip(shards, parts, grads, strict=True):
-            share = np.empty(_shards.summed(len(x), soft))
-            shrunk = _shards.shares(part, whole[_shards.MAXIMUM], soft, out=share)
-            columns = _shards.gradient(part, at_once, shrunk, shard, factor)
-            kernels.shard_gradient(shard, grad, columns, factor)
-        losses = _shards.losses(whole)
+            kernels.shard_gradient(shard, grad, _shards.gradient(part, at_once, shard, factor))
+        losses = _shards.losses(whole, shards[0].sample_weight)
         loss = losses if options["reduction"] == "none" else losses.sum() * factor
         ulps = (4e-15 if x.dtype == np.float64 else 2e-6) * max(1, np.abs(want).max(initial=0))
         np.testing.assert_allclose(loss, want.astype(float), rtol=0, atol=ulps)
@@ -314,9 +332,9 @@ def test_what_a_shard_keeps(backend):
             options = {"weight": None, "ignore_index": -7, "label_smoothing": 0.0} | options
             call = _arguments.loss_of_some_classes("logits", x, t, -1, *options.values(), "sum")
             shard = _shards.shard(call, 0, 80)
-            work, own = np.empty_like(x), _shards.statistics(6)
+            work, own = np.empty_like(x), np.empty((_shards.STATISTICS, 6))
             ff.backend.active.shard_statistics(shard, work, own)
-            want_work, want = np.empty_like(x), _shards.statistics(6)
+            want_work, want = np.empty_like(x), np.empty((_shards.STATISTICS, 6))
             with ff.use_backend("numpy"):
                 ff.backend.active.shard_statistics(shard, want_work, want)
             finite = [0, 3, 5]  # in the others it is enough that the sum is NaN
@@ -379,6 +397,7 @@ def test_ranks_that_disagree_say_the_same(comm):
         "weight": (x, t, {"weight": None if odd else np.ones(3)}),
         "ignore_index": (x, t, {"ignore_index": -1 if odd else None}),
         "label_smoothing": (x, t, {"label_smoothing": 0.1 if odd else 0.0}),
+        "sample_weight": (x, t, {"sample_weight": np.arange(4) + odd}),
         "reduction": (x, t, {"reduction": "sum" if odd else "mean"}),
         "class indices in targets": (x, t[::-1] if odd else t, same),
     }
@@ -404,6 +423,13 @@ def test_what_one_rank_refuses_every_rank_refuses(comm):
             (TypeError, "targets: expected integers", x, t.astype(float) if odd else t, {}),
             (ValueError, "targets: expected class indices of shape", x, t[:3] if odd else t, {}),
             (ValueError, "weight: expected one number", x, t, {"weight": np.ones(5 if odd else 3)}),
+            (
+                ValueError,
+                "sample_weight: expected one",
+                x,
+                t,
+                {"sample_weight": np.ones(5 if odd else 4)},
+            ),
             (ValueError, "label_smoothing: expected 0 to 1", x, t, {"label_smoothing": 2 if odd else 0}),
             (ValueError, "reduction: expected", x, t, {"reduction": "avg" if odd else "mean"}),
             (ValueError, "first_class: expected the number", x, t, {"first_class": -1 if odd else None}),

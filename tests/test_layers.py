@@ -677,6 +677,10 @@ def test_a_linear_layer_with_its_loss_is_the_two_layers(dtype, order):
                 np.testing.assert_allclose(got, dx, **close)
                 for grad, grad_of_two in zip(one.grads, affine.grads, strict=True):
                     np.testing.assert_allclose(grad, grad_of_two, **close)
+    x, t, each = normal(9, 12, dtype=dtype), np.arange(9) % 5, np.arange(9) % 4
+    weighted = ff.linear_cross_entropy_with_grad(x, W, t, b, sample_weight=each)
+    assert one.forward(x, t, sample_weight=each) == weighted[0]
+    np.testing.assert_array_equal(one.backward(), weighted[1][0])
     assert one.grads[0] is one.dW and repr(one) == f"LinearWithLoss(12 inputs, 5 classes, {W.dtype})"
 
 

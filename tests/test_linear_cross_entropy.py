@@ -10,23 +10,43 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels import _blas, linear
+from ffkernels import _blas, _linear
 from references import normal, slope
 
 INF, NAN = np.inf, np.nan
 FLOATS = [np.float32, np.float64]
 N, D, C = 13, 6, 41
 
-# Working memory: all rows at once, some, one, and too little for a row, so that classes are split.
-CHUNKS = {"all": None, "some": 4 * 8 * C + 16 * C, "one": 1 * 8 * C + 16 * C, "classes": 400, "least": 1}
-every_chunk = pytest.mark.parametrize("chunk_bytes", CHUNKS.values(), ids=CHUNKS)
-
 
 @pytest.fixture(autouse=True)
-def _all_ways(backend, monkeypatch):
-    """Rows of a few bytes are few enough for classes to be split only if one is."""
-    monkeypatch.setattr(linear, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(linear, "_LEAST_ROWS_OF_LOSS", 1)
+def _each(backend):
+    """Every test runs on each backend."""
+
+
+# Classes of a block, rows kept in the memory of dw, of the others rows at a time, whether they are kept.
+WAYS = {
+    "at once": _linear.Plan(C, 0, N, True),
+    "kept": _linear.Plan(7, 0, 4, True),
+    "in dw, then kept": _linear.Plan(7, D, 3, True),
+    "in dw, then twice": _linear.Plan(10, 5, 8, False),
+    "twice": _linear.Plan(7, 0, 5, False),
+    "one by one": _linear.Plan(1, 1, 1, True),
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS, indirect=True)
+
+
+@pytest.fixture
+def way(request, monkeypatch):
+    """Takes the rows and classes of every call that way."""
+
+    def plan(rows, features, classes, dtype, chunk_bytes, with_grads, is_copied):
+        width, in_dw, height, is_kept = request.param
+        if not with_grads or dtype not in FLOATS:
+            in_dw, is_kept = 0, with_grads and height >= rows
+        return _linear.Plan(width, min(in_dw, rows, features), height, is_kept)
+
+    monkeypatch.setattr(_linear, "plan", plan)
+    return request.param
 
 
 def drawn(dtype=np.float64, scale=1.0, rows=N):
@@ -35,22 +55,26 @@ def drawn(dtype=np.float64, scale=1.0, rows=N):
     return x.astype(dtype), w.astype(dtype), b.astype(dtype), t
 
 
-def reference(x, w, t, b=None, *, weight=None, ignore_index=None, label_smoothing=0.0, reduction="mean"):
+def reference(
+    x, w, t, b=None, *, weight=None, ignore_index=None, label_smoothing=0.0, sample_weight=None,
+    reduction="mean",
+):  # fmt: skip
     """Loss and gradients by their definition, in long double where there is one."""
     x, w = np.asarray(x, np.longdouble), np.asarray(w, np.longdouble)
     z = x @ w + (0 if b is None else np.asarray(b, np.longdouble))
     rows, classes = z.shape
     t = np.asarray(t)
     weight = np.ones(classes) if weight is None else np.asarray(weight, np.longdouble)
-    counts, divisor = np.ones(rows, bool), rows
+    each = np.ones(rows) if sample_weight is None else np.asarray(sample_weight, np.longdouble)
+    counts, divisor = np.ones(rows, bool), each.sum()
     if t.ndim == 1:
         if ignore_index is not None:
             counts = t != ignore_index
         own = np.where(counts, t, 0)
-        a, divisor = np.eye(classes)[own], weight[own][counts].sum()
+        a, divisor = np.eye(classes)[own], (each * weight[own])[counts].sum()
     else:
         a = t.astype(np.longdouble)
-    a = weight * ((1 - label_smoothing) * a + label_smoothing / classes) * counts[:, None]
+    a = weight * ((1 - label_smoothing) * a + label_smoothing / classes) * (each * counts)[:, None]
     m = z.max(1, keepdims=True)
     log_p = z - m - np.log(np.exp(z - m).sum(1, keepdims=True))
     losses = -(a * log_p).sum(1)
@@ -84,45 +108,68 @@ OPTIONS = {
     "ignored": {"ignore_index": 7},
     "ignored below": {"ignore_index": -100},
     "smoothing": {"label_smoothing": 0.2},
+    "sample_weight": {"sample_weight": np.linspace(0, 3, N)},
+    "sample_weight, none": {"sample_weight": np.arange(N) % 3, "reduction": "none"},
+    "everything, sample_weight": {
+        "weight": np.linspace(0, 2, C),
+        "ignore_index": -100,
+        "label_smoothing": 0.1,
+        "sample_weight": np.arange(N) % 4 / 2,
+    },
+    "weights": {
+        "weight": np.linspace(0, 2, C),
+        "sample_weight": np.linspace(1, 0, N),
+        "ignore_index": 7,
+    },
     "everything": {"weight": np.linspace(0, 2, C), "ignore_index": -100, "label_smoothing": 0.1},
     "everything, none": {"weight": np.linspace(0.5, 2, C), "ignore_index": -100, "reduction": "none"},
 }
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_loss_and_gradients_by_their_definition(dtype, options, with_bias, chunk_bytes):
+def test_loss_and_gradients_by_their_definition(dtype, options, with_bias, way):
     x, w, b, t = drawn(dtype)
     t[[2, 5, 12]] = options.get("ignore_index", t[0])
     given = (x, w, t, b) if with_bias else (x, w, t)
     before = [array.copy() for array in given]
     want = reference(*given, **options)
-    check(ff.linear_cross_entropy_with_grad(*given, chunk_bytes=chunk_bytes, **options), want, dtype)
-    loss = ff.linear_cross_entropy(*given, chunk_bytes=chunk_bytes, **options)
+    check(ff.linear_cross_entropy_with_grad(*given, **options), want, dtype)
+    loss = ff.linear_cross_entropy(*given, **options)
     check((loss, ()), (want[0], ()), dtype)
     for array, kept in zip(given, before, strict=True):
         np.testing.assert_array_equal(array, kept)
 
 
-@every_chunk
-@pytest.mark.parametrize("options", [{}, {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3}])
-def test_probabilities_as_targets(options, chunk_bytes):
+@every_way
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3},
+        {"sample_weight": np.arange(N) % 3},
+        {"weight": np.linspace(0, 2, C), "label_smoothing": 0.3, "sample_weight": np.arange(N) / 4},
+    ],
+)
+def test_probabilities_as_targets(options, way):
     x, w, b, _ = drawn()
     t = np.random.default_rng(0).dirichlet(np.ones(C), N)
     for targets in (t, t > 0.05, t.astype(np.float32)):
         want = reference(x, w, targets, b, **options)
-        got = ff.linear_cross_entropy_with_grad(x, w, targets, b, chunk_bytes=chunk_bytes, **options)
+        got = ff.linear_cross_entropy_with_grad(x, w, targets, b, **options)
         check(got, want, np.float64)
 
 
-@every_chunk
-def test_gradients_against_finite_differences(chunk_bytes):
+@every_way
+def test_gradients_against_finite_differences(way):
+    if way.width == 1:
+        pytest.skip("takes ten seconds")
     x, w, b, t = drawn(rows=4)
-    _, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    _, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     for array, grad in zip((x, w, b), grads, strict=True):
-        want = slope(lambda: ff.linear_cross_entropy(x, w, t, b, chunk_bytes=chunk_bytes), array)
+        want = slope(lambda: ff.linear_cross_entropy(x, w, t, b), array)
         np.testing.assert_allclose(grad, want, rtol=1e-6, atol=1e-8)
 
 
@@ -137,28 +184,28 @@ LAYOUTS = {
 }
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize(
     ("of_x", "of_w"), [*((layout, "C") for layout in LAYOUTS), *(("C", layout) for layout in LAYOUTS)]
 )
-def test_any_strides(of_x, of_w, chunk_bytes):
+def test_any_strides(of_x, of_w, way):
     x, w, b, t = drawn()
     t[3] = -1
     want = reference(x, w, t, b, ignore_index=-1)
     x, w = LAYOUTS[of_x](x), LAYOUTS[of_w](w)
-    got = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1, chunk_bytes=chunk_bytes)
+    got = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1)
     check(got, want, np.float64)
     if of_w == "transpose":
         assert got[1][1].flags.f_contiguous
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("layout", ["C", "transpose", "every second row", "every second column"])
-def test_out(layout, chunk_bytes):
+def test_out(layout, way):
     x, w, b, t = drawn()
     want = reference(x, w, t, b)
     out = LAYOUTS[layout](np.full((N, D), NAN)), LAYOUTS[layout](np.full((D, C), NAN)), np.full(C, NAN)
-    got = ff.linear_cross_entropy_with_grad(x, w, t, b, out=out, chunk_bytes=chunk_bytes)
+    got = ff.linear_cross_entropy_with_grad(x, w, t, b, out=out)
     check(got, want, np.float64)
     assert all(grad is given for grad, given in zip(got[1], out, strict=True))
     dw = np.empty((D, C))
@@ -173,26 +220,53 @@ def test_lists_and_integers_are_float64():
     check(ff.linear_cross_entropy_with_grad(x, w, t, b), reference(x, w, t, b), np.float64)
 
 
-def test_half_precision_is_computed_in_float32():
-    x, w, b, t = drawn(np.float16)
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
-    x, w, b = (array.astype(np.float32) for array in (x, w, b))
-    same, wide = ff.linear_cross_entropy_with_grad(x, w, t, b)
-    assert loss == same and loss.dtype == np.float32
-    for grad, wider in zip(grads, wide, strict=True):
-        np.testing.assert_array_equal(grad, wider.astype(np.float16))
-        assert grad.dtype == np.float16
+@every_way
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(way, dtype, order):
+    """In blocks, and each gradient rounded once."""
+    if dtype == "bfloat16":
+        dtype = pytest.importorskip("ml_dtypes").bfloat16
+    x, w, b, t = drawn(dtype)
+    w = np.asarray(w, order=order)
+    t[3] = -1
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1)
+    want = reference(x, w, t, b, ignore_index=-1)
+    assert loss.dtype == np.float32 and loss == pytest.approx(float(want[0]), rel=1e-6)
+    assert ff.linear_cross_entropy(x, w, t, b, ignore_index=-1) == pytest.approx(float(loss), rel=1e-6)
+    for grad, like, exact in zip(grads, (x, w, b), want[1], strict=True):
+        assert grad.dtype == like.dtype and grad.strides == like.strides
+        exact = exact.astype(np.float64)
+        # Between what the bounds of float32's result round to: a sum may lie beside the middle of two.
+        low, high = ((exact + step).astype(like.dtype) for step in (-1e-7, 1e-7))
+        assert np.all((low <= grad) & (grad <= high))
+    out = tuple(np.full(like.shape, NAN, like.dtype) for like in (x, w, b))
+    _, again = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1, out=out)
+    for one, other, given in zip(grads, again, out, strict=True):
+        assert other is given
+        np.testing.assert_array_equal(one, other)
 
 
-@every_chunk
+def test_half_precision_beyond_its_range_is_infinity():
+    x, w = np.full((2, 1), 60000, np.float16), np.zeros((1, 2), np.float16)
+    loss, (dx, dw, _) = ff.linear_cross_entropy_with_grad(x, w, [0, 0], reduction="sum")
+    assert loss == np.float32(2 * np.log(2)) and (dx == 0).all()
+    assert dw.tolist() == [[-60000.0, 60000.0]]
+    _, (_, dw, _) = ff.linear_cross_entropy_with_grad(
+        x, w, [0, 0], reduction="sum", sample_weight=[2, 2]
+    )
+    assert dw.tolist() == [[-INF, INF]]
+
+
+@every_way
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": np.ones(C)}])
-def test_no_rows_and_no_row_that_counts(options, chunk_bytes):
+def test_no_rows_and_no_row_that_counts(options, way):
     x, w, b, t = drawn()
     for rows, targets in ((0, t[:0]), (N, np.full(N, -1))):
         out = np.full((rows, D), NAN), np.full((D, C), NAN), np.full(C, NAN)
         for reduction in ("mean", "sum", "none"):
             loss, grads = ff.linear_cross_entropy_with_grad(
-                x[:rows], w, targets, b, ignore_index=-1, reduction=reduction, chunk_bytes=chunk_bytes,
+                x[:rows], w, targets, b, ignore_index=-1, reduction=reduction,
                 out=out, **options,
             )  # fmt: skip
             assert np.shape(loss) == ((rows,) if reduction == "none" else ()) and not np.any(loss)
@@ -200,22 +274,37 @@ def test_no_rows_and_no_row_that_counts(options, chunk_bytes):
         assert ff.linear_cross_entropy(x[:rows], w, targets, b, ignore_index=-1, **options) == 0
 
 
-@every_chunk
-def test_rows_that_are_ignored_may_hold_anything(chunk_bytes):
+@every_way
+def test_rows_that_are_ignored_may_hold_anything(way):
     x, w, b, t = drawn()
     t[4], x[4] = -1, NAN
-    loss, (dx, dw, db) = ff.linear_cross_entropy_with_grad(
-        x, w, t, b, ignore_index=-1, chunk_bytes=chunk_bytes
-    )
+    loss, (dx, dw, db) = ff.linear_cross_entropy_with_grad(x, w, t, b, ignore_index=-1)
     assert (dx[4] == 0).all()
     rows = np.arange(N) != 4
     check((loss, (dx[rows], dw, db)), reference(x[rows], w, t[rows], b), np.float64)
 
 
-@every_chunk
-def test_nan_and_infinities_stay_in_their_row(chunk_bytes):
+@every_way
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_rows_of_weight_0_may_hold_anything(way, probabilities):
     x, w, b, t = drawn()
-    options = {"reduction": "none", "chunk_bytes": chunk_bytes}
+    if probabilities:
+        t = np.random.default_rng(0).dirichlet(np.ones(C), N)
+    each = np.linspace(0.5, 2, N)
+    each[4], x[4] = 0, NAN
+    loss, (dx, dw, db) = ff.linear_cross_entropy_with_grad(x, w, t, b, sample_weight=each)
+    assert (dx[4] == 0).all()
+    rows = np.arange(N) != 4
+    want = reference(x[rows], w, t[rows], b, sample_weight=each[rows])
+    check((loss, (dx[rows], dw, db)), want, np.float64)
+    losses = ff.linear_cross_entropy(x, w, t, b, sample_weight=each, reduction="none")
+    assert losses[4] == 0 and np.isfinite(losses).all()
+
+
+@every_way
+def test_nan_and_infinities_stay_in_their_row(way):
+    x, w, b, t = drawn()
+    options = {"reduction": "none"}
     clean, (dx, _, _) = ff.linear_cross_entropy_with_grad(x, w, t, b, **options)
     x[5] = NAN
     loss, (dx_now, dw, db) = ff.linear_cross_entropy_with_grad(x, w, t, b, **options)
@@ -225,47 +314,45 @@ def test_nan_and_infinities_stay_in_their_row(chunk_bytes):
     np.testing.assert_array_equal(dx_now[rows], dx[rows])
 
 
-@every_chunk
-def test_masked_classes(chunk_bytes):
+@every_way
+def test_masked_classes(way):
     x, w, b, t = drawn()
     some = np.r_[15:18, 19:30]  # none in the first blocks, none in the last
     others = np.setdiff1d(np.arange(C), some)
     b[others] = -INF
     t[:] = 15 + np.arange(N) % 3
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     want = reference(x, w[:, some], t - 15, b[some])
     check((loss, (grads[0], grads[1][:, some], grads[2][some])), want, np.float64)
     assert (grads[1][:, others] == 0).all() and (grads[2][others] == 0).all()
     t[1] = 40
     weight = np.where(np.arange(C) == 40, 0.0, 1.0)
-    assert np.isfinite(ff.linear_cross_entropy(x, w, t, b, weight=weight, chunk_bytes=chunk_bytes))
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    assert np.isfinite(ff.linear_cross_entropy(x, w, t, b, weight=weight))
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     assert loss == INF and all(np.isfinite(grad).all() for grad in grads)
     b[:] = -INF
-    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
+    loss, grads = ff.linear_cross_entropy_with_grad(x, w, t, b)
     assert np.isnan(loss) and all(np.isnan(grad).all() for grad in grads)
 
 
-@every_chunk
+@every_way
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_confident_rows_keep_their_digits(dtype, chunk_bytes):
+def test_confident_rows_keep_their_digits(dtype, way):
     """Each row has a feature of its own, of which one class takes all: its weights are the logits."""
     for lead in (17, 40, 80) if dtype == np.float32 else (40, 300, 700):
         x, w = np.eye(4, dtype=dtype), np.zeros((4, C), dtype)
         t = np.array([0, 7, 33, C - 1])
         w[np.arange(4), t] = lead
-        loss, (_, dw, _) = ff.linear_cross_entropy_with_grad(
-            x, w, t, reduction="sum", chunk_bytes=chunk_bytes
-        )
+        loss, (_, dw, _) = ff.linear_cross_entropy_with_grad(x, w, t, reduction="sum")
         rest = (C - 1) * np.exp(-np.longdouble(lead))
         ulps = 8 * np.finfo(dtype).eps
         assert abs(loss / (4 * np.log1p(rest)) - 1) <= ulps
         assert np.all(abs(dw[np.arange(4), t] / (-rest / (1 + rest)) - 1) <= ulps)
-        assert ff.linear_cross_entropy(x, w, t, reduction="sum", chunk_bytes=chunk_bytes) == loss
+        assert ff.linear_cross_entropy(x, w, t, reduction="sum") == loss
 
 
 def test_blocks_change_no_more_than_rounding():
-    x, w, b, t = drawn(np.float32, rows=500)
+    x, w, b, t = drawn(np.float32, rows=60)
     whole = ff.linear_cross_entropy_with_grad(x, w, t, b)
     for chunk_bytes in (20000, 1000):
         parts = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
@@ -274,12 +361,12 @@ def test_blocks_change_no_more_than_rounding():
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
-def test_without_blas_it_is_the_same(monkeypatch):
+@every_way
+def test_without_blas_it_is_the_same(way, monkeypatch):
     x, w, b, t = drawn()
     monkeypatch.setattr(_blas, "_GEMM", {})
-    for chunk_bytes in CHUNKS.values():
-        got = ff.linear_cross_entropy_with_grad(x, w, t, b, chunk_bytes=chunk_bytes)
-        check(got, reference(x, w, t, b), np.float64)
+    got = ff.linear_cross_entropy_with_grad(x, w, t, b)
+    check(got, reference(x, w, t, b), np.float64)
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -299,7 +386,10 @@ def taken_by(call):
 
 @pytest.mark.parametrize(("blas", "order"), [(True, "C"), (True, "F"), (False, "C")])
 @pytest.mark.parametrize(("rows", "classes"), [(3000, 500), (60, 30_000)])
-@pytest.mark.parametrize("options", [{}, {"ignore_index": 0}, {"weight": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ignore_index": 0}, {"weight": True}, {"label_smoothing": 0.1}, {"probabilities": True}],
+)
 def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, monkeypatch):
     if not blas:
         monkeypatch.setattr(_blas, "_GEMM", {})
@@ -309,6 +399,9 @@ def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, 
     t, b = np.arange(rows) % classes, np.zeros(classes, np.float32)
     if "weight" in options:
         options = {"weight": np.ones(classes, np.float32)}
+    if "probabilities" in options:  # one row of which has no weight
+        t = np.full((rows, classes), 1 / classes, np.float32)
+        options = {"sample_weight": np.arange(rows)}
     chunk = 2**21
     assert chunk < x.itemsize * rows * classes / 2
     out = np.empty_like(x), np.empty_like(w), np.empty_like(b)
@@ -330,6 +423,58 @@ def test_working_memory_with_many_features(chunk, options):
         lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out, **options)
     )
     assert taken < 1.15 * chunk + 20 * (1000 + 800) + 2**17
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_working_memory_where_dw_has_room_for_logits(order):
+    """Of more rows than working memory has, each with statistics of many blocks."""
+    x, w = normal(900, 700, dtype=np.float32), normal(700, 4000, dtype=np.float32)
+    w = np.asarray(w, order=order)
+    t = np.arange(900) % 4000
+    out = np.empty_like(x), np.empty_like(w), None
+    for chunk in (2**19, 2**21):
+        plan = _linear.plan(900, 700, 4000, x.dtype, chunk, True, False)
+        assert plan.in_dw > 52 and 4 * plan.in_dw * 4000 > 1.2 * chunk
+        taken = taken_by(lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out))  # noqa: B023
+        assert taken < 1.15 * chunk + 20 * (900 + 4000) + 2**17
+
+
+@pytest.mark.parametrize("layout", ["C", "transpose", "every second column"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_working_memory_of_what_is_converted(dtype, layout):
+    """Neither w nor its gradient has a copy in the type to compute in; the gradient at x has."""
+    x, w = normal(300, 16).astype(dtype), LAYOUTS[layout](normal(16, 40_000).astype(dtype))
+    t, chunk = np.arange(300), 2**19
+    assert 4 * w.size > 4 * chunk
+    out = np.empty_like(x), np.empty(w.shape, dtype), None
+    for call in (
+        lambda: ff.linear_cross_entropy_with_grad(x, w, t, chunk_bytes=chunk, out=out),
+        lambda: ff.linear_cross_entropy(x, w, t, chunk_bytes=chunk),
+    ):
+        assert taken_by(call) < 1.15 * chunk + 20 * 300 + 4 * x.size + 2**17
+
+
+@pytest.mark.parametrize(
+    ("sizes", "in_dw", "height", "is_kept"),
+    [
+        ((1024, 256, 4000), 0, 1024, True),
+        ((1024, 256, 32_000), 256, 256, True),
+        ((1024, 256, 64_000), 256, 128, True),
+        ((1024, 256, 128_000), 256, 64, True),
+        ((1000, 256, 128_000), 232, 64, True),  # the blocks in working memory are whole
+        ((1024, 256, 256_000), 256, 1024, False),  # 32 rows would fit
+        ((1024, 1024, 256_000), 1024, 1024, False),  # of which none are left
+        ((30, 256, 256_000), 0, 30, True),
+        ((4096, 20, 256_000), 0, 1024, False),  # dw has no room to speak of
+    ],
+)
+def test_the_plan(sizes, in_dw, height, is_kept):
+    plan = _linear.plan(*sizes, np.dtype(np.float32), _linear.CHUNK_BYTES, True, False)
+    if ff.get_backend() == "compiled":  # the other has temporary arrays, which leave room for fewer
+        assert plan[1:] == (in_dw, height, is_kept)
+    kept = plan.height * sizes[2] if plan.is_kept else 0
+    made = plan.width * max(plan.in_dw, 0 if plan.is_kept else min(sizes[0], plan.height))
+    assert 4 * max(kept, made) <= _linear.CHUNK_BYTES
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -361,6 +506,14 @@ REFUSED = {
     "weight: expected one number a class, shape (41,)": (ValueError, (X, W, T), {"weight": [1.0]}),
     "label_smoothing: expected 0 to 1, got 2": (ValueError, (X, W, T), {"label_smoothing": 2}),
     'reduction: expected "mean", "sum" or "none"': (ValueError, (X, W, T), {"reduction": "no"}),
+    "sample_weight: expected one number a row, shape (13,), got (1,)": (
+        ValueError, (X, W, T), {"sample_weight": [1.0]},
+    ),
+    "sample_weight: expected finite numbers of at least 0, got -1 at position 2": (
+        ValueError, (X, W, T), {"sample_weight": np.where(np.arange(N) == 2, -1, 1)},
+    ),
+    "w: expected the dtype of x, float16, got float32": (TypeError, (X.astype(np.float16), W, T), {}),
+    "b: expected shape (41,) to fit w, got (41, 1)": (ValueError, (X, W, T, B[:, None]), {}),
     "chunk_bytes: expected an integer or None, got str": (TypeError, (X, W, T), {"chunk_bytes": "1 MB"}),
     "chunk_bytes: expected at least 1, got 0": (ValueError, (X, W, T), {"chunk_bytes": 0}),
 }  # fmt: skip

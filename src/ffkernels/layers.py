@@ -698,7 +698,9 @@ class LinearWithLoss(_Layer):
         """The arrays dW and db, overwritten by each ``forward``."""
         return [self.dW, self.db]
 
-    def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+    def forward(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+    ) -> Any:
         """Return the loss averaged over the batch, a number of the dtype of W; set dW and db.
 
         Parameters
@@ -707,6 +709,8 @@ class LinearWithLoss(_Layer):
             Converted to the dtype of W where it has another.
         t : array_like, integers of shape (N,), or of shape (N, classes)
             Class indices, or one-hot rows or other probabilities.
+        sample_weight : array_like, shape (N,), optional
+            Weight of each row in the average; finite, at least 0.
 
         Raises
         ------
@@ -721,7 +725,9 @@ class LinearWithLoss(_Layer):
         batch = _batch(x, inputs)
         rows = _rows(batch, inputs, self.W.dtype, self._argument)
         out = self._dx(rows.shape, rows.dtype), self.dW, self.db
-        self.loss, (self._saved, *_) = linear_cross_entropy_with_grad(rows, self.W, t, self.b, out=out)
+        self.loss, (self._saved, *_) = linear_cross_entropy_with_grad(
+            rows, self.W, t, self.b, sample_weight=sample_weight, out=out
+        )
         self.t, self._shape, self._factor = t, batch.shape, 1.0
         return self.loss
 

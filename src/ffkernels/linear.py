@@ -1,28 +1,20 @@
 """Cross-entropy of a linear layer with many classes, whose logits never exist as a whole.
 
 The logits x·w + b of a large vocabulary are the largest array of a net, and are needed for a moment
-only: blocks of rows go through BLAS, the fused kernel turns each into its gradient in place, BLAS folds
-it into the gradients at x and w.  What the options mean, and what is refused, is as for
-`ffkernels.softmax_cross_entropy`.
+only.  What the options mean, and what is refused, is as for `ffkernels.softmax_cross_entropy`; how the
+logits are made in blocks stands in `_linear`.
 """
 
 from __future__ import annotations
 
-import math
-import operator
-import sys
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _blas, _numpy
-from . import backend as _backend
-from ._arguments import MEAN, NONE, Array
-from ._numpy._activations import quiet
-from .activations import bias_identity, identity_backward_bias
-from .losses import softmax_cross_entropy, softmax_cross_entropy_with_grad
+from . import _arguments, _linear, _shards
+from ._arguments import Array
+from ._linear import CHUNK_BYTES as CHUNK_BYTES  # from how many bytes of logits on it pays
 
 __all__ = ["linear_cross_entropy", "linear_cross_entropy_with_grad", "merge_logsumexp"]
 
@@ -31,295 +23,25 @@ def __dir__() -> list[str]:
     return __all__
 
 
-#: Bytes of working memory, unless told otherwise: less costs time, and more leaves the cache
-#: (docs/large-vocabularies.md).
-CHUNK_BYTES = 2**25
-
-# Rows of all classes in a block, for gradients and for the loss alone, below which blocks are of some
-# classes: BLAS takes as long to bring w in order as for a product of so few rows. With gradients whole
-# rows take 1.2 to 1.4, 1.5, 2.1 x the products in blocks of 64, 32, 16, some classes 1.4 x, for their
-# logits are made twice; the loss alone 1.4, 1.7, 2.5 x, and 1.1 to 1.3.
-_LEAST_ROWS, _LEAST_ROWS_OF_LOSS = 64, 128
-
-# Rows of a block of some classes.
-_ROWS = 1024
-
-
-class _Call(NamedTuple):
-    """The arguments, checked, in the type to compute in."""
-
-    x: Array
-    w: Array
-    b: Array | None
-    targets: Array
-    loss: _arguments.Loss  # whose scores have the logits' shape and no memory
-    chunk_bytes: int
-    dtype: np.dtype[Any]  # of the gradients
-
-
-class _Grads(NamedTuple):
-    """Arrays for the gradients."""
-
-    dx: Array
-    dw: Array
-    db: Array | None
-
-
-def _matrix(value: Any, name: str, shape: str) -> Array:
-    array = _arguments.real_array(value, name)
-    if array.ndim != 2:
-        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
-    return array
-
-
 def _checked(
     x: Any, w: Any, targets: Any, b: Any, weight: Any, ignore_index: Any, label_smoothing: Any,
-    reduction: Any, chunk_bytes: Any,
-) -> _Call:  # fmt: skip
-    x, w = _matrix(x, "x", "(N, D)"), _matrix(w, "w", "(D, C)")
-    (rows, features), classes = x.shape, w.shape[1]
-    if w.shape[0] != features:
-        other = "; w.T has, and is not copied" if classes == features else ""
-        raise ValueError(f"w: expected shape ({features}, C) to fit x, got {w.shape}{other}")
-    for name, array, count in (("x", x, features), ("w", w, classes)):
-        if not count:
-            raise ValueError(f"{name}: expected at least one column, got shape {array.shape}")
-    if w.dtype != x.dtype:
-        raise TypeError(f"w: expected the dtype of x, {x.dtype}, got {w.dtype}")
-    if b is not None:
-        b = _arguments.real_array(b, "b")
-        if b.dtype != x.dtype:
-            raise TypeError(f"b: expected the dtype of x, {x.dtype}, got {b.dtype}")
-        if b.shape != (classes,):
-            raise ValueError(f"b: expected shape ({classes},) to fit w, got {b.shape}")
-    work = _arguments._work_dtype(x.dtype)
-    if rows * classes > sys.maxsize // work.itemsize:
-        raise ValueError(
-            f"w: expected fewer classes for {rows} rows, got {classes}, whose logits cannot be counted"
-        )
-    if chunk_bytes is None:
-        chunk_bytes = CHUNK_BYTES
-    try:
-        chunk_bytes = operator.index(chunk_bytes)
-    except TypeError:
-        came = type(chunk_bytes).__name__
-        raise TypeError(f"chunk_bytes: expected an integer or None, got {came}") from None
-    if chunk_bytes < 1:
-        raise ValueError(f"chunk_bytes: expected at least 1, got {chunk_bytes}")
-    logits = np.broadcast_to(np.zeros((), work), (rows, classes))
+    sample_weight: Any, reduction: Any, chunk_bytes: Any,
+) -> tuple[_linear.Layer, _arguments.Loss, int]:  # fmt: skip
+    layer, chunk_bytes = _linear.check_layer(x, w, b), _linear.check_chunk_bytes(chunk_bytes)
     loss = _arguments.check_class_loss(
-        "logits", logits, targets, -1, weight, ignore_index, label_smoothing, reduction
-    )
-    given = loss.indices if loss.indices is not None else loss.probabilities
-    assert given is not None
-    w = _arguments._as(w, work)
-    if _blas.is_copied(w):  # once, not by each product
-        w = w.copy("C")
-    b = None if b is None else _arguments._as(b, work)
-    return _Call(_arguments._as(x, work), w, b, given, loss, chunk_bytes, x.dtype)
+        "logits", layer.scores(), targets, -1, weight, ignore_index, label_smoothing, reduction,
+        sample_weight,
+    )  # fmt: skip
+    return layer, loss, chunk_bytes
 
 
-def _counting(loss: _arguments.Loss) -> Array | None:
-    """The rows that are not ignored, None for all."""
-    if loss.indices is None or loss.ignore_index is None:
-        return None
-    counting = loss.indices != loss.ignore_index
-    return None if counting.all() else np.flatnonzero(counting)
-
-
-def _factor(loss: _arguments.Loss, counting: Array | None) -> float:
-    """What the sum over rows is multiplied by."""
-    if loss.reduction != MEAN:
-        return 1.0
-    total: float = loss.scores.shape[0] if counting is None else len(counting)
-    if loss.indices is not None and loss.weight is not None:
-        indices = loss.indices if counting is None else loss.indices[counting]
-        total = float(loss.weight[indices].sum(dtype=np.float64))
-    return 1 / total if total else 0.0
-
-
-def _blocks(count: int, at_once: int) -> Iterator[slice]:
-    """Slices of at most so many, all alike: a short last one costs nearly as much as a long one."""
-    number = -(-count // max(1, at_once))
-    for k in range(number):
-        yield slice(k * count // number, (k + 1) * count // number)
-
-
-def _rows_of(x: Array, rows: Any) -> Array:
-    """Some rows of x, as BLAS takes them without a copy for each product."""
-    part: Array = x[rows]
-    return part.copy() if _blas.is_copied(part) else part
-
-
-def _add_product(a: Array, b: Array, out: Array, factor: float, first: bool) -> None:
-    """out <- out + factor aᵀ·b, in the order in which ``out`` lies."""
-    if out.flags.f_contiguous and not out.flags.c_contiguous:
-        a, b, out = b, a, out.T
-    _blas.AddProduct(b, out)(a, factor, first)
-
-
-def _run(call: _Call, grads: _Grads | None) -> Any:
+def _run(layer: _linear.Layer, loss: _arguments.Loss, chunk_bytes: int, grads: Any) -> Any:
     """Return the loss; put the gradients where there is memory for them."""
-    counting = _counting(call.loss)
-    rows, classes = call.loss.scores.shape
-    count = rows if counting is None else len(counting)
-    factor = _factor(call.loss, counting)
-    losses = np.zeros(rows, call.x.dtype)
-    if grads is not None and count < max(rows, 1):
-        grads.dx.fill(0)
-    if grads is not None and not count:
-        for grad in grads[1:]:
-            if grad is not None:
-                grad.fill(0)
-    if count:
-        row = classes
-        if counting is not None or _blas.is_copied(call.x):  # x and dx of these rows, one of the last
-            row += 3 * call.x.shape[1]
-        if _backend.active is _numpy:  # whose formulas keep a second array of the block's size
-            row *= 2
-        at_once = (call.chunk_bytes - 2 * 8 * classes) // (call.x.itemsize * row)
-        few = at_once < min(_LEAST_ROWS_OF_LOSS if grads is None else _LEAST_ROWS, count)
-        splits = few and call.loss.indices is not None and not call.loss.label_smoothing
-        if splits:
-            _by_classes(call, counting, factor, losses, grads)
-        else:
-            _by_rows(call, counting, at_once, factor, losses, grads)
-    if call.loss.reduction == NONE:
-        return losses
-    return losses.dtype.type(float(losses.sum(dtype=np.float64)) * factor)
-
-
-@quiet
-def _by_rows(
-    call: _Call, counting: Array | None, at_once: int, factor: float, losses: Array, grads: _Grads | None
-) -> None:
-    """Blocks of whole rows, each of which the loss's kernel turns into its gradient."""
-    count, classes = len(losses) if counting is None else len(counting), call.w.shape[1]
-    weight, smoothing = call.loss.weight, call.loss.label_smoothing
-    memory = np.empty((min(max(1, at_once), count), classes), call.x.dtype)
-    db = np.zeros(0 if grads is None or grads.db is None else classes)
-    for block in _blocks(count, len(memory)):
-        rows = block if counting is None else counting[block]
-        x, t = _rows_of(call.x, rows), call.targets[rows]
-        z = np.matmul(x, call.w, out=memory[: len(x)])
-        if call.b is not None:
-            bias_identity(z, call.b, z)
-        if grads is None:
-            losses[rows] = softmax_cross_entropy(
-                z, t, weight=weight, label_smoothing=smoothing, reduction="none"
-            )
-            continue
-        losses[rows], dz = softmax_cross_entropy_with_grad(
-            z, t, weight=weight, label_smoothing=smoothing, reduction="none", out=z
-        )
-        _add_product(x, dz, grads.dw, factor, first=block.start == 0)
-        dx = grads.dx[rows]
-        np.matmul(dz, call.w.T, out=dx)
-        dx *= dx.dtype.type(factor)
-        if counting is not None:
-            grads.dx[rows] = dx
-        if grads.db is not None:
-            db += identity_backward_bias(dz, dz, dz)[1]
-    if grads is not None and grads.db is not None:
-        np.multiply(db, factor, out=grads.db, casting="same_kind")
-
-
-@quiet
-def _by_classes(
-    call: _Call, counting: Array | None, factor: float, losses: Array, grads: _Grads | None
-) -> None:
-    """Blocks of rows and classes: one round for maxima and sums, for the gradient a second.
-
-    The logits are made twice, since they are not kept.
-    """
-    numbers = call.chunk_bytes // call.x.itemsize
-    if _backend.active is _numpy:
-        numbers //= 2
-    count = len(losses) if counting is None else len(counting)
-    features, classes = call.w.shape
-    height = min(count, _ROWS, max(1, min(math.isqrt(numbers), numbers // (6 * features))))
-    width = min(classes, max(1, numbers // height - 3 * features))  # beside x and dx of the rows
-    memory = np.empty(height * width, call.x.dtype)
-    weight = call.loss.weight
-    db = np.zeros(0 if grads is None or grads.db is None else classes)
-
-    def logits(x: Array, block: slice) -> Array:
-        w = call.w[:, block]
-        shape = len(x), w.shape[1]
-        z = np.matmul(x, w, out=memory[: math.prod(shape)].reshape(shape))
-        return z if call.b is None else bias_identity(z, call.b[block], z)
-
-    for part in _blocks(count, height):
-        rows = part if counting is None else counting[part]
-        x, t = _rows_of(call.x, rows), call.targets[rows]
-        m, s, at_target = np.full(len(x), -np.inf), np.zeros(len(x)), np.empty(len(x))
-        for block in _blocks(classes, width):
-            z = logits(x, block)
-            (here,) = ((t >= block.start) & (t < block.stop)).nonzero()
-            at_target[here] = z[here, t[here] - block.start]
-            m, s = _merged(m, s, *_statistics(z))
-        scale = np.ones(len(x)) if weight is None else weight[t].astype(np.float64)
-        each = scale * ((m - at_target) + np.log1p(s))
-        losses[rows] = np.where((scale == 0) & ~np.isnan(s), 0, each)
-        if grads is None:
-            continue
-        scale /= 1 + s
-        leads, scale = m.astype(x.dtype)[:, None], scale.astype(x.dtype)[:, None]
-        dx = np.zeros(x.shape, x.dtype)
-        for block in _blocks(classes, width):
-            dz = logits(x, block)
-            np.subtract(dz, leads, out=dz)
-            np.exp(dz, out=dz)
-            (here,) = ((t >= block.start) & (t < block.stop)).nonzero()
-            at = here, t[here] - block.start
-            dz[at] = dz[at] - 1 - s[here]  # minus the others; where the target leads, 1 - 1 goes first
-            dz *= scale
-            _add_product(x, dz, grads.dw[:, block], factor, first=part.start == 0)
-            _blas.AddProduct(call.w[:, block].T, dx)(dz.T, factor)
-            if grads.db is not None:
-                db[block] += identity_backward_bias(dz, dz, dz)[1]
-        grads.dx[rows] = dx
-    if grads is not None and grads.db is not None:
-        np.multiply(db, factor, out=grads.db, casting="same_kind")
-
-
-def _statistics(z: Array) -> tuple[Array, Array]:
-    """The maximum of each row, and the sum of e^(z - maximum) without its leading term.
-
-    The loss of a row whose target is its maximum is log(1 + that sum), with all its digits.
-    """
-    leaders = z.argmax(1)
-    m = np.take_along_axis(z, leaders[:, None], 1)[:, 0].astype(np.float64)
-    s = np.expm1(softmax_cross_entropy(z, leaders, reduction="none").astype(np.float64))
-    return m, np.where(m == -np.inf, 0, s)
-
-
-def _merged(m1: Array, s1: Array, m2: Array, s2: Array) -> tuple[Array, Array]:
-    m = np.maximum(m1, m2)
-    shrunk = np.where(m1 == m2, 1, np.exp(-abs(m1 - m2)))
-    return m, np.where(m1 >= m2, s1 + shrunk * (1 + s2), s2 + shrunk * (1 + s1))
-
-
-def _memory_for(call: _Call, x: Any, w: Any, b: Any, targets: Any, weight: Any, out: Any) -> list[Any]:
-    """For each gradient an array to compute into, one to return, what was given; None without b."""
-    likes = {"dx": call.x, "dw": call.w, "db": call.b}
-    if out is None:
-        out = (None, None, None)
-    elif not isinstance(out, (tuple, list)) or len(out) != len(likes):
-        came = f"{len(out)} of them" if isinstance(out, (tuple, list)) else type(out).__name__
-        raise TypeError(f"out: expected arrays (dx, dw, db) or None, got {came}")
-    apart = {"x": x, "w": w, "b": b, "targets": targets, "weight": weight}
-    for (name, like), given in zip(likes.items(), out, strict=True):
-        if given is None:
-            continue
-        if like is None:
-            raise TypeError(f"out: expected None as db without b, got {type(given).__name__}")
-        _arguments.check_out(given, like.shape, call.dtype, apart, f"out ({name})", in_place=False)
-        apart[name] = given
-    return [
-        None if like is None else (*_arguments._output(given, like, like.dtype, call.dtype, {}), given)
-        for like, given in zip(likes.values(), out, strict=True)
-    ]
+    classes = layer.w.shape[1]
+    shard = _shards.shard(loss, 0, classes)
+    factor = _shards.factor(shard, loss.reduction, _shards.counted(shard))
+    losses = _linear.run(layer, shard, grads, factor, chunk_bytes, classes)
+    return _linear.reduced(losses, loss.reduction, factor, layer.work)
 
 
 def linear_cross_entropy(
@@ -331,6 +53,7 @@ def linear_cross_entropy(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     chunk_bytes: int | None = None,
 ) -> Any:
@@ -342,23 +65,25 @@ def linear_cross_entropy(
         Inputs of the last layer, of any strides.
     w : array_like, shape (D, C)
         Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
-        not copied; copied is only an array in which neither rows nor columns are contiguous.
+        not copied; where neither rows nor columns are contiguous, blocks of it are.
     targets : array_like
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
         Its bias, of the dtype of ``x``.
     weight : array_like, shape (C,), optional
-        Weight of each class, not of each row; finite, at least 0.
+        Weight of each class; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: nothing is computed of them, their loss is exactly 0.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0.  A row of weight 0 is as one that is ignored.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
-        Working memory, 32 MiB unless told otherwise; but at least the logits of one row, where
-        ``targets`` are probabilities or smoothed.
+        Working memory, 32 MiB unless told otherwise.
 
     Returns
     -------
@@ -376,7 +101,7 @@ def linear_cross_entropy(
 
     Notes
     -----
-    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 as whole arrays.
+    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 block by block.
 
     References
     ----------
@@ -398,9 +123,10 @@ def linear_cross_entropy(
     >>> float((losses.sum() / 4 - loss).round(12)), float(losses[2])
     (0.0, 0.0)
     """
-    return _run(
-        _checked(x, w, targets, b, weight, ignore_index, label_smoothing, reduction, chunk_bytes), None
+    call = _checked(
+        x, w, targets, b, weight, ignore_index, label_smoothing, sample_weight, reduction, chunk_bytes
     )
+    return _run(*call, None)
 
 
 def linear_cross_entropy_with_grad(
@@ -412,6 +138,7 @@ def linear_cross_entropy_with_grad(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     chunk_bytes: int | None = None,
     out: tuple[Array | None, Array | None, Array | None] | None = None,
@@ -427,24 +154,26 @@ def linear_cross_entropy_with_grad(
         Inputs of the last layer, of any strides.
     w : array_like, shape (D, C)
         Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
-        not copied; copied is only an array in which neither rows nor columns are contiguous.
+        not copied; where neither rows nor columns are contiguous, blocks of it are.
     targets : array_like
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
         Its bias, of the dtype of ``x``.
     weight : array_like, shape (C,), optional
-        Weight of each class, not of each row; finite, at least 0.
+        Weight of each class; finite, at least 0.
     ignore_index : int, optional
         Class index of rows that do not count: nothing is computed of them, their loss and their gradient
         are exactly 0, and they add nothing to those at w and b.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes (Szegedy et al., 2016).
+    sample_weight : array_like, shape (N,), optional
+        Weight of each row; finite, at least 0.  A row of weight 0 is as one that is ignored.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored; ``"none"`` keeps them apart.
     chunk_bytes : int, optional
-        Working memory beside the gradients, 32 MiB unless told otherwise; but at least the logits of one
-        row, where ``targets`` are probabilities or smoothed.
+        Working memory beside the gradients, 32 MiB unless told otherwise.
     out : tuple (dx, dw, db) of ndarray, optional
         Where to put the gradients; None for one to be made, and for that of no ``b``.  None may overlap
         another or an argument.
@@ -467,7 +196,12 @@ def linear_cross_entropy_with_grad(
 
     Notes
     -----
-    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 as whole arrays.
+    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 block by block, and
+    each gradient is rounded once; dx is added up in float32, which takes 4 N D bytes more, and logits
+    that do not fit into ``chunk_bytes`` are made twice.
+
+    Rows beyond those whose logits fit cost time, for products of few rows are slow: docs/
+    large-vocabularies.md has the curve.  The logits of D rows lie in the memory of dw meanwhile.
 
     References
     ----------
@@ -489,11 +223,14 @@ def linear_cross_entropy_with_grad(
     >>> grads[1] is dw
     True
     """
-    call = _checked(x, w, targets, b, weight, ignore_index, label_smoothing, reduction, chunk_bytes)
-    memory = _memory_for(call, x, w, b, targets, weight, out)
-    loss = _run(call, _Grads(*(each and each[0] for each in memory)))
-    grads = (each if each is None else _arguments.deliver(*each) for each in memory)
-    return loss, tuple(grads)  # type: ignore[return-value]
+    call = _checked(
+        x, w, targets, b, weight, ignore_index, label_smoothing, sample_weight, reduction, chunk_bytes
+    )
+    inputs = {"x": x, "w": w, "b": b, "targets": targets, "weight": weight}
+    inputs["sample_weight"] = sample_weight
+    grads, results = _linear.memory_for(call[0], out, inputs)
+    loss = _run(*call, grads)
+    return loss, _linear.delivered(grads, results)
 
 
 def merge_logsumexp(
@@ -545,7 +282,12 @@ def merge_logsumexp(
     """
     names = ("m1", "s1", "m2", "s2")
     (m1, s1, m2, s2), _, dtype = _arguments._together(names, (m1, s1, m2, s2))
-    with np.errstate(all="ignore"):
-        merged = _merged(m1, s1, m2, s2)
-        m, s = (np.asarray(each).astype(dtype) for each in merged)
+    m = np.maximum(m1, m2, dtype=np.float64)
+    own = np.zeros((_shards.STATISTICS, 2, *m.shape))
+    for block, (maximum, excess) in enumerate(((m1, s1), (m2, s2))):
+        own[_shards.MAXIMUM, block] = maximum
+        own[_shards.EXCESS, block] = np.where(maximum == -np.inf, -1, excess)
+    s = _shards.merged(_shards.shares(own, m, soft=False).sum(1), m)[_shards.EXCESS]
+    with np.errstate(over="ignore"):
+        m, s = m.astype(dtype), np.where(m == -np.inf, 0, s).astype(dtype)
     return m[()], s[()]

@@ -9,7 +9,7 @@
 cdef enum:
     MAXIMUM, EXCESS, GAP, TOTAL, OTHERS, LEADER
     POINT = OTHERS               # of rows with one class
-    SCALE = 0, PLACE, VALUE
+    SCALE = 0, PLACE, VALUE, FACTOR
     ELSEWHERE = -1, IGNORED = -2  # for a class: in another shard, in none
 
 
@@ -109,7 +109,7 @@ cdef double soft_shard_gradient_row(const Loss *loss, ptrdiff_t row, const real 
     if target == IGNORED:
         return ignored_row(dx, n)
     shard_coefficients(loss, target, t, a, n)
-    row_gradient(y, loss.columns[row + SCALE * loss.rows], a, loss.factor, dx, n)
+    row_gradient(y, loss.columns[row + SCALE * loss.rows], a, loss.columns[row + FACTOR * loss.rows], dx, n)
     place_value(loss, row, dx, n)
     return 0
 
@@ -127,7 +127,7 @@ index_shard_gradient_kernels.grain = soft_shard_gradient_kernels.grain = GRAIN_M
 
 
 cdef object over_shard(object call, const kernel_pair *kernels, cnp.ndarray scores, cnp.ndarray work,
-                       cnp.ndarray columns, double factor):
+                       cnp.ndarray columns):
     """From `scores` to `work`, of one type and shape, with the table of numbers a row."""
     cdef Rows rows
     cdef int axis = cnp.PyArray_NDIM(scores) - 1
@@ -143,7 +143,6 @@ cdef object over_shard(object call, const kernel_pair *kernels, cnp.ndarray scor
         rows.loss.weight = cnp.PyArray_DATA(<cnp.ndarray>weight)
     rows.loss.hard = call.hard
     rows.loss.soft = call.soft
-    rows.loss.factor = factor
     rows.loss.columns = <double *>cnp.PyArray_DATA(columns)
     rows.loss.rows = cnp.PyArray_DIM(columns, 1)
     run_rows(&rows)
@@ -151,9 +150,9 @@ cdef object over_shard(object call, const kernel_pair *kernels, cnp.ndarray scor
 
 def shard_statistics(call, work, columns):
     over_shard(call, &soft_shard_statistics_kernels if call.has_coefficients else &index_shard_statistics_kernels,
-               call.scores, work, columns, 1)
+               call.scores, work, columns)
 
 
-def shard_gradient(call, work, columns, factor):
+def shard_gradient(call, work, columns):
     over_shard(call, &soft_shard_gradient_kernels if call.has_coefficients else &index_shard_gradient_kernels,
-               work, work, columns, factor)
+               work, work, columns)

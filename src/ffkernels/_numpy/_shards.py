@@ -79,14 +79,14 @@ def shard_statistics(call: Shard, work: Array, columns: Array) -> None:
 
 
 @quiet
-def shard_gradient(call: Shard, work: Array, columns: Array, factor: float) -> None:
+def shard_gradient(call: Shard, work: Array, columns: Array) -> None:
     rows, classes = columns.shape[1], work.shape[-1]
-    scale, place, value = columns
+    scale, place, value, factor = columns
     dx = work.reshape(rows, classes)
     np.multiply(dx, scale.astype(dx.dtype)[:, None], out=dx)
     if call.has_coefficients:
         a = _coefficients(call, rows, classes, dx.dtype)
-        a *= dx.dtype.type(factor)
+        a *= factor.astype(dx.dtype)[:, None]
         dx -= a
     (here,) = (place >= 0).nonzero()
     dx[here, place[here].astype(np.intp)] = value[here]

@@ -57,13 +57,13 @@ def agree(comm: Any, call: str, alike: dict[str, object], own: tuple[int, int] =
     digests, numbers = _exchange(comm, digest, own)
     if (digests == digests[0]).all():
         return numbers
-    _raise_alike(comm, said, None)
+    raise_alike(comm, said, None)
 
 
 def refuse(comm: Any, error: Exception) -> NoReturn:
     """Raises on every rank what the first of those that refused their arguments has to say."""
     _exchange(comm, _REFUSED, (0, 0))
-    _raise_alike(comm, {}, error)
+    raise_alike(comm, {}, error)
 
 
 def _exchange(comm: Any, digest: bytes, own: tuple[int, int]) -> tuple[Array, Array]:
@@ -73,8 +73,11 @@ def _exchange(comm: Any, digest: bytes, own: tuple[int, int]) -> tuple[Array, Ar
     return everyones[:, :2], everyones[:, 2:]
 
 
-def _raise_alike(comm: Any, said: dict[str, str], error: Exception | None) -> NoReturn:
-    """Runs where digests differ, or are those of refusals, on all ranks at once."""
+def raise_alike(comm: Any, said: dict[str, str], error: Exception | None) -> NoReturn:
+    """Raises on every rank what the first has to say that has an error, or on what they differ.
+
+    All ranks call it at once, having seen that digests differ or that some rank refused.
+    """
     refusal = None
     if error is not None:
         kind = next((k for k, kind in enumerate(_KINDS) if isinstance(error, kind)), len(_KINDS))

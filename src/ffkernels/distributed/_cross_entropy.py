@@ -26,6 +26,7 @@ def softmax_cross_entropy_with_grad(
     weight: npt.ArrayLike | None = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    sample_weight: npt.ArrayLike | None = None,
     reduction: Literal["mean", "sum", "none"] = "mean",
     out: Array | None = None,
 ) -> tuple[Any, Array]:
@@ -58,9 +59,13 @@ def softmax_cross_entropy_with_grad(
         Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
     label_smoothing : float in [0, 1]
         Share of each target spread evenly over the classes of all ranks.
+    sample_weight : array_like, shape of the class indices, optional
+        Weight of each row; finite, at least 0; the same on every rank. A row of weight 0 counts no more
+        than if it were not there: loss and gradient are exactly 0, whatever the logits.
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows, for class indices by the
-        summed weights of the rows that are not ignored; ``"none"`` keeps them apart.
+        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
+        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
+        class, of the rows that are not ignored. ``"none"`` keeps them apart.
     out : ndarray, optional
         Where to put the gradient; may be ``logits``.
 
@@ -110,32 +115,34 @@ def softmax_cross_entropy_with_grad(
     check_communicator(comm)
     try:
         call = _arguments.loss_of_some_classes(
-            "logits", logits, targets, -1, weight, ignore_index, label_smoothing, reduction
-        )
-        first = _checked_first(first_class)
+            "logits", logits, targets, -1, weight, ignore_index, label_smoothing, reduction,
+            sample_weight,
+        )  # fmt: skip
+        first = checked_first(first_class)
         work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, {"logits": logits})
         if out is not None:  # the logits' place is free once they were looked at; the targets' is not
-            inputs = {"targets": targets, "weight": weight}
+            inputs = {"targets": targets, "weight": weight, "sample_weight": sample_weight}
             _arguments.check_out(out, call.scores.shape, call.dtype, inputs, in_place=False)
         rows = call.scores.shape[:-1]
-        own = _shards.statistics(math.prod(rows))
+        own = np.empty((_shards.STATISTICS, math.prod(rows)))
     except Exception as error:
         refuse(comm, error)
-    first, classes = _place(agree(comm, NAME, _alike(call), (call.scores.shape[-1], first)), comm.rank)
+    said = {"dtype of logits": call.dtype, "rows of logits": call.scores.shape[:-1]} | alike(call)
+    first, classes, _ = place(agree(comm, NAME, said, (call.scores.shape[-1], first)), comm.rank)
     if call.indices is not None:
         _arguments.refuse_index(call.indices, classes, call.ignore_index)
     shard = _shards.shard(call, first, classes)
     kernels = _backend.active
     kernels.shard_statistics(shard, work, own)
-    whole, shrunk, factor, loss = _exchange(comm, shard, own, call.reduction)
-    kernels.shard_gradient(shard, work, _shards.gradient(own, whole, shrunk, shard, factor), factor)
+    whole, factor, loss = _exchange(comm, shard, own, call.reduction)
+    kernels.shard_gradient(shard, work, _shards.gradient(own, whole, shard, factor))
     dtype = work.dtype.type
     if call.reduction == NONE and rows:
         return loss.astype(dtype).reshape(rows), _arguments.deliver(work, result, out)
     return dtype(loss[0]), _arguments.deliver(work, result, out)
 
 
-def _checked_first(first_class: Any) -> int:
+def checked_first(first_class: Any) -> int:
     """The number of the first class, -1 for None."""
     if first_class is None:
         return -1
@@ -150,23 +157,22 @@ def _checked_first(first_class: Any) -> int:
     return first
 
 
-def _alike(call: _arguments.Loss) -> dict[str, object]:
-    """What has to be the same on every rank; what says most comes first."""
-    indices = call.indices
+def alike(call: _arguments.Loss) -> dict[str, object]:
+    """What has to be the same on every rank, beside the sizes; what says most comes first."""
+    indices, rows = call.indices, call.sample_weight
     return {
-        "dtype of logits": call.dtype,
-        "rows of logits": call.scores.shape[:-1],
         "targets": "probabilities" if indices is None else "class indices",
         "weight": "none" if call.weight is None else "an array",
         "ignore_index": call.ignore_index,
         "label_smoothing": call.label_smoothing,
+        "sample_weight": "none" if rows is None else contents(rows),
         "reduction": REDUCTIONS[call.reduction],
         "class indices in targets": None if indices is None else contents(indices),
     }
 
 
-def _place(ranks: Array, rank: int) -> tuple[int, int]:
-    """A rank's first class, and how many all have together."""
+def place(ranks: Array, rank: int) -> tuple[int, int, int]:
+    """A rank's first class, how many all have together, and the most that one has."""
     held, said = ranks.T
     ends = held.cumsum()
     firsts = ends - held
@@ -176,39 +182,48 @@ def _place(ranks: Array, rank: int) -> tuple[int, int]:
                 f"first_class: expected {first} on rank {other}, after the classes of the ranks before, "
                 f"got {given}"
             )
-    return int(firsts[rank]), int(ends[-1])
+    return int(firsts[rank]), int(ends[-1]), int(held.max())
 
 
-def _exchange(
-    comm: Any, shard: _shards.Shard, own: Array, reduction: int
-) -> tuple[Array, Array, float, Array]:
-    """The statistics of whole rows, by what this rank's exponentials are too large, the factor of the
-    sum over rows, and the loss, or with no reduction the losses of all rows.
+def _exchange(comm: Any, shard: _shards.Shard, own: Array, reduction: int) -> tuple[Array, float, Array]:
+    """The statistics of whole rows, the factor of the sum over rows, and the loss, or with no reduction
+    the losses of all rows.
 
     Sums are added up and the loss is computed on one rank, which tells the others: MPI does not promise
     that an Allreduce gives each the same last digit, nor do processors that differ.
     """
-    from mpi4py import MPI
-
-    rows = own.shape[1]
-    maximum = np.empty(rows)
-    comm.Allreduce(own[_shards.MAXIMUM], maximum, MPI.MAX)
-    shape = _shards.summed(rows, shard.has_coefficients)
-    summed = math.prod(shape) + 1  # and the weights that the mean divides by
-    message = np.empty(summed + (rows if reduction == NONE else 1))
-    sums, loss = message[: summed - 1].reshape(shape), message[summed:]
-    weights = message[summed - 1 : summed]
-    shrunk = _shards.shares(own, maximum, shard.has_coefficients, out=sums)
-    weights[0] = _shards.counted(shard)
-    if comm.rank:
-        comm.Reduce(message[:summed], None)
-    else:
-        comm.Reduce(MPI.IN_PLACE, message[:summed])
-        losses = _shards.losses(_shards.complete(sums, maximum))
+    maximum = largest(comm, own[_shards.MAXIMUM])
+    sums = _shards.shares(own, maximum, shard.has_coefficients)
+    summed = sums.size + 1  # and the weights that the mean divides by
+    message = np.empty(summed + (own.shape[1] if reduction == NONE else 1))
+    message[: sums.size], message[sums.size] = sums.reshape(-1), _shards.counted(shard)
+    sums, loss = message[: sums.size].reshape(sums.shape), message[summed:]
+    reduce(comm, message[:summed])
+    if comm.rank == 0:
+        losses = _shards.losses(_shards.complete(sums, maximum), shard.sample_weight)
         if reduction == NONE:
             loss[...] = losses
         else:
-            loss[0] = losses.sum() * _shards.factor(shard, reduction, weights[0])
+            loss[0] = losses.sum() * _shards.factor(shard, reduction, message[summed - 1])
     comm.Bcast(message)
-    whole, factor = _shards.complete(sums, maximum), _shards.factor(shard, reduction, weights[0])
-    return whole, shrunk, factor, loss
+    factor = _shards.factor(shard, reduction, message[summed - 1])
+    return _shards.complete(sums, maximum), factor, loss
+
+
+def largest(comm: Any, own: Array) -> Array:
+    """The maximum over ranks, of each number."""
+    from mpi4py import MPI
+
+    maximum = np.empty_like(own)
+    comm.Allreduce(own, maximum, MPI.MAX)
+    return maximum
+
+
+def reduce(comm: Any, own: Array) -> None:
+    """On rank 0 the sum over ranks of each number, in place."""
+    from mpi4py import MPI
+
+    if comm.rank:
+        comm.Reduce(own, None)
+    else:
+        comm.Reduce(MPI.IN_PLACE, own)

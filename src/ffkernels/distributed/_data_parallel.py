@@ -140,7 +140,7 @@ class DataParallel:
         self.comm.Allreduce(MPI.IN_PLACE, self._message)
         total, rows, failed = self._tail.tolist()
         if failed:
-            _agreement._raise_alike(self.comm, {}, refused)
+            _agreement.raise_alike(self.comm, {}, refused)
         rows = max(rows, 1.0)
         self._grads *= self.net.dtype.type(1 / rows)
         optimizer.update(self.net.params, self.net.grads)
