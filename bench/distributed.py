@@ -25,7 +25,11 @@ from report import write_section
 
 import ffkernels
 from ffkernels._cli.markdown import table
-from ffkernels.distributed import DataParallel, softmax_cross_entropy_with_grad
+from ffkernels.distributed import (
+    DataParallel,
+    linear_cross_entropy_with_grad,
+    softmax_cross_entropy_with_grad,
+)
 
 ROUNDS = 31
 PAUSE = 0.01  # seconds, before each call that is timed
@@ -53,6 +57,18 @@ def cross_entropy(comm: Any, rows: int, classes: int) -> Callable[[], Any]:
     return lambda: softmax_cross_entropy_with_grad(logits, targets, comm=comm, out=out)
 
 
+def linear_cross_entropy(comm: Any, rows: int, features: int, classes: int) -> Callable[[], Any]:
+    """The same from the inputs and weights of the last layer."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, classes, rows)
+    x = rng.normal(size=(rows, features)).astype(np.float32)
+    w = rng.normal(size=(features, classes // (comm.size if comm else 1))).astype(np.float32)
+    out = np.empty_like(x), np.empty_like(w), None
+    if not comm:
+        return lambda: ffkernels.linear_cross_entropy_with_grad(x, w, targets, out=out)
+    return lambda: linear_cross_entropy_with_grad(x, w, targets, comm=comm, out=out)
+
+
 def train_step(comm: Any, batch: int) -> Callable[[], Any]:
     """A step of the net of `python -m ffkernels bench`, each rank with its share of the batch."""
     rng = np.random.default_rng(0)
@@ -66,6 +82,9 @@ def train_step(comm: Any, batch: int) -> Callable[[], Any]:
 MEASUREMENTS = {
     "training step, 1024x784": functools.partial(train_step, batch=1024),
     "cross-entropy, 512x32000": functools.partial(cross_entropy, rows=512, classes=32_000),
+    "linear, 256x64 to 32000": functools.partial(
+        linear_cross_entropy, rows=256, features=64, classes=32_000
+    ),
     "cross-entropy, 64x256000": functools.partial(cross_entropy, rows=64, classes=256_000),
 }
 
@@ -91,7 +110,7 @@ def metered(comm: Any) -> Any:
 
         return collective
 
-    for name in ("Allgather", "Allreduce", "Bcast", "Reduce"):
+    for name in ("Allgather", "Allgatherv", "Allreduce", "Bcast", "Reduce", "Reduce_scatter"):
         setattr(Metered, name, counting(name))
     return Metered(comm)
 
