@@ -116,8 +116,9 @@ class Function:
     """An elementwise kernel of one argument and what is known of it.
 
     `parity` is 1 for an even function, -1 for an odd one, else 0; `rises` is 1 or -1 as it does so
-    or falls for x > 0, 0 if it does both or neighbours may be an ulp in the wrong order; `limits` are arguments with exact values; `arguments` are
-    what the kernel, whose name is the first word, takes besides x; `bounds` are for float32 and float64.
+    or falls for x > 0, 0 if it does both or neighbours may be an ulp in the wrong order; `limits` are
+    arguments with exact values; `arguments` are what the kernel, whose name is the first word, takes
+    besides x; `bounds` are for float32 and float64.
     """
 
     name: str

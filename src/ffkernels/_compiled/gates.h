@@ -1,7 +1,7 @@
 /* softplus, expm1, silu, gelu and their slopes of one `real`, without branches.
 
    softplus  log(1 + e^x) = max(x, 0) + log1p(e^-|x|), log1p(t) = 2 atanh(t / (2 + t)), whose series has a minimax
-             polynomial of the quotient's square (Remez; off by 2^-28 for float, 2^-60 for double)
+             polynomial of the quotient's square (Remez; off by 2^-27 for float, 2^-59 for double)
    expm1     (2^n - 1) + 2^n (e^r - 1), of which only sums are rounded
    silu      x / (1 + e^-x), the quotient rounded nearly once
    gelu      x Phi(x) = max(x, 0) - T(|x|), T(a) = a e^(-a^2/2) R(a) with R(a) = e^(a^2/2) erfc(a / sqrt 2) / 2.
