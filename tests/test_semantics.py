@@ -319,3 +319,12 @@ def test_controls(backend):
     for n in (0, 1025):
         with pytest.raises(ValueError, match=f"n: expected an integer from 1 to 1024, got {n}"):
             ff.set_num_threads(n)
+
+
+@pytest.mark.parametrize("function", [ff.softmax, ff.log_softmax])
+@pytest.mark.parametrize("rows", [5, 20])
+def test_rows_of_no_length_write_nothing(backend, function, rows):
+    memory = np.full(64, 7, np.float32)
+    out = np.ndarray((rows, 0), np.float32, buffer=memory, offset=memory.nbytes // 2)
+    function(np.zeros((rows, 0), np.float32), out=out)
+    assert (memory == 7).all()

@@ -107,7 +107,7 @@ inline void tile_load(const real *x, ptrdiff_t row_stride, ptrdiff_t axis_stride
                       real *__restrict tile) {
     constexpr ptrdiff_t side = square<real>::side;
     const auto row = [&](ptrdiff_t l) FF_INLINED { return x + (l < rows ? l : rows - 1) * row_stride; };
-    if (axis_stride == 1) {
+    if (axis_stride == 1 && n > 0) {
         for (ptrdiff_t l = 0; l < FF_LANES; l += side) {
             const real *several[side];
             for (ptrdiff_t i = 0; i < side; i++) several[i] = row(l + i);
@@ -134,7 +134,7 @@ inline void tile_store(const real *__restrict tile, ptrdiff_t rows, ptrdiff_t n,
         for (ptrdiff_t k = 0; k < n; k++) memcpy(x + k * axis_stride, tile + k * FF_LANES, FF_LANES * sizeof(real));
         return;
     }
-    if (axis_stride == 1) {
+    if (axis_stride == 1 && n > 0) {
         for (; l + side <= rows; l += side) {
             if (n < side)
                 square<real>::store_short(tile + l, x + l * row_stride, row_stride, n);
