@@ -53,10 +53,10 @@ template <class real> inline void row_logistic(const real *x, real *log, real *s
 /* The second: returns the sum of the losses, and puts them in the place of the logarithms.  A coefficient of 0
    silences an infinite logit. */
 template <class real> inline double row_logistic_loss(const real *x, const real *t, real *log, ptrdiff_t n) {
-    return sum<real>(n, [](real x, real t, real &log) FF_INLINED {
+    return sum<real>(n, [](real x, real t, real small, real &loss) FF_INLINED {
         const real c = x > 0 ? 1 - t : t, linear = c * std::fabs(x);
-        return log += c == 0 ? 0 : linear;
-    }, x, t, log);
+        return loss = small + (c == 0 ? 0 : linear);
+    }, x, t, (const real *)log, log);
 }
 
 /* dx = factor times the slope */
@@ -73,11 +73,11 @@ inline void row_logistic_slope(const real *x, const real *t, const real *small, 
 template <class real>
 inline double row_weighted_logistic_loss(const real *x, const real *t, const real *w, const real *p, real *log,
                                          ptrdiff_t n) {
-    return sum<real>(n, [](real x, real t, real w, real p, real &log) FF_INLINED {
+    return sum<real>(n, [](real x, real t, real w, real p, real small, real &loss) FF_INLINED {
         const real a = p * t, b = 1 - t, c = x > 0 ? b : a, linear = c * std::fabs(x);
-        const real loss = w * muladd(a + b, log, c == 0 ? 0 : linear);
-        return log = w == 0 ? 0 : loss;
-    }, x, t, w, p, log);
+        const real weighted = w * muladd(a + b, small, c == 0 ? 0 : linear);
+        return loss = w == 0 ? 0 : weighted;
+    }, x, t, w, p, (const real *)log, log);
 }
 
 template <class real>

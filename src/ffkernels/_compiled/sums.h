@@ -90,10 +90,10 @@ FF_INLINE Result fold(ptrdiff_t n, Result neutral, Gather gather, Term term, con
 /* What a term of a sum gets of an array: its values, or a place for them where it is not const. */
 template <class T> using term_block = std::conditional_t<std::is_const_v<T>, block<T>, written_block<T>>;
 
-/* The sum of term(values...) for every i in [0, n).  The term may also store, into arrays that are not const.
-   `fetch_next`, for terms that take their time, fetches meanwhile what lies n values
-   further on in the arrays that are only read, as a rule the next row: 2 to 4 % of cross-entropy at 512 x 1000, 8 % at
-   64 x 50257, a tenth at 512 x 32000. */
+/* The sum of term(values...) for every i in [0, n).  The term may also store, into arrays that are not const: those
+   are not read, unless they come once more as const.  `fetch_next`, for terms that take their time, fetches meanwhile
+   what lies n values further on in the arrays that are only read, as a rule the next row: 2 to 4 % of cross-entropy at
+   512 x 1000, 8 % at 64 x 50257, a tenth at 512 x 32000. */
 template <class real, bool fetch_next = false, class Term, class... T>
 FF_INLINE double sum(ptrdiff_t n, Term term, T *... p) {
     constexpr ptrdiff_t part = part_length<real> * FF_LANES, segment = PARTS_IN_SEGMENT * part;
