@@ -105,14 +105,14 @@ cdef bint are_ready_indices(object targets, cnp.ndarray scores, int axis, const 
 
 
 cdef bint is_ready_weight(object weight, cnp.ndarray scores, int axis) noexcept:
-    """A C-ordered vector of the type of the scores, a finite number of at least 0 for each class."""
+    """A C-ordered vector of the type to compute in, a finite number of at least 0 for each class."""
     cdef cnp.ndarray array
     cdef ptrdiff_t i
     cdef double w
     if not is_c_array(weight):
         return False
     array = <cnp.ndarray>weight
-    if (cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(scores) or cnp.PyArray_NDIM(array) != 1
+    if (cnp.PyArray_TYPE(array) != work_type(scores) or cnp.PyArray_NDIM(array) != 1
             or cnp.PyArray_DIM(array, 0) != cnp.PyArray_DIM(scores, axis)):
         return False
     for i in range(cnp.PyArray_DIM(array, 0)):
@@ -150,7 +150,8 @@ cdef object check_class_loss(ClassLoss *call, str name, object scores, object ta
         call.weight = <PyObject *>NULL if weight is None else <PyObject *>weight
         call.smoothing = smoothing
         return None
-    checked = _arguments.check_class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction)
+    checked = _arguments.check_class_loss(name, scores, targets, axis, weight, ignore_index, smoothing, reduction,
+                                           True)
     call.indices = checked.indices is not None
     call.scores = <PyObject *>checked.scores
     call.targets = <PyObject *>(checked.indices if call.indices else checked.probabilities)
@@ -191,7 +192,7 @@ cdef bint is_ready_loss_out(const ClassLoss *call, object out, cnp.ndarray targe
     if call.reduction == NONE:
         ndim = shape_without(<cnp.ndarray>call.scores, call.axis, False, shape)
     return (
-        is_ready_result(out, <cnp.ndarray>call.scores, ndim, shape) and disjoint(<cnp.ndarray>out, targets)
+        is_ready_result(out, work_type(<cnp.ndarray>call.scores), <cnp.ndarray>call.scores, ndim, shape) and disjoint(<cnp.ndarray>out, targets)
         and (weight is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>weight))
     )
 
@@ -242,7 +243,7 @@ cdef cnp.ndarray loss_values(object out, cnp.ndarray like, int ndim, const cnp.n
     """The array for the losses of the rows: `out` itself where that can be."""
     if out is not None and is_c_array(out):
         return <cnp.ndarray>out
-    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, cnp.PyArray_TYPE(like), 0)
+    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, work_type(like), 0)
 
 
 cdef object finish_loss(double total, int reduction, int typenum, cnp.ndarray values, object out):
@@ -264,11 +265,11 @@ cdef object run_class_loss(const ClassLoss *call, const kernel_pair *kernels, ob
     begin_class_loss(&rows, call, kernels, grad, eps)
     if call.reduction == NONE:
         values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
-        rows.values = cnp.PyArray_DATA(values)
+        rows.values, rows.values_storage = cnp.PyArray_DATA(values), storage_of(values)
     rows.summed = True
     total = rows.loss.factor
     total *= run_rows(&rows)
-    return finish_loss(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
+    return finish_loss(total, call.reduction, work_type(scores), values, loss_out)
 
 
 cdef int run_class_loss_backward(const ClassLoss *call, const kernel_pair *kernels, object grad, object dloss,

@@ -132,9 +132,10 @@ FF_INLINE void run_block_around(int count, Formula formula, Others others, block
     (x.store(count), ...);
 }
 
-/* How many values come before the first that begins a cache line. */
+/* How many values come before the first that begins a cache line, or half of one where a block fills no more. */
 template <class T> FF_INLINE int before_cache_line(const T *p) {
-    return (int)((0 - (uintptr_t)p) % FF_LINE / sizeof *p);
+    constexpr uintptr_t line = FF_LANES * sizeof(T) < FF_LINE ? FF_LANES * sizeof(T) : FF_LINE;
+    return (int)((0 - (uintptr_t)p) % line / sizeof *p);
 }
 
 /* formula(arrays...) for all blocks of [0, n); `out` is an output.  No value needs a loop of its own or a mask:

@@ -29,10 +29,12 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FF_PRAGMA(x) __pragma(x)
 #define FF_INLINE __forceinline
+#define FF_NOT_INLINED __declspec(noinline)
 #define FF_INLINED [[msvc::forceinline]] /* of a lambda */
 #else
 #define FF_PRAGMA(x) _Pragma(#x)
 #define FF_INLINE inline __attribute__((always_inline))
+#define FF_NOT_INLINED __attribute__((noinline))
 #define FF_INLINED __attribute__((always_inline)) /* of a lambda */
 #endif
 

@@ -144,7 +144,7 @@ cdef object along_axis(object x, object axis, object out, const kernel_pair *ker
         source = <cnp.ndarray>x
         target = result = empty_like(source) if out is None else out
     else:
-        (source,), axis_, target, result = _arguments.check_rows(("x",), (x,), axis, out)
+        (source,), axis_, target, result = _arguments.check_rows(("x",), (x,), axis, out, True)
     begin_rows(&rows, kernels, source, axis_)
     add_rows(&rows, FIRST, source, axis_)
     add_rows(&rows, OUTPUT, target, axis_)
@@ -163,7 +163,7 @@ cdef object backward_along_axis(object dy, object y, object axis, object out, co
         grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
         target = result = empty_like(grad) if out is None else out
     else:
-        (grad, saved), axis_, target, result = _arguments.check_rows(("dy", "y"), (dy, y), axis, out)
+        (grad, saved), axis_, target, result = _arguments.check_rows(("dy", "y"), (dy, y), axis, out, True)
     begin_rows(&rows, kernels, grad, axis_)
     add_rows(&rows, FIRST, grad, axis_)
     add_rows(&rows, SECOND, saved, axis_)
@@ -189,16 +189,16 @@ def logsumexp(x, axis, keepdims, out):
         axis_ = ready_axis(axis, <cnp.ndarray>x)
     if axis_ >= 0:
         ndim = shape_without(<cnp.ndarray>x, axis_, keepdims, shape)
-        if out is not None and not is_ready_result(out, <cnp.ndarray>x, ndim, shape):
+        if out is not None and not is_ready_result(out, cnp.PyArray_TYPE(<cnp.ndarray>x), <cnp.ndarray>x, ndim, shape):
             axis_ = -1
     if axis_ >= 0:
         source = <cnp.ndarray>x
         target = result = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(source), 0) if out is None else out
     else:
-        source, axis_, target, result = _arguments.check_logsumexp(x, axis, keepdims, out)
+        source, axis_, target, result = _arguments.check_logsumexp(x, axis, keepdims, out, True)
     begin_rows(&rows, &logsumexp_kernels, source, axis_)
     add_rows(&rows, FIRST, source, axis_)
-    rows.values = cnp.PyArray_DATA(target)
+    rows.values, rows.values_storage = cnp.PyArray_DATA(target), storage_of(target)
     run_rows(&rows)
     return finish_output(target, result, out)
 

@@ -11,6 +11,8 @@ cdef enum:
 
 ctypedef struct SquaredError:
     bint is_double
+    Storage[3] storage           # of y, t and dy
+    bint converted               # one of them is of half precision
     const char *y
     const char *t
     char *dy                     # NULL: no gradient
@@ -23,23 +25,48 @@ ctypedef struct SquaredError:
     BlockSums sums
 
 
-cdef double squared_error_row(const SquaredError *job, ptrdiff_t row, const real *y, const real *t, real *dy,
-                              ptrdiff_t n) noexcept nogil:
-    """Returns the loss of a row, and stores its gradient."""
+cdef inline double squared_error_span(const SquaredError *job, double factor, const real *y, const real *t, real *dy,
+                                      ptrdiff_t n) noexcept nogil:
+    """Returns the loss, and stores its gradient."""
     cdef double value = 0.5 * row_squared_error(y, t, n) if job.has_loss else 0
     if dy != NULL:
-        row_difference(y, t, job.factor * job.dloss[row] if job.dloss != NULL else job.factor, dy, n)
+        row_difference(y, t, factor, dy, n)
     return value
 
 
-cdef double squared_error_rows(const SquaredError *job, const real *y, const real *t, real *dy, ptrdiff_t row,
-                               ptrdiff_t stop) noexcept nogil:
-    """Rows from `row` to `stop` of those that begin at y and t; returns the sum of their losses."""
-    cdef double value, sum = 0
+cdef double squared_error_converted(const SquaredError *job, double factor, ptrdiff_t first, ptrdiff_t n,
+                                    real *_) noexcept nogil:
+    """The same from element `first` on, by way of buffers; the gradient is computed in that of y."""
+    cdef Buffer y, t
+    cdef ptrdiff_t stop = first + n, count
+    cdef double value = 0
+    while first < stop:
+        count = min(stop - first, <ptrdiff_t>(sizeof(Buffer) // sizeof(real)))
+        gather(job.storage[0], job.y + first * stored_size(job.storage[0]), stored_size(job.storage[0]), &y, count)
+        gather(job.storage[1], job.t + first * stored_size(job.storage[1]), stored_size(job.storage[1]), &t, count)
+        value += squared_error_span(job, factor, <real *>&y, <real *>&t, <real *>NULL if job.dy == NULL else <real *>&y,
+                                    count)
+        if job.dy != NULL:
+            scatter(job.storage[2], &y, job.dy + first * stored_size(job.storage[2]), stored_size(job.storage[2]), count)
+        first += count
+    return value
+
+
+cdef double squared_error_rows(const SquaredError *job, ptrdiff_t row, ptrdiff_t stop, real *_) noexcept nogil:
+    """Rows from `row` to `stop`; returns the sum of their losses."""
+    cdef const real *y = <const real *>job.y
+    cdef const real *t = <const real *>job.t
+    cdef real *dy = <real *>job.dy
+    cdef double value, factor, sum = 0
     cdef ptrdiff_t first
     for row in range(row, stop):
         first = row * job.n
-        value = squared_error_row(job, row, y + first, t + first, <real *>NULL if dy == NULL else dy + first, job.n)
+        factor = job.factor * job.dloss[row] if job.dloss != NULL else job.factor
+        if job.converted:
+            value = squared_error_converted(job, factor, first, job.n, dy)
+        else:
+            value = squared_error_span(
+                job, factor, y + first, t + first, <real *>NULL if dy == NULL else dy + first, job.n)
         sum += value
         if job.values != NULL:
             (<real *>job.values)[row] = <real>value
@@ -50,11 +77,9 @@ cdef void squared_error_block(const void *data, ptrdiff_t block, int thread) noe
     cdef const SquaredError *job = <const SquaredError *>data
     cdef ptrdiff_t row = block * job.rows_a_block, stop = min(job.rows, row + job.rows_a_block)
     if job.is_double:
-        job.sums.of[block] = squared_error_rows(
-            job, <const double *>job.y, <const double *>job.t, <double *>job.dy, row, stop)
+        job.sums.of[block] = squared_error_rows(job, row, stop, <double *>NULL)
     else:
-        job.sums.of[block] = squared_error_rows(
-            job, <const float *>job.y, <const float *>job.t, <float *>job.dy, row, stop)
+        job.sums.of[block] = squared_error_rows(job, row, stop, <float *>NULL)
 
 
 cdef double run_squared_error_rows(SquaredError *job) except? -1:
@@ -70,9 +95,12 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object grad, int red
     """Returns the loss, or with a `dloss` computes its gradient alone."""
     cdef SquaredError job
     cdef cnp.ndarray values = None
-    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done, itemsize = cnp.PyArray_ITEMSIZE(y)
+    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done
     cdef double normaliser = 1, total = 0
     job.is_double = is_double(y)
+    job.storage[0], job.storage[1] = storage_of(y), storage_of(t)
+    job.storage[2] = storage_of(y) if grad is None else storage_of(<cnp.ndarray>grad)
+    job.converted = is_half(y) or is_half(t) or (grad is not None and is_half(<cnp.ndarray>grad))
     job.y = <const char *>cnp.PyArray_DATA(y)
     job.t = <const char *>cnp.PyArray_DATA(t)
     job.dy = <char *>NULL if grad is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>grad)
@@ -97,17 +125,17 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object grad, int red
         total = run_squared_error_rows(&job)
     done = job.rows * job.n
     if done < size:                  # the last span, a shorter one
-        job.y += done * itemsize
-        job.t += done * itemsize
+        job.y += done * stored_size(job.storage[0])
+        job.t += done * stored_size(job.storage[1])
         if job.dy != NULL:
-            job.dy += done * itemsize
+            job.dy += done * stored_size(job.storage[2])
         job.rows, job.n = 1, size - done
         job.rows_a_block = 1
         job.sums.of = job.sums.first
         squared_error_block(&job, 0, 0)
         total += job.sums.of[0]
     return None if dloss is not None else finish_loss(
-        normaliser * total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
+        normaliser * total, reduction, work_type(y), values, loss_out)
 
 
 cdef inline bint is_ready_c_pair(object y, object t, object out) noexcept:
@@ -122,7 +150,7 @@ cdef inline bint is_ready_c_pair(object y, object t, object out) noexcept:
 cdef inline bint is_ready_error_out(object out, cnp.ndarray y, cnp.ndarray t, int reduction) noexcept:
     """An `out` for the value of the loss that is ready."""
     cdef int ndim = reduction == NONE and cnp.PyArray_NDIM(y) > 1
-    return is_ready_result(out, y, ndim, cnp.PyArray_DIMS(y)) and disjoint(<cnp.ndarray>out, t)
+    return is_ready_result(out, work_type(y), y, ndim, cnp.PyArray_DIMS(y)) and disjoint(<cnp.ndarray>out, t)
 
 
 cdef tuple squared_error_gradient(object y, object t, object reduction, object dloss, object out):
@@ -131,13 +159,13 @@ cdef tuple squared_error_gradient(object y, object t, object reduction, object d
     if code >= 0 and is_ready_c_pair(y, t, out) and (dloss is None or type(dloss) is float):
         grad = empty_like(y) if out is None else out
         return run_squared_error(y, t, grad, code, None, dloss), grad
-    call = _arguments.check_squared_error(y, t, reduction)
+    call = _arguments.check_squared_error(y, t, reduction, True)
     inputs = {"y": y, "t": t}
     if dloss is not None:
         inputs["dloss"] = dloss
         dloss = _arguments.check_dloss(dloss, call.loss_shape, call.reduction)
     work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
-    grad = work if is_c_ordered(work) else empty_like(call.y)
+    grad = work if is_c_ordered(work) else contiguous_like(work)
     loss = run_squared_error(call.y, call.t, grad, call.reduction, None, dloss)
     return loss, finish_output(grad, result, out)
 
@@ -148,7 +176,7 @@ def sum_squared_error(y, t, reduction, out):
         out is None or is_ready_error_out(out, <cnp.ndarray>y, <cnp.ndarray>t, code)
     ):
         return run_squared_error(y, t, None, code, out, None)
-    call = _arguments.check_squared_error(y, t, reduction)
+    call = _arguments.check_squared_error(y, t, reduction, True)
     out = _arguments.check_loss_out(out, call.loss_shape, call.reduction, call.y.dtype, {"y": y, "t": t})
     return run_squared_error(call.y, call.t, None, call.reduction, out, None)
 
