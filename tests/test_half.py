@@ -81,9 +81,23 @@ def between(dtype):
 @halves
 def test_every_number_is_rounded_to_nearest_even(backend, dtype):
     bits = np.random.default_rng(0).integers(0, 1 << 32, 1 << 18, dtype=np.uint32)
-    special = [0, 1, 2, 0x7FFFFF, 0x800000, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000, 0x7FFFFFFF, 0x7F802000]
+    special = [
+        0,
+        1,
+        2,
+        0x7FFFFF,
+        0x800000,
+        0x7F7FFFFF,
+        0x7F800000,
+        0x7F800001,
+        0x7FC00000,
+        0x7FFFFFFF,
+        0x7F802000,
+    ]
     special += range(0, 1 << 18, 257)  # subnormal, as those of bfloat16 are
-    x = np.concatenate([between(dtype), bits.view(np.float32), np.array(special, np.uint32).view(np.float32)])
+    x = np.concatenate(
+        [between(dtype), bits.view(np.float32), np.array(special, np.uint32).view(np.float32)]
+    )
     x = np.concatenate([x, -x])
     # The gradient of a row with y = 1 and t = 0 is what comes from behind.
     ones, zeros = np.ones((x.size, 1), dtype), np.zeros((x.size, 1), dtype)
@@ -128,9 +142,11 @@ def test_beyond_the_range_is_infinity(backend, dtype, largest, step):
 def test_every_number_through_every_function(backend, name, dtype):
     function = getattr(ff, name)
     x = every(dtype)
-    pairs = [(x,)] if len(BY_NAME[name].draw(np.random.default_rng(0), (2,), dtype)) == 1 else [
-        (x, x), (x, np.roll(x, 12345)), (np.roll(x, 40000), x)
-    ]
+    pairs = (
+        [(x,)]
+        if len(BY_NAME[name].draw(np.random.default_rng(0), (2,), dtype)) == 1
+        else [(x, x), (x, np.roll(x, 12345)), (np.roll(x, 40000), x)]
+    )
     signs = not backend.startswith("numpy")  # 0 times a negative number is -0 there, piece by piece
     for arguments in pairs:
         wide = function(*as_type(arguments, np.float32))
@@ -159,7 +175,19 @@ LAYOUTS = {
     "back": lambda a: a[..., ::-1].copy()[..., ::-1],
     "misplaced": lambda a: np.concatenate([a[:1], a])[1:],
 }
-SHAPES = [(1, 1), (3, 5), (64, 10), (17, 33), (6, 16), (5, 300), (2, 5, 210), (1, 4100), (40, 17), (300, 3), (3, 1100)]
+SHAPES = [
+    (1, 1),
+    (3, 5),
+    (64, 10),
+    (17, 33),
+    (6, 16),
+    (5, 300),
+    (2, 5, 210),
+    (1, 4100),
+    (40, 17),
+    (300, 3),
+    (3, 1100),
+]
 
 
 @halves
@@ -202,7 +230,9 @@ def test_against_the_textbook(backend, operation, dtype):
 
 @halves
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
-@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "softmax_backward", "log_softmax_backward"])
+@pytest.mark.parametrize(
+    "name", ["softmax", "log_softmax", "logsumexp", "softmax_backward", "log_softmax_backward"]
+)
 def test_along_any_axis(backend, name, axis, dtype):
     operation, function = BY_NAME[name], getattr(ff, name)
     for shape in [(5, 6, 7), (20, 3, 33), (70, 40, 2), (2, 2100, 16)]:
@@ -226,12 +256,22 @@ def test_along_any_axis(backend, name, axis, dtype):
 
 
 @halves
-@pytest.mark.parametrize("options", [
-    {"weight": True}, {"ignore_index": 2}, {"label_smoothing": 0.1}, {"reduction": "none"},
-    {"reduction": "sum"}, {"weight": True, "ignore_index": 1, "label_smoothing": 0.2},
-    {"probabilities": np.float32}, {"probabilities": np.float64}, {"probabilities": "same"},
-    {"probabilities": "same", "weight": True, "label_smoothing": 0.1},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight": True},
+        {"ignore_index": 2},
+        {"label_smoothing": 0.1},
+        {"reduction": "none"},
+        {"reduction": "sum"},
+        {"weight": True, "ignore_index": 1, "label_smoothing": 0.2},
+        {"probabilities": np.float32},
+        {"probabilities": np.float64},
+        {"probabilities": "same"},
+        {"probabilities": "same", "weight": True, "label_smoothing": 0.1},
+    ],
+    ids=str,
+)
 def test_cross_entropy_options(backend, options, dtype):
     options, rng = dict(options), np.random.default_rng(4)
     for rows, classes in [(33, 10), (7, 1000)]:
@@ -239,7 +279,9 @@ def test_cross_entropy_options(backend, options, dtype):
         t = rng.integers(0, classes, rows)
         kind = options.get("probabilities")
         if kind is not None:
-            t = rounded(rng.dirichlet(np.ones(classes), rows), dtype).astype(dtype if kind == "same" else kind)
+            t = rounded(rng.dirichlet(np.ones(classes), rows), dtype).astype(
+                dtype if kind == "same" else kind
+            )
         keywords = {key: value for key, value in options.items() if key != "probabilities"}
         if keywords.get("weight"):
             keywords["weight"] = rng.uniform(0.5, 2, classes).astype(np.float32)
@@ -248,7 +290,9 @@ def test_cross_entropy_options(backend, options, dtype):
         loss, grad = ff.softmax_cross_entropy_with_grad(x, t, **keywords)
         assert loss.dtype == np.float32 and grad.dtype == dtype
         np.testing.assert_allclose(loss, want_loss, rtol=1e-6)
-        np.testing.assert_allclose(grad.astype(float), rounded(want, dtype).astype(float), rtol=1e-2, atol=1e-7)
+        np.testing.assert_allclose(
+            grad.astype(float), rounded(want, dtype).astype(float), rtol=1e-2, atol=1e-7
+        )
         np.testing.assert_allclose(ff.softmax_cross_entropy(x, t, **keywords), want_loss, rtol=1e-6)
         out = x.copy()
         loss, got = ff.softmax_cross_entropy_with_grad(out, t, **keywords, out=out)
@@ -258,7 +302,9 @@ def test_cross_entropy_options(backend, options, dtype):
         back = ff.softmax_cross_entropy_backward(p, t, **keywords)
         wider = ff.softmax_cross_entropy_backward(p.astype(np.float32), wide[1], **keywords)
         assert back.dtype == dtype
-        np.testing.assert_allclose(back.astype(float), rounded(wider, dtype).astype(float), rtol=1e-2, atol=1e-7)
+        np.testing.assert_allclose(
+            back.astype(float), rounded(wider, dtype).astype(float), rtol=1e-2, atol=1e-7
+        )
 
 
 # ---- dtypes and outputs ------------------------------------------------------------------------------
@@ -266,9 +312,17 @@ def test_cross_entropy_options(backend, options, dtype):
 
 @halves
 @pytest.mark.parametrize("other", [np.float32, np.float64])
-@pytest.mark.parametrize("name", [
-    "relu_backward", "tanh_backward", "identity_backward", "softmax_backward", "relu_backward_bias", "sum_squared_error_with_grad"
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "relu_backward",
+        "tanh_backward",
+        "identity_backward",
+        "softmax_backward",
+        "relu_backward_bias",
+        "sum_squared_error_with_grad",
+    ],
+)
 def test_with_a_wider_one(backend, name, other, dtype):
     """The wider dtype is that of the result, as if the other had been converted before."""
     function, rng = getattr(ff, name), np.random.default_rng(5)
@@ -288,7 +342,10 @@ def test_with_a_wider_one(backend, name, other, dtype):
 def test_with_a_wider_bias(backend, dtype):
     rng = np.random.default_rng(6)
     for shape in [(5, 3), (40, 300), (3, 5000)]:
-        x, b = rounded(rng.standard_normal(shape), dtype), rng.standard_normal(shape[-1:]).astype(np.float32)
+        x, b = (
+            rounded(rng.standard_normal(shape), dtype),
+            rng.standard_normal(shape[-1:]).astype(np.float32),
+        )
         got = ff.bias_tanh(x, b)
         assert got.dtype == np.float32
         np.testing.assert_array_equal(got, ff.bias_tanh(x.astype(np.float32), b))
@@ -376,9 +433,14 @@ def test_any_number_of_threads(backend, dtype):
     x, y = (rounded(rng.standard_normal((700, 300)), dtype) for _ in range(2))
     t = rng.integers(0, 300, 700)
     calls = [
-        lambda: ff.tanh(x), lambda: ff.relu_backward(x, y.T.copy().T), lambda: ff.softmax(x, axis=0),
-        lambda: ff.softmax(x), lambda: ff.bias_relu(x, y[0]), lambda: ff.sigmoid_backward_bias(x, y),
-        lambda: ff.softmax_cross_entropy_with_grad(x, t), lambda: ff.sum_squared_error_with_grad(x, y),
+        lambda: ff.tanh(x),
+        lambda: ff.relu_backward(x, y.T.copy().T),
+        lambda: ff.softmax(x, axis=0),
+        lambda: ff.softmax(x),
+        lambda: ff.bias_relu(x, y[0]),
+        lambda: ff.sigmoid_backward_bias(x, y),
+        lambda: ff.softmax_cross_entropy_with_grad(x, t),
+        lambda: ff.sum_squared_error_with_grad(x, y),
     ]
     for call in calls:
         with ff.num_threads(1):

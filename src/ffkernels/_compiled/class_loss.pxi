@@ -30,10 +30,10 @@ cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept
     return row_sum(x, i) + row_sum(x + i + 1, n - i - 1)
 
 
-cdef inline double ignored_row(real *dx, ptrdiff_t n) noexcept nogil:
+cdef inline double ignored_row(stored *dx, ptrdiff_t n) noexcept nogil:
     """Loss and gradient of an ignored row: 0."""
     if dx != NULL:
-        memset(dx, 0, n * sizeof(real))
+        memset(dx, 0, n * sizeof(stored))
     return 0
 
 

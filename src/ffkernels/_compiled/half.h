@@ -80,6 +80,20 @@ template <> FF_INLINE uint32_t rounded<bfloat16>(float x) {
     return (u & 0x7fffffff) > 0x7f800000 ? u | QUIET : nearest;
 }
 
+/* One value of any type. */
+template <class T> FF_INLINE double value_of(T x) {
+    if constexpr (is_half<T>)
+        return widened(x);
+    else
+        return x;
+}
+template <class T> FF_INLINE void set_value(T &y, double x) {
+    if constexpr (is_half<T>)
+        y.bits = (uint16_t)(rounded<T>((float)x) >> 16);
+    else
+        y = (T)x;
+}
+
 /* ---- FF_LANES neighbouring values -------------------------------------------------------------------- */
 
 /* The upper halves of words.  Left to themselves compilers store them one after the other, or by an instruction that

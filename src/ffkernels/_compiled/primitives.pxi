@@ -25,6 +25,21 @@ cdef extern from "logarithm.h" namespace "ffkernels" nogil:
     void lanes_log(const double *x, double *y)
     void lanes_log1p(const double *excess, double *log_sum)
 
+cdef extern from "half.h" namespace "ffkernels" nogil:
+    bint has_half
+    ctypedef struct float16 "ffkernels::float16":
+        pass
+    ctypedef struct bfloat16 "ffkernels::bfloat16":
+        pass
+    double value_of[T](T x)
+    void set_value[T](T &y, double x)
+
+ctypedef fused stored:
+    float
+    double
+    float16
+    bfloat16
+
 cdef extern from "storage.h" namespace "ffkernels" nogil:
     ctypedef int Storage "ffkernels::storage"
     Storage FLOAT32, FLOAT64, FLOAT16, BFLOAT16
@@ -42,6 +57,9 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     double row_max[T](const T *x, ptrdiff_t n)
     double row_exp_excess[T](const T *x, double m, T *y, ptrdiff_t n)
     double row_excess[T](const T *x, double m, ptrdiff_t n)
+    double row_exponentials[T](const T *x, double m, T *y, void *scratch, ptrdiff_t n)
+    double exponential_at[T](T *y, void *scratch, ptrdiff_t i)
+    void row_scale_exponentials[T](double factor, T *y, void *scratch, ptrdiff_t n)
     double row_sum[T](const T *x, ptrdiff_t n)
     double row_dot[T](const T *x, const T *y, ptrdiff_t n)
     void row_scale[T](const T *x, double factor, T *y, ptrdiff_t n)

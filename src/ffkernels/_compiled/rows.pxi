@@ -58,6 +58,10 @@ ctypedef double (*row_kernel_f32)(const Loss *loss, ptrdiff_t row, const float *
                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef double (*row_kernel_f64)(const Loss *loss, ptrdiff_t row, const double *x, const double *y, double *out,
                                   double *scratch, ptrdiff_t n) noexcept nogil
+ctypedef double (*row_kernel_f16)(const Loss *loss, ptrdiff_t row, const float16 *x, const float16 *y, float16 *out,
+                                  float *scratch, ptrdiff_t n) noexcept nogil
+ctypedef double (*row_kernel_bf16)(const Loss *loss, ptrdiff_t row, const bfloat16 *x, const bfloat16 *y, bfloat16 *out,
+                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef void (*lanes_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t ld_x,
                                   const float *y, ptrdiff_t ld_y, float *out, ptrdiff_t ld_out, ptrdiff_t n,
                                   double *value) noexcept nogil
@@ -73,6 +77,8 @@ ctypedef struct kernel_pair:
     # One function: a row and a lanes kernel that compute the same, or one of them, or a pick kernel.
     row_kernel_f32 row_f32
     row_kernel_f64 row_f64
+    row_kernel_f16 row_f16       # these also take rows of half precision as they are, with a row of scratch memory
+    row_kernel_bf16 row_bf16
     lanes_kernel_f32 lanes_f32
     lanes_kernel_f64 lanes_f64
     pick_kernel_f32 pick_f32
@@ -91,6 +97,7 @@ ctypedef struct Rows:
     ptrdiff_t axis_stride[ROW_ARRAYS]  # between neighbours in a row, in bytes
     ptrdiff_t row_stride[ROW_ARRAYS]   # between rows of a series, in bytes
     bint converted               # some array is of half precision
+    Storage row_storage          # of all arrays, where a row kernel takes rows as they are
     ptrdiff_t series, rows_a_series, blocks_a_series, rows_a_block
     Access access
     bint summed                  # the values are added up, so that blocks must not depend on alignment
@@ -113,6 +120,8 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
     cdef kernel_pair kernels
     kernels.row_f32, kernels.row_f64 = row_f32, row_f64
     kernels.lanes_f32, kernels.lanes_f64 = lanes_f32, lanes_f64
+    kernels.row_f16 = NULL
+    kernels.row_bf16 = NULL
     kernels.pick_f32 = NULL
     kernels.pick_f64 = NULL
     kernels.coefficients = False
@@ -147,6 +156,15 @@ cdef inline double call_row(const Rows *rows, ptrdiff_t row, const real *x, cons
         return rows.kernels.row_f32(&rows.loss, row, x, y, out, scratch, rows.n)
     else:
         return rows.kernels.row_f64(&rows.loss, row, x, y, out, scratch, rows.n)
+
+
+cdef inline double call_half_row(const Rows *rows, ptrdiff_t row, const char *x, const char *y, char *out,
+                                 float *scratch) noexcept nogil:
+    if rows.row_storage == FLOAT16:
+        return rows.kernels.row_f16(
+            &rows.loss, row, <const float16 *>x, <const float16 *>y, <float16 *>out, scratch, rows.n)
+    return rows.kernels.row_bf16(
+        &rows.loss, row, <const bfloat16 *>x, <const bfloat16 *>y, <bfloat16 *>out, scratch, rows.n)
 
 
 cdef inline void call_lanes(const Rows *rows, ptrdiff_t row, int count, const real *x, ptrdiff_t ld_x, const real *y,
@@ -237,20 +255,23 @@ cdef inline void store_value(const Rows *rows, ptrdiff_t row, double value, real
 cdef double run_rows_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
                               real *scratch) noexcept nogil:
     """Contiguous rows from `row` to `stop`, one after the other; returns the sum of their values."""
-    cdef real *x = <real *>row_at(rows, start, FIRST, row)
-    cdef real *y = <real *>row_at(rows, start, SECOND, row)
-    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
+    cdef char *x = row_at(rows, start, FIRST, row)
+    cdef char *y = row_at(rows, start, SECOND, row)
+    cdef char *out = row_at(rows, start, OUTPUT, row)
     cdef double value, sum = 0
     while row < stop:
-        value = call_row(rows, first + row, x, y, out, scratch)
+        if rows.converted:
+            value = call_half_row(rows, first + row, x, y, out, <float *>scratch)
+        else:
+            value = call_row(rows, first + row, <real *>x, <real *>y, <real *>out, scratch)
         sum += value
         store_value(rows, first + row, value, scratch)
         row += 1
-        x += rows.row_stride[FIRST] // <ptrdiff_t>sizeof(real)
+        x += rows.row_stride[FIRST]
         if y != NULL:
-            y += rows.row_stride[SECOND] // <ptrdiff_t>sizeof(real)
+            y += rows.row_stride[SECOND]
         if out != NULL:
-            out += rows.row_stride[OUTPUT] // <ptrdiff_t>sizeof(real)
+            out += rows.row_stride[OUTPUT]
     return sum
 
 
@@ -365,6 +386,15 @@ cdef void take_series(Rows *rows) noexcept:
         rows.series *= rows.axes.shape[i]
 
 
+cdef bint takes_half(const Rows *rows) noexcept:
+    """Whether the row kernel takes half precision, and all arrays are of the same."""
+    cdef int k
+    for k in range(ROW_ARRAYS):
+        if rows.axes.data[k] != NULL and rows.axes.storage[k] != rows.row_storage:
+            return False
+    return has_half and rows.kernels.row_f16 != NULL
+
+
 cdef Access choose_access(const Rows *rows) noexcept:
     cdef const kernel_pair *kernels = rows.kernels
     cdef bint has_row = kernels.row_f32 != NULL, has_lanes = kernels.lanes_f32 != NULL
@@ -386,7 +416,7 @@ cdef Access choose_access(const Rows *rows) noexcept:
         return LANES_IN_TILE if rows.converted else LANES_IN_PLACE
     if has_lanes and rows.n <= kernels.longest_in_tile[rows.is_double] and rows.rows_a_series >= FEWEST_IN_TILE:
         return LANES_IN_TILE
-    return ROWS_IN_PLACE if contiguous and not rows.converted else ROWS_GATHERED
+    return ROWS_IN_PLACE if contiguous and (not rows.converted or takes_half(rows)) else ROWS_GATHERED
 
 
 cdef ptrdiff_t scratch_rows(const Rows *rows) noexcept:
@@ -395,7 +425,7 @@ cdef ptrdiff_t scratch_rows(const Rows *rows) noexcept:
         return FF_LANES * (2 if rows.axes.data[SECOND] != NULL or rows.kernels.coefficients else 1)
     if rows.access == ROWS_GATHERED or rows.access == LANES_IN_PLACE:
         return 3
-    return 1 if rows.kernels.coefficients else 0
+    return 1 if rows.kernels.coefficients or rows.converted else 0
 
 
 cdef double run_rows(Rows *rows) except? -1:
@@ -407,6 +437,7 @@ cdef double run_rows(Rows *rows) except? -1:
     take_series(rows)
     if rows.series == 0 or rows.rows_a_series == 0:
         return 0
+    rows.row_storage = rows.axes.storage[FIRST]
     rows.access = choose_access(rows)
     rows.from_line = (
         rows.access == LANES_IN_PLACE and rows.axes.data[OUTPUT] != NULL and not rows.summed
