@@ -140,7 +140,8 @@ cdef void backward_bias_block(const void *data, ptrdiff_t block, int thread) noe
     cdef size_t before = 0       # elements of dz before a cache line begins
     # A cache line begins where one does in dz: stores across two lines took a tenth of the time.
     if not job.walk.gathered:
-        before = (0 - <size_t>(job.walk.axes.data[2] + row * job.n * dz_size)) % min(FF_LINE, FF_LANES * dz_size) // dz_size
+        before = 0 - <size_t>(job.walk.axes.data[2] + row * job.n * dz_size)
+        before = before % <size_t>min(FF_LINE, FF_LANES * dz_size) // <size_t>dz_size
     sums += (0 - before * job.itemsize - <size_t>sums) % FF_LINE
     if job.is_double:
         backward_bias_rows(job, row, stop, <double *>sums, totals)

@@ -192,7 +192,8 @@ cdef bint is_ready_loss_out(const ClassLoss *call, object out, cnp.ndarray targe
     if call.reduction == NONE:
         ndim = shape_without(<cnp.ndarray>call.scores, call.axis, False, shape)
     return (
-        is_ready_result(out, work_type(<cnp.ndarray>call.scores), <cnp.ndarray>call.scores, ndim, shape) and disjoint(<cnp.ndarray>out, targets)
+        is_ready_result(out, work_type(<cnp.ndarray>call.scores), <cnp.ndarray>call.scores, ndim, shape)
+        and disjoint(<cnp.ndarray>out, targets)
         and (weight is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>weight))
     )
 

@@ -44,10 +44,11 @@ cdef double squared_error_converted(const SquaredError *job, double factor, ptrd
         count = min(stop - first, <ptrdiff_t>(sizeof(Buffer) // sizeof(real)))
         gather(job.storage[0], job.y + first * stored_size(job.storage[0]), stored_size(job.storage[0]), &y, count)
         gather(job.storage[1], job.t + first * stored_size(job.storage[1]), stored_size(job.storage[1]), &t, count)
-        value += squared_error_span(job, factor, <real *>&y, <real *>&t, <real *>NULL if job.dy == NULL else <real *>&y,
-                                    count)
+        value += squared_error_span(
+            job, factor, <real *>&y, <real *>&t, <real *>NULL if job.dy == NULL else <real *>&y, count)
         if job.dy != NULL:
-            scatter(job.storage[2], &y, job.dy + first * stored_size(job.storage[2]), stored_size(job.storage[2]), count)
+            scatter(job.storage[2], &y, job.dy + first * stored_size(job.storage[2]), stored_size(job.storage[2]),
+                    count)
         first += count
     return value
 

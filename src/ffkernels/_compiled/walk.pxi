@@ -1,9 +1,9 @@
 # Elementwise functions over arrays of one shape and any strides.
 #
 # The order of elements does not matter, so the axes are sorted and joined: arrays laid out alike become
-# one long span, whatever their layout.  Threads take chunks of a span.  A span with a stride, or
-# of another type than the others, is gathered, 4 KiB at a time, into a buffer that stays in the first-level cache,
-# computed there and scattered back.
+# one long span, whatever their layout.  Threads take chunks of a span.  A span with a stride, or of half
+# precision that no loop takes, is gathered, 4 KiB at a time, into a buffer that stays in the first-level
+# cache, computed there and scattered back.
 
 cdef enum:
     CHUNK = 16384        # elements one of several threads takes at a time, at most: 64 KiB of float
@@ -15,7 +15,7 @@ ctypedef struct Walk:
     span_function span           # the one that was chosen
     const double *scalars        # what the span takes besides its operands, or NULL
     ptrdiff_t grain              # elements a thread must have
-    Storage work                 # what the span takes
+    Storage work                 # the type to compute in
     int wide                     # bit k: operand k is in the type to compute in, whatever the others are
     Axes axes                    # the last one is the span
     int written                  # bit k: operand k is written
@@ -24,8 +24,8 @@ ctypedef struct Walk:
     ptrdiff_t chunks_a_span
 
 
-cdef void begin_walk(Walk *walk, const span_function *spans, const double *scalars, ptrdiff_t grain, Storage work, int ndim,
-                     const cnp.npy_intp *shape) noexcept:
+cdef void begin_walk(Walk *walk, const span_function *spans, const double *scalars, ptrdiff_t grain, Storage work,
+                     int ndim, const cnp.npy_intp *shape) noexcept:
     """Begins a walk over this shape; `add_operand` or `add_array` then adds each operand."""
     cdef int i
     walk.spans = spans
