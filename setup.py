@@ -40,10 +40,10 @@ COMMON_MSVC = ["/O2", "/fp:precise", "/openmp:experimental", "/std:c++17"]
 GCC_ONLY = ("-fno-loop-unroll-and-jam", "-fno-tree-loop-distribute-patterns", "-falign-loops=32")
 # Instruction sets of x86-64 beyond its baseline: flags of gcc and clang, flags of MSVC.
 X86_64 = {
-    "avx2": (["-mavx2", "-mfma"], ["/arch:AVX2"]),
+    "avx2": (["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
     "avx512": (
         [
-            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"),
+            *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"),
             # Full width: compilers prefer half of it for fear of clock changes long gone.
             "-mprefer-vector-width=512",
         ],

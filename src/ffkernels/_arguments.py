@@ -101,6 +101,12 @@ def _work_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype in _FLOATS or not _is_half(dtype) else np.dtype(np.float32)
 
 
+def _to_work(array: Array, work: np.dtype[Any], halves: bool) -> Array:
+    """The array in the type to compute in; with `halves` half precision stays where that is float32, for
+    one who converts it piece by piece."""
+    return array if halves and work == np.float32 and _is_half(array.dtype) else _as(array, work)
+
+
 def _is_on_host(value: Any) -> bool:
     """Whether a tensor of another library is where NumPy can read it."""
     try:
@@ -224,7 +230,9 @@ def _wider(names: tuple[str, ...], arrays: list[Array]) -> np.dtype[Any]:
         ) from None
 
 
-def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Array], Any, Any]:
+def _together(
+    names: tuple[str, ...], values: tuple[Any, ...], halves: bool = False
+) -> tuple[list[Array], Any, Any]:
     """Arrays of one shape, in the type to compute in; that type and the type of the result."""
     arrays = [real_array(value, name) for name, value in zip(names, values, strict=True)]
     for name, array in zip(names[1:], arrays[1:], strict=True):
@@ -234,7 +242,7 @@ def _together(names: tuple[str, ...], values: tuple[Any, ...]) -> tuple[list[Arr
             )
     dtype = _wider(names, arrays)
     work = _work_dtype(dtype)
-    return [_as(array, work) for array in arrays], work, dtype
+    return [_to_work(array, work, halves) for array in arrays], work, dtype
 
 
 def _overlaps_itself(array: Array) -> bool:
@@ -305,14 +313,16 @@ def _output(
     dtype: np.dtype[Any],
     inputs: dict[str, Any],
     name: str = "out",
+    halves: bool = False,
 ) -> tuple[Array, Array]:
-    """An array to compute into and the result; the same one but for half precision, byte-swapped
-    and unaligned outputs, which `deliver` fills from the first."""
+    """An array to compute into and the result; the same one but for byte-swapped and unaligned outputs
+    and without `halves` those of half precision, which `deliver` fills from the first."""
     if out is None:
         result = np.empty_like(like, dtype=dtype, subok=False)
     else:
         result = check_out(out, like.shape, dtype, inputs, name)
-    if result.dtype == work and result.dtype.isnative and result.flags.aligned:
+    written = result.dtype == work or (halves and _is_half(result.dtype))
+    if written and result.dtype.isnative and result.flags.aligned:
         return np.asarray(result), result  # of a subclass its array
     return np.empty(like.shape, work), result
 
@@ -329,25 +339,30 @@ def deliver(work: Array, result: Array, out: Any) -> Any:
 
 
 def check_elementwise(
-    names: tuple[str, ...], values: tuple[Any, ...], out: Any
+    names: tuple[str, ...], values: tuple[Any, ...], out: Any, halves: bool = False
 ) -> tuple[tuple[Array, ...], Array, Array]:
-    """Inputs of one shape and type, an array to compute into, the array to return."""
+    """Inputs of one shape and type, an array to compute into, the array to return.
+
+    Here and below, `halves` leaves arrays of half precision to the caller, also as outputs.
+    """
     if _are_plain(*values) and (target := _plain_output(out, *values)) is not None:
         return values, target, target
-    arrays, work, dtype = _together(names, values)
-    target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
+    arrays, work, dtype = _together(names, values, halves)
+    inputs = dict(zip(names, values, strict=True))
+    target, result = _output(out, arrays[0], work, dtype, inputs, halves=halves)
     return tuple(arrays), target, result
 
 
 def check_rows(
-    names: tuple[str, ...], values: tuple[Any, ...], axis: Any, out: Any
+    names: tuple[str, ...], values: tuple[Any, ...], axis: Any, out: Any, halves: bool = False
 ) -> tuple[tuple[Array, ...], int, Array, Array]:
     """The same with an axis, from 0 up."""
     if _are_plain(*values) and (target := _plain_output(out, *values)) is not None:
         return values, normalise_axis(axis, values[0].ndim), target, target
-    arrays, work, dtype = _together(names, values)
+    arrays, work, dtype = _together(names, values, halves)
     axis = normalise_axis(axis, arrays[0].ndim)
-    target, result = _output(out, arrays[0], work, dtype, dict(zip(names, values, strict=True)))
+    inputs = dict(zip(names, values, strict=True))
+    target, result = _output(out, arrays[0], work, dtype, inputs, halves=halves)
     return tuple(arrays), axis, target, result
 
 
@@ -371,12 +386,14 @@ def without_axis(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def check_logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, int, Array, Array]:
+def check_logsumexp(
+    x: Any, axis: Any, keepdims: Any, out: Any, halves: bool = False
+) -> tuple[Array, int, Array, Array]:
     """Input, axis, an array of the reduced shape to compute into, the array to return."""
     if _are_plain(x):
         array, work, dtype = x, x.dtype, x.dtype
     else:
-        (array,), work, dtype = _together(("x",), (x,))
+        (array,), work, dtype = _together(("x",), (x,), halves)
     axis = normalise_axis(axis, array.ndim)
     reduced = without_axis(array.shape, axis)
     shape = (*array.shape[:axis], 1, *array.shape[axis + 1 :]) if keepdims else reduced
@@ -389,7 +406,9 @@ def check_logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> tuple[Array, 
     return array, axis, np.empty(reduced, work), result
 
 
-def check_bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
+def check_bias(
+    x: Any, b: Any, out: Any, halves: bool = False
+) -> tuple[Array, Array, Array, Array]:
     """x, the bias along its last axis, an array to compute into, the array to return."""
     if (
         _are_plain(x)
@@ -410,14 +429,14 @@ def check_bias(x: Any, b: Any, out: Any) -> tuple[Array, Array, Array, Array]:
         )
     dtype = _wider(("x", "b"), [array, addend])
     work = _work_dtype(dtype)
-    target, result = _output(out, array, work, dtype, {"x": x})
+    target, result = _output(out, array, work, dtype, {"x": x}, halves=halves)
     if out is not None:
         check_out(out, array.shape, dtype, {"b": b}, in_place=False)
-    return _as(array, work), _as(addend, work), target, result
+    return _to_work(array, work, halves), _to_work(addend, work, halves), target, result
 
 
 def check_backward_bias(
-    dy: Any, y: Any, out: Any, out_bias: Any
+    dy: Any, y: Any, out: Any, out_bias: Any, halves: bool = False
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """dy, y, then for dz and for the bias gradient what to compute into and what to return."""
     if (
@@ -437,7 +456,7 @@ def check_backward_bias(
         sums = np.empty(dy.shape[-1:], dy.dtype) if out_bias is None else out_bias
         return dy, y, target, target, sums, sums
     names = ("dy", "y")
-    (grad, value), work, dtype = _together(names, (dy, y))
+    (grad, value), work, dtype = _together(names, (dy, y), halves)
     if grad.ndim == 0:
         raise ValueError("dy: expected at least one dimension, got none")
     inputs = {"dy": dy, "y": y}
@@ -445,13 +464,14 @@ def check_backward_bias(
     if out_bias is not None:
         others = inputs | ({} if out is None else {"out": out})
         check_out(out_bias, shape, dtype, others, "out_bias", in_place=False)
-    target, result = _output(out, grad, work, dtype, inputs)
-    target_bias, result_bias = _output(out_bias, np.empty(shape, work), work, dtype, {}, "out_bias")
+    target, result = _output(out, grad, work, dtype, inputs, halves=halves)
+    like = np.empty(shape, work)
+    target_bias, result_bias = _output(out_bias, like, work, dtype, {}, "out_bias", halves)
     return grad, value, target, result, target_bias, result_bias
 
 
 def check_backward_input_bias(
-    dy: Any, x: Any, b: Any, out: Any, out_bias: Any
+    dy: Any, x: Any, b: Any, out: Any, out_bias: Any, halves: bool = False
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
     """dy, x and the bias along the last axis, then for dz and for the bias gradient what to compute into
     and what to return."""
@@ -471,11 +491,12 @@ def check_backward_input_bias(
         others = {"dy": dy, "x": x} | ({} if out is None else {"out": out})
         check_out(out_bias, shape, dtype, others, "out_bias", in_place=False)
         check_out(out_bias, shape, dtype, {"b": b}, "out_bias")
-    target, result = _output(out, grad, work, dtype, {"dy": dy, "x": x})
+    target, result = _output(out, grad, work, dtype, {"dy": dy, "x": x}, halves=halves)
     if out is not None:
         check_out(out, grad.shape, dtype, {"b": b}, in_place=False)
-    target_bias, result_bias = _output(out_bias, np.empty(shape, work), work, dtype, {}, "out_bias")
-    inputs = (_as(array, work) for array in arrays)
+    like = np.empty(shape, work)
+    target_bias, result_bias = _output(out_bias, like, work, dtype, {}, "out_bias", halves)
+    inputs = (_to_work(array, work, halves) for array in arrays)
     return (*inputs, target, result, target_bias, result_bias)  # type: ignore[return-value]
 
 
@@ -491,7 +512,7 @@ def check_reduction(name: Any) -> int:
 class Loss(NamedTuple):
     """The arguments of a loss over classes, checked."""
 
-    scores: Array  # logits or probabilities, in the type to compute in
+    scores: Array  # logits or probabilities, in the type to compute in, or with `halves` in half
     axis: int
     indices: Array | None  # class of each row, C-ordered intp
     probabilities: Array | None  # or the targets' full shape, in the type to compute in
@@ -513,10 +534,20 @@ def check_class_loss(
     label_smoothing: Any,
     reduction_name: Any,
     sample_weight: Any = None,
+    halves: bool = False,
 ) -> Loss:
     """Checks the arguments that all cross-entropies share; class indices are in range after it."""
     call = loss_of_some_classes(
-        name, scores, targets, axis, weight, ignore_index, label_smoothing, reduction_name, sample_weight
+        name,
+        scores,
+        targets,
+        axis,
+        weight,
+        ignore_index,
+        label_smoothing,
+        reduction_name,
+        sample_weight,
+        halves,
     )
     if call.indices is not None:
         classes = call.scores.shape[call.axis]
@@ -539,6 +570,7 @@ def loss_of_some_classes(
     label_smoothing: Any,
     reduction_name: Any,
     sample_weight: Any = None,
+    halves: bool = False,
 ) -> Loss:
     """The same where class indices may be those of classes that others hold: they may be anything."""
     if _are_plain(scores):
@@ -581,11 +613,11 @@ def loss_of_some_classes(
             f"got {ignore_index}"
         )
     if probabilities is not None:
-        probabilities = _as(probabilities, work)
+        probabilities = _to_work(probabilities, work, halves)
     if ignore_index is not None and abs(ignore_index) > np.iinfo(np.intp).max:
         ignore_index = None  # no target can be it
     return Loss(
-        scores if dtype == work else _as(scores, work),
+        scores if dtype == work else _to_work(scores, work, halves),
         axis,
         indices,
         probabilities,
@@ -675,12 +707,12 @@ def refuse_index(
 
 
 def check_loss_out(
-    out: Any, shape: tuple[int, ...], code: int, work: np.dtype[Any], inputs: dict[str, Any]
+    out: Any, shape: tuple[int, ...], code: int, dtype: np.dtype[Any], inputs: dict[str, Any]
 ) -> Array | None:
-    """`out` for the value of a loss, checked; None where there is none."""
+    """`out` for the value of a loss at scores of this type, checked; None where there is none."""
     if out is None:
         return None
-    return check_out(out, shape if code == NONE else (), work, inputs, in_place=False)
+    return check_out(out, shape if code == NONE else (), _work_dtype(dtype), inputs, in_place=False)
 
 
 def check_gradient_out(
@@ -694,7 +726,8 @@ def check_gradient_out(
         if _is_plain_output(out, scores.shape, dtype, *inputs.values()):
             return out, out
     first, *others = inputs
-    target, result = _output(out, scores, scores.dtype, dtype, {first: inputs[first]})
+    work = dtype if _is_half(scores.dtype) else scores.dtype
+    target, result = _output(out, scores, work, dtype, {first: inputs[first]})
     for name in others:
         if out is not None:
             # The scores' own layout may be overwritten; targets of that layout may be too, since
@@ -719,7 +752,7 @@ def check_dloss(dloss: Any, shape: tuple[int, ...], code: int) -> float | Array:
 class SquaredError(NamedTuple):
     """The arguments of sum_squared_error, checked; rows are the first axis."""
 
-    y: Array  # C-ordered, in the type to compute in
+    y: Array  # C-ordered, in the type to compute in, or with `halves` in half precision
     t: Array
     loss_shape: tuple[int, ...]
     reduction: int
@@ -728,13 +761,13 @@ class SquaredError(NamedTuple):
 
 
 def check_squared_error(
-    y: Any, t: Any, reduction_name: Any, sample_weight: Any = None
+    y: Any, t: Any, reduction_name: Any, sample_weight: Any = None, halves: bool = False
 ) -> SquaredError:
     """Checks y and t; one dimension is one row."""
     if _are_plain(y, t):
         outputs, targets, dtype = y, t, y.dtype
     else:
-        (outputs, targets), _, dtype = _together(("y", "t"), (y, t))
+        (outputs, targets), _, dtype = _together(("y", "t"), (y, t), halves)
     code = check_reduction(reduction_name)
     if outputs.ndim == 0:
         raise ValueError("y: expected at least one dimension, got none")
@@ -748,9 +781,9 @@ def check_squared_error(
 class SigmoidLoss(NamedTuple):
     """The arguments of sigmoid_cross_entropy, checked; weights broadcast to the logits' shape."""
 
-    logits: Array  # C-ordered, in the type to compute in, as the targets and the first two weights
+    logits: Array  # C-ordered, in the type to compute in, or with `halves` in half precision
     targets: Array
-    weight: Array | None
+    weight: Array | None  # in the type to compute in
     pos_weight: Array | None
     sample_weight: Array | None  # of rows, C-ordered float64
     reduction: int
@@ -764,22 +797,24 @@ def check_sigmoid_loss(
     pos_weight: Any,
     sample_weight: Any,
     reduction_name: Any,
+    halves: bool = False,
 ) -> SigmoidLoss:
     """Checks logits, targets and all weights; rows are the first axis."""
     if _are_plain(logits, targets):
-        x, t, dtype = logits, targets, logits.dtype
+        x, t = logits, targets
+        work = dtype = logits.dtype
     else:
         x, t = real_array(logits, "logits"), real_array(targets, "targets")
         if t.shape != x.shape:
             raise ValueError(f"targets: expected the shape of logits, {x.shape}, got {t.shape}")
         dtype = x.dtype
-        x = _as(x, _work_dtype(dtype))
-        t = _as(t, x.dtype)
+        work = _work_dtype(dtype)
+        x, t = _to_work(x, work, halves), _to_work(t, work, halves)
     code = check_reduction(reduction_name)
     if weight is not None:
-        weight = _broadcast_weight(weight, "weight", x)
+        weight = _broadcast_weight(weight, "weight", x.shape, work)
     if pos_weight is not None:
-        pos_weight = _broadcast_weight(pos_weight, "pos_weight", x)
+        pos_weight = _broadcast_weight(pos_weight, "pos_weight", x.shape, work)
     if sample_weight is not None:
         sample_weight = check_sample_weight(sample_weight, x.shape[:1])
         sample_weight = sample_weight.reshape(x.shape[:1] + (1,) * (x.ndim - 1))
@@ -787,10 +822,12 @@ def check_sigmoid_loss(
     return SigmoidLoss(x, t, weight, pos_weight, sample_weight, code, dtype)
 
 
-def _broadcast_weight(weight: Any, name: str, logits: Array) -> Array:
-    """Weights that broadcast to the shape of the logits, C-ordered and of their type."""
+def _broadcast_weight(
+    weight: Any, name: str, shape: tuple[int, ...], work: np.dtype[Any]
+) -> Array:
+    """Weights that broadcast to the shape of the logits, C-ordered and in the type to compute in."""
     array = real_array(weight, name)
-    shape, missing = logits.shape, logits.ndim - array.ndim
+    missing = len(shape) - array.ndim
     fits = missing >= 0 and all(
         n in (1, of) for n, of in zip(array.shape, shape[missing:], strict=True)
     )
@@ -801,8 +838,8 @@ def _broadcast_weight(weight: Any, name: str, logits: Array) -> Array:
             f"got {array.shape}{rows}"
         )
     with np.errstate(over="ignore"):  # beyond the range of the type to compute in: refused next
-        array = np.require(array, logits.dtype, ["C", "A"])
-    return _refuse_weight(array, name, f" in {logits.dtype}")
+        array = np.require(array, work, ["C", "A"])
+    return _refuse_weight(array, name, f" in {work}")
 
 
 def in_runs(weights: Array, shape: tuple[int, ...]) -> tuple[Array, int, int]:
@@ -839,7 +876,9 @@ def _are_plain_parameters(values: tuple[Any, ...]) -> bool:
     return True
 
 
-def check_parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Array]:
+def check_parameters(
+    names: tuple[str, ...], values: tuple[Any, ...], halves: bool = False
+) -> list[Array]:
     """A parameter, its gradient and its optimiser state: all but the gradient updated in place."""
     if _are_plain_parameters(values):
         return list(values)
@@ -861,7 +900,7 @@ def check_parameters(names: tuple[str, ...], values: tuple[Any, ...]) -> list[Ar
         raise ValueError(
             f"{names[1]}: expected the shape of {names[0]}, {param.shape}, got {grad.shape}"
         )
-    grad = _as(grad, param.dtype)
+    grad = _to_work(grad, param.dtype, halves)
     return [param, grad, *state]
 
 

@@ -10,13 +10,43 @@ cdef enum:
     MAX_DIMS = 64
 
 
+# NumPy's number for the bfloat16 of ml_dtypes, as soon as an array of it has come.
+cdef int bfloat16_type = -1
+
+
+cdef bint is_bfloat16(cnp.ndarray x) noexcept:
+    global bfloat16_type
+    cdef int kind = cnp.PyArray_TYPE(x)
+    if kind == bfloat16_type:
+        return True
+    if kind < NPY_USERDEF or (<object>x).dtype.name != "bfloat16":
+        return False
+    bfloat16_type = kind
+    return True
+
+
+cdef inline Storage storage_of(cnp.ndarray x) noexcept:
+    """How an array is stored that `is_array`."""
+    cdef int kind = cnp.PyArray_TYPE(x)
+    if kind == cnp.NPY_FLOAT:
+        return FLOAT32
+    if kind == cnp.NPY_DOUBLE:
+        return FLOAT64
+    return FLOAT16 if kind == NPY_HALF else BFLOAT16
+
+
+cdef inline bint is_half(cnp.ndarray x) noexcept:
+    cdef int kind = cnp.PyArray_TYPE(x)
+    return kind == NPY_HALF or (kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE and is_bfloat16(x))
+
+
 cdef inline bint is_array(object x) noexcept:
-    """An exact ndarray of float32 or float64, aligned and in native byte order, of any layout."""
+    """An exact ndarray of float32, float64 or half precision, aligned and in native byte order, of any layout."""
     if not PyArray_CheckExact(x):
         return False
     cdef int kind = cnp.PyArray_TYPE(<cnp.ndarray>x)
     return (
-        (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE)
+        (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE or is_half(<cnp.ndarray>x))
         and PyArray_CHKFLAGS(<cnp.ndarray>x, cnp.NPY_ARRAY_ALIGNED)
         and PyArray_ISNOTSWAPPED(<cnp.ndarray>x)
     )
@@ -32,7 +62,13 @@ cdef inline bint is_c_array(object x) noexcept:
 
 
 cdef inline bint is_double(cnp.ndarray x) noexcept:
+    """Whether it is computed in double; all others are in float."""
     return cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
+
+
+cdef inline int work_type(cnp.ndarray x) noexcept:
+    """NumPy's number for the type that it is computed in."""
+    return cnp.NPY_DOUBLE if is_double(x) else cnp.NPY_FLOAT
 
 
 cdef inline bint alike(cnp.ndarray a, cnp.ndarray b) noexcept:
@@ -143,13 +179,13 @@ cdef inline int shape_without(cnp.ndarray x, int axis, bint keepdims, cnp.npy_in
     return ndim
 
 
-cdef inline bint is_ready_result(object out, cnp.ndarray x, int ndim, const cnp.npy_intp *shape) noexcept:
-    """A C-ordered array that may be written, of the type of `x` and of this shape, disjoint from `x`."""
+cdef inline bint is_ready_result(object out, int kind, cnp.ndarray x, int ndim, const cnp.npy_intp *shape) noexcept:
+    """A C-ordered array that may be written, of this type and shape, disjoint from `x`."""
     cdef int i
     if (
         not is_c_array(out)
         or not PyArray_CHKFLAGS(<cnp.ndarray>out, cnp.NPY_ARRAY_WRITEABLE)
-        or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(x)
+        or cnp.PyArray_TYPE(<cnp.ndarray>out) != kind
         or cnp.PyArray_NDIM(<cnp.ndarray>out) != ndim
     ):
         return False

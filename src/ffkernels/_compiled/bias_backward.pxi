@@ -31,12 +31,10 @@ cdef enum:
     TOTALS_ON_STACK = 1024       # doubles
 
 ctypedef struct BiasBackward:
-    span_function span
-    const double *number         # what the span takes besides
+    Walk walk                    # over rows of dy, y, perhaps b, dz and the sums, contiguous
+    int output                   # the number of dz among them
     bint is_double
-    ptrdiff_t itemsize
-    char *operand[3]             # dy, y and dz
-    char *bias                   # as many copies of b as there are rows in a span, or NULL
+    ptrdiff_t itemsize           # of the sums
     ptrdiff_t rows, n
     ptrdiff_t rows_a_block
     ptrdiff_t rows_a_span
@@ -61,6 +59,10 @@ cdef inline cnp.ndarray zeros_along_last(cnp.ndarray x):
     return cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(x) + cnp.PyArray_NDIM(x) - 1, cnp.PyArray_TYPE(x), 0)
 
 
+cdef inline cnp.ndarray contiguous_like(cnp.ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+
+
 cdef object backward_bias(object dy, object y, object out, object out_bias, const span_function *spans):
     cdef cnp.ndarray grad, saved, target, target_bias
     if is_ready_pair(dy, y, out) and is_ready_out_bias(out_bias, dy, y, out):
@@ -68,12 +70,13 @@ cdef object backward_bias(object dy, object y, object out, object out_bias, cons
         work = result = empty_like(one) if out is None else out
         work_bias = result_bias = zeros_along_last(one) if out_bias is None else out_bias
     else:
-        one, two, work, result, work_bias, result_bias = _arguments.check_backward_bias(dy, y, out, out_bias)
+        one, two, work, result, work_bias, result_bias = _arguments.check_backward_bias(
+            dy, y, out, out_bias, halves=True)
     grad = cnp.PyArray_GETCONTIGUOUS(one)
     saved = cnp.PyArray_GETCONTIGUOUS(two)
-    target = work if is_c_ordered(work) else empty_like(grad)
-    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
-    run_backward_bias(grad, saved, None, target, target_bias, spans[is_double(target)], NULL)
+    target = work if is_c_ordered(work) else contiguous_like(work)
+    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(target)
+    run_backward_bias(grad, saved, None, target, target_bias, spans, NULL)
     return finish_output(target, result, out), finish_output(target_bias, result_bias, out_bias)
 
 
@@ -89,46 +92,51 @@ cdef object backward_input_bias(object dy, object x, object b, object out, objec
         work_bias = result_bias = zeros_along_last(one) if out_bias is None else out_bias
     else:
         one, two, addend, work, result, work_bias, result_bias = _arguments.check_backward_input_bias(
-            dy, x, b, out, out_bias
+            dy, x, b, out, out_bias, halves=True
         )
     grad = cnp.PyArray_GETCONTIGUOUS(one)
     value = cnp.PyArray_GETCONTIGUOUS(two)
     bias = cnp.PyArray_GETCONTIGUOUS(addend)
-    target = work if is_c_ordered(work) else empty_like(grad)
-    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(grad)
-    run_backward_bias(grad, value, bias, target, target_bias, spans[is_double(target)], &number)
+    target = work if is_c_ordered(work) else contiguous_like(work)
+    target_bias = work_bias if is_c_ordered(work_bias) else zeros_along_last(target)
+    run_backward_bias(grad, value, bias, target, target_bias, spans, &number)
     return finish_output(target, result, out), finish_output(target_bias, result_bias, out_bias)
 
 
 cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray bias, cnp.ndarray target,
-                           cnp.ndarray target_bias, span_function span, const double *number) except -1:
+                           cnp.ndarray target_bias, const span_function *spans, const double *number) except -1:
     """dz and its sum, over C-ordered arrays; a bias or None."""
     cdef BiasBackward job
-    cdef ptrdiff_t size = cnp.PyArray_SIZE(grad), itemsize = cnp.PyArray_ITEMSIZE(grad)
-    cdef ptrdiff_t blocks, block, grains, totals_bytes, i
+    cdef cnp.npy_intp size = cnp.PyArray_SIZE(grad)
+    cdef ptrdiff_t itemsize = stored_size(work_storage(target))
+    cdef ptrdiff_t blocks, block, grains, totals_bytes
     cdef double totals_on_stack[TOTALS_ON_STACK]
     cdef Buffer sums_on_stack, repeated
     cdef char *memory = NULL
+    cdef char *repeated_bias
     cdef int n_threads
-    job.span = span
-    job.number = number
-    job.bias = NULL
     job.is_double = is_double(target)
     job.itemsize = itemsize
-    job.operand[0] = <char *>cnp.PyArray_DATA(grad)
-    job.operand[1] = <char *>cnp.PyArray_DATA(saved)
-    job.operand[2] = <char *>cnp.PyArray_DATA(target)
     job.n = cnp.PyArray_DIM(grad, cnp.PyArray_NDIM(grad) - 1)
     job.rows = size // job.n if job.n else 0
     job.rows_a_block = max(FEWEST_ROWS_A_BLOCK, GRAIN_MEMORY // max(job.n, 1),
                            (job.rows + MOST_BLOCKS - 1) // MOST_BLOCKS)
     blocks = max(1, (job.rows + job.rows_a_block - 1) // job.rows_a_block)
     job.rows_a_span = rows_a_span(min(job.rows, job.rows_a_block), job.n, itemsize)
-    if bias is not None:
-        job.bias = <char *>cnp.PyArray_DATA(bias)
+    begin_walk(&job.walk, spans, number, GRAIN_MEMORY, work_storage(target), 1, &size)
+    add_contiguous(&job.walk, <char *>cnp.PyArray_DATA(grad), storage_of(grad), False)
+    add_contiguous(&job.walk, <char *>cnp.PyArray_DATA(saved), storage_of(saved), False)
+    if bias is not None:         # as many copies as there are rows in a span
+        repeated_bias = <char *>cnp.PyArray_DATA(bias)
         if job.rows_a_span > 1:
-            repeat(job.bias, job.n * itemsize, job.rows_a_span, <char *>&repeated)
-            job.bias = <char *>&repeated
+            repeat(repeated_bias, job.n * stored_size(storage_of(bias)), job.rows_a_span, <char *>&repeated)
+            repeated_bias = <char *>&repeated
+        add_contiguous(&job.walk, repeated_bias, storage_of(bias), False)
+    job.output = job.walk.axes.operands
+    add_contiguous(&job.walk, <char *>cnp.PyArray_DATA(target), storage_of(target), True)
+    add_contiguous(&job.walk, NULL, job.walk.work, True)
+    job.walk.wide = 1 << (job.output + 1)
+    choose_span(&job.walk)
     grains = size // GRAIN_MEMORY
     n_threads = <int>min(threads_for(grains), blocks)
     totals_bytes = blocks * job.n * sizeof(double)
@@ -146,13 +154,23 @@ cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray bias
     run_blocks(backward_bias_block, &job, blocks, size, n_threads, grains)
     for block in range(1, blocks):
         row_add(job.totals + block * job.n, job.totals, job.n)
-    for i in range(job.n):
-        if is_double(target_bias):
-            (<double *>cnp.PyArray_DATA(target_bias))[i] = job.totals[i]
-        else:
-            (<float *>cnp.PyArray_DATA(target_bias))[i] = <float>job.totals[i]
+    store_totals(job.totals, job.n, storage_of(target_bias), <char *>cnp.PyArray_DATA(target_bias))
     free(memory)
     return 0
+
+
+cdef void store_totals(const double *totals, ptrdiff_t n, Storage storage, char *sums) noexcept:
+    cdef Buffer rounded
+    cdef ptrdiff_t done = 0, count, i
+    if storage == FLOAT64:
+        memcpy(sums, totals, n * sizeof(double))
+        return
+    while done < n:
+        count = min(n - done, <ptrdiff_t>sizeof(Buffer) // <ptrdiff_t>sizeof(float))
+        for i in range(count):
+            rounded.f32[i] = <float>totals[done + i]
+        scatter(storage, &rounded, sums + done * stored_size(storage), stored_size(storage), count)
+        done += count
 
 
 cdef void backward_bias_block(const void *data, ptrdiff_t block, int thread) noexcept nogil:
@@ -160,8 +178,13 @@ cdef void backward_bias_block(const void *data, ptrdiff_t block, int thread) noe
     cdef ptrdiff_t row = block * job.rows_a_block, stop = min(job.rows, row + job.rows_a_block)
     cdef double *totals = job.totals + block * job.n
     cdef char *sums = job.sums + thread * job.sums_bytes
-    # At the same place in a cache line as dz: stores across two lines took a tenth of the time.
-    sums += (<size_t>(job.operand[2] + row * job.n * job.itemsize) - <size_t>sums) % FF_LINE
+    cdef ptrdiff_t dz_size = job.walk.axes.strides[job.output][0]
+    cdef size_t before = 0       # elements of dz before a cache line begins
+    # A cache line begins where one does in dz: stores across two lines took a tenth of the time.
+    if not job.walk.gathered:
+        before = 0 - <size_t>(job.walk.axes.data[job.output] + row * job.n * dz_size)
+        before = before % <size_t>min(FF_LINE, FF_LANES * dz_size) // <size_t>dz_size
+    sums += (0 - before * job.itemsize - <size_t>sums) % FF_LINE
     if job.is_double:
         backward_bias_rows(job, row, stop, <double *>sums, totals)
     else:
@@ -171,19 +194,23 @@ cdef void backward_bias_block(const void *data, ptrdiff_t block, int thread) noe
 cdef void backward_bias_rows(const BiasBackward *job, ptrdiff_t row, ptrdiff_t stop, real *sums,
                              double *totals) noexcept nogil:
     """Rows from `row` to `stop`, several in a span: dz, and its sum over them added to `totals`."""
-    cdef char *operand[5]
+    cdef const Walk *walk = &job.walk
+    cdef char *operand[MAX_OPERANDS]
     cdef ptrdiff_t n = job.n, spans = 0, rows
-    cdef int k, with_bias = job.bias != NULL
+    cdef int k
     while row < stop:
         if spans == 0:
             memset(sums, 0, job.rows_a_span * n * sizeof(real))
         rows = min(job.rows_a_span, stop - row)
-        for k in range(2):
-            operand[k] = job.operand[k] + row * n * sizeof(real)
-        operand[2] = job.bias
-        operand[2 + with_bias] = job.operand[2] + row * n * sizeof(real)
-        operand[3 + with_bias] = <char *>sums
-        job.span(operand, job.number, rows * n)
+        for k in range(job.output + 1):
+            operand[k] = walk.axes.data[k]
+            if k < 2 or k == job.output:     # not the bias
+                operand[k] += row * n * walk.axes.strides[k][0]
+        operand[job.output + 1] = <char *>sums
+        if walk.gathered:
+            span_gathered(walk, operand, rows * n)
+        else:
+            walk.span(operand, walk.scalars, rows * n)
         row += rows
         spans += 1
         if spans == SPANS_A_FLUSH or row == stop:

@@ -50,20 +50,17 @@ cdef void repeat(const char *row, ptrdiff_t size, ptrdiff_t times, char *repeate
 cdef object add_bias(object x, object b, object out, const span_function *spans, ptrdiff_t grain, double number=0):
     """out = f(x + b), or f(x + b, number)"""
     cdef cnp.ndarray source, bias, target
-    cdef span_function span
     cdef Walk walk
     if is_array(x) and is_along_last(b, <cnp.ndarray>x) and is_ready_out(out, <cnp.ndarray>x) and (
             out is None or disjoint(<cnp.ndarray>out, <cnp.ndarray>b)):
         source, bias = <cnp.ndarray>x, <cnp.ndarray>b
         target = result = empty_like(source) if out is None else out
     else:
-        source, bias, target, result = _arguments.check_bias(x, b, out)
-    span = spans[is_double(target)]
+        source, bias, target, result = _arguments.check_bias(x, b, out, halves=True)
     if is_c_ordered(source) and is_c_ordered(bias) and is_c_ordered(target):
-        add_bias_contiguous(source, bias, target, span, &number, grain)
+        add_bias_contiguous(source, bias, target, spans, &number, grain)
         return finish_output(target, result, out)
-    begin_walk(&walk, span, &number, grain, cnp.PyArray_ITEMSIZE(target), cnp.PyArray_NDIM(target),
-               cnp.PyArray_DIMS(target))
+    begin_walk(&walk, spans, &number, grain, work_storage(target), cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))
     add_array(&walk, source, False)
     add_array(&walk, bias, False)
     add_array(&walk, target, True)
@@ -72,17 +69,18 @@ cdef object add_bias(object x, object b, object out, const span_function *spans,
     return finish_output(target, result, out)
 
 
-cdef void add_bias_contiguous(cnp.ndarray source, cnp.ndarray bias, cnp.ndarray target, span_function span,
-                              const double *number, ptrdiff_t grain) noexcept:
+cdef void add_bias_contiguous(cnp.ndarray source, cnp.ndarray bias, cnp.ndarray target,
+                              const span_function *spans, const double *number, ptrdiff_t grain) noexcept:
     """The same over C-ordered arrays: several short rows at a time, beside as many copies of b."""
     cdef Buffer repeated
     cdef char *data[3]
-    cdef char *last[3]
+    cdef Storage[3] storage = [storage_of(source), storage_of(bias), storage_of(target)]
+    cdef Storage work = work_storage(target)
     cdef Walk walk
     cdef cnp.npy_intp shape[2]
     cdef cnp.npy_intp strides[2]
-    cdef cnp.npy_intp bias_strides[2]
-    cdef ptrdiff_t n = cnp.PyArray_DIM(bias, 0), itemsize = cnp.PyArray_ITEMSIZE(target), rows, taken, done
+    cdef ptrdiff_t n = cnp.PyArray_DIM(bias, 0), itemsize = stored_size(storage[1]), rows, taken, done
+    cdef int k
     if cnp.PyArray_SIZE(target) == 0:
         return
     rows = cnp.PyArray_SIZE(target) // n
@@ -95,20 +93,20 @@ cdef void add_bias_contiguous(cnp.ndarray source, cnp.ndarray bias, cnp.ndarray 
         data[1] = <char *>&repeated
     done = rows // taken * taken
     if done < rows:
-        last[0] = data[0] + done * n * itemsize
-        last[1] = data[1]
-        last[2] = data[2] + done * n * itemsize
-        span(last, number, (rows - done) * n)
+        data[0] += done * n * stored_size(storage[0])
+        data[2] += done * n * stored_size(storage[2])
+        run_contiguous(spans, number, grain, (rows - done) * n, work, 3, data, storage, 1 << 2)
+        data[0] -= done * n * stored_size(storage[0])
+        data[2] -= done * n * stored_size(storage[2])
     if done == taken:
-        run_contiguous(span, number, grain, done * n, itemsize, 3, data)
+        run_contiguous(spans, number, grain, done * n, work, 3, data, storage, 1 << 2)
         return
     shape[0], shape[1] = done // taken, taken * n
-    bias_strides[0], bias_strides[1] = 0, itemsize
-    strides[0], strides[1] = taken * n * itemsize, itemsize
-    begin_walk(&walk, span, number, grain, itemsize, 2, shape)
-    add_operand(&walk, data[0], 2, strides, False)
-    add_operand(&walk, data[1], 2, bias_strides, False)
-    add_operand(&walk, data[2], 2, strides, True)
+    begin_walk(&walk, spans, number, grain, work, 2, shape)
+    for k in range(3):
+        strides[1] = stored_size(storage[k])
+        strides[0] = 0 if k == 1 else taken * n * strides[1]
+        add_operand(&walk, data[k], storage[k], 2, strides, k == 2)
     run_walk(&walk)
 
 

@@ -24,6 +24,8 @@ cdef double c_rows(const kernel_pair *kernels, const Loss *loss, ptrdiff_t rows,
         job.loss = loss[0]
     job.is_double = sizeof(real) == sizeof(double)
     job.itemsize = sizeof(real)
+    job.converted = False
+    job.values_storage = FLOAT32 if sizeof(real) == sizeof(float) else FLOAT64
     job.n = max(n, 0)
     job.values = values
     job.from_line = False
@@ -31,8 +33,9 @@ cdef double c_rows(const kernel_pair *kernels, const Loss *loss, ptrdiff_t rows,
     if n <= kernels.longest_in_tile[job.is_double] and rows >= FEWEST_IN_TILE:
         job.access = LANES_IN_TILE
     for k in range(ROW_ARRAYS):
-        job.axis_stride[k] = 1
-        job.row_stride[k] = job.n
+        job.axes.storage[k] = job.values_storage
+        job.axis_stride[k] = sizeof(real)
+        job.row_stride[k] = job.n * sizeof(real)
     return run_rows_between(&job, start, 0, 0, rows, 0, <real *>&scratch)
 
 

@@ -54,10 +54,10 @@ cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept
     return row_sum(x, i) + row_sum(x + i + 1, n - i - 1)
 
 
-cdef inline double ignored_row(real *dx, ptrdiff_t n) noexcept nogil:
+cdef inline double ignored_row(stored *dx, ptrdiff_t n) noexcept nogil:
     """Loss and gradient of a row that does not count: 0."""
     if dx != NULL:
-        memset(dx, 0, n * sizeof(real))
+        memset(dx, 0, n * sizeof(stored))
     return 0
 
 
@@ -132,14 +132,14 @@ cdef bint are_ready_indices(object targets, cnp.ndarray scores, int axis, const 
 
 
 cdef bint is_ready_weight(object weight, cnp.ndarray scores, int axis) noexcept:
-    """A C-ordered vector of the type of the scores, a finite number of at least 0 for each class."""
+    """A C-ordered vector of the type to compute in, a finite number of at least 0 for each class."""
     cdef cnp.ndarray array
     cdef ptrdiff_t i
     cdef double w
     if not is_c_array(weight):
         return False
     array = <cnp.ndarray>weight
-    if (cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(scores) or cnp.PyArray_NDIM(array) != 1
+    if (cnp.PyArray_TYPE(array) != work_type(scores) or cnp.PyArray_NDIM(array) != 1
             or cnp.PyArray_DIM(array, 0) != cnp.PyArray_DIM(scores, axis)):
         return False
     for i in range(cnp.PyArray_DIM(array, 0)):
@@ -159,7 +159,7 @@ cdef bint is_ready_sample_weight(object weight, int ndim, const cnp.npy_intp *sh
     if not is_c_array(weight):
         return False
     array = <cnp.ndarray>weight
-    if cnp.PyArray_NDIM(array) != ndim:
+    if is_half(array) or cnp.PyArray_NDIM(array) != ndim:
         return False
     for j in range(ndim):
         if cnp.PyArray_DIM(array, j) != shape[j]:
@@ -201,7 +201,7 @@ cdef object check_class_loss(ClassLoss *call, str name, object scores, object ta
         call.smoothing = smoothing
         return None
     checked = _arguments.check_class_loss(
-        name, scores, targets, axis, weight, ignore_index, smoothing, reduction, sample_weight)
+        name, scores, targets, axis, weight, ignore_index, smoothing, reduction, sample_weight, halves=True)
     call.indices = checked.indices is not None
     call.scores = <PyObject *>checked.scores
     call.targets = <PyObject *>(checked.indices if call.indices else checked.probabilities)
@@ -248,7 +248,7 @@ cdef bint is_ready_loss_out(const ClassLoss *call, object out, object targets, o
     if call.reduction == NONE:
         ndim = shape_without(<cnp.ndarray>call.scores, call.axis, False, shape)
     return (
-        is_ready_result(out, <cnp.ndarray>call.scores, ndim, shape)
+        is_ready_result(out, work_type(<cnp.ndarray>call.scores), <cnp.ndarray>call.scores, ndim, shape)
         and is_apart(out, targets) and is_apart(out, weight) and is_apart(out, sample_weight)
     )
 
@@ -307,7 +307,7 @@ cdef cnp.ndarray loss_values(object out, cnp.ndarray like, int ndim, const cnp.n
     """The array for the losses of the rows: `out` itself where that can be."""
     if out is not None and is_c_array(out):
         return <cnp.ndarray>out
-    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, cnp.PyArray_TYPE(like), 0)
+    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, work_type(like), 0)
 
 
 cdef object finish_loss(double total, int reduction, int typenum, cnp.ndarray values, object out):
@@ -329,11 +329,11 @@ cdef object run_class_loss(const ClassLoss *call, const kernel_pair *kernels, ob
     begin_class_loss(&rows, call, kernels, grad, eps)
     if call.reduction == NONE:
         values = loss_values(loss_out, scores, shape_without(scores, call.axis, False, shape), shape)
-        rows.values = cnp.PyArray_DATA(values)
+        rows.values, rows.values_storage = cnp.PyArray_DATA(values), storage_of(values)
     rows.summed = True
     total = rows.loss.factor
     total *= run_rows(&rows)
-    return finish_loss(total, call.reduction, cnp.PyArray_TYPE(scores), values, loss_out)
+    return finish_loss(total, call.reduction, work_type(scores), values, loss_out)
 
 
 cdef int run_class_loss_backward(const ClassLoss *call, const kernel_pair *kernels, object grad, object dloss,

@@ -3,7 +3,15 @@
 #define FFKERNELS_CPU_H
 
 #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#include <cpuid.h>
+/* `__builtin_cpu_supports` of older compilers has not heard of it. */
+static int has_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+static int has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
 static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
@@ -20,11 +28,11 @@ static int has_bits(int subleaf_ebx, int ecx, unsigned long long state) {
     __cpuidex(r, 7, 0);
     return (r[1] & subleaf_ebx) == subleaf_ebx;
 }
-/* ecx of leaf 1: fma 12, avx 28; ebx of leaf 7: avx2 5, avx512 f 16, dq 17, bw 30, vl 31; xcr0:
+/* ecx of leaf 1: fma 12, avx 28, f16c 29; ebx of leaf 7: avx2 5, avx512 f 16, dq 17, bw 30, vl 31; xcr0:
    sse 1, avx 2, the three parts of avx512 state 5 to 7. */
-static int has_avx2(void) { return has_bits(1 << 5, 1 << 12 | 1 << 28, 0x6); }
+static int has_avx2(void) { return has_bits(1 << 5, 1 << 12 | 1 << 28 | 1 << 29, 0x6); }
 static int has_avx512(void) {
-    return has_bits(1 << 5 | 1 << 16 | 1 << 17 | 1 << 30 | (int)(1u << 31), 1 << 12 | 1 << 28, 0xe6);
+    return has_bits(1 << 5 | 1 << 16 | 1 << 17 | 1 << 30 | (int)(1u << 31), 1 << 12 | 1 << 28 | 1 << 29, 0xe6);
 }
 #else
 static int has_avx2(void) { return 0; }

@@ -21,24 +21,24 @@ cdef inline double weighted_loss(double w, double gap, double excess) noexcept n
     return w * (gap + log1p_nonnegative(excess))
 
 
-cdef double index_cross_entropy_row(const Loss *loss, ptrdiff_t row, const real *x, const real *_t, real *dx,
+cdef double index_cross_entropy_row(const Loss *loss, ptrdiff_t row, const stored *x, const stored *_t, stored *dx,
                                     real *scratch, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t t = counted_class(loss, row)
     cdef real m, w
     cdef double gap, excess, scale, others
     if t < 0:
         return ignored_row(dx, n)
-    w = class_weight(loss, t, x)
+    w = class_weight(loss, t, scratch)
     m = <real>row_max(x, n)
-    gap = <double>m - x[t]           # before the gradient overwrites it
+    gap = <double>m - value_of(x[t]) # before the gradient overwrites it
     if dx == NULL:
         excess = row_excess(x, m, n)
     else:
-        excess = row_exp_excess(x, m, dx, n)
+        excess = row_exponentials(x, m, dx, scratch, n)
         scale = w * row_factor(loss, row) / (1 + excess)
-        others = sum_of_others(excess, dx[t])
-        row_scale(dx, scale, dx, n)
-        dx[t] = <real>(-others * scale)
+        others = sum_of_others(excess, <real>exponential_at(dx, scratch, t))
+        row_scale_exponentials(scale, dx, scratch, n)
+        set_value(dx[t], -others * scale)
     return sample_weight(loss, row) * weighted_loss(w, gap, excess)
 
 
@@ -84,8 +84,10 @@ cdef void index_cross_entropy_lanes(const Loss *loss, ptrdiff_t row, int rows, c
 
 
 cdef kernel_pair index_cross_entropy_kernels = kernels_of(
-    index_cross_entropy_row[float], index_cross_entropy_row[double],
+    index_cross_entropy_row[float, float], index_cross_entropy_row[double, double],
     index_cross_entropy_lanes[float], index_cross_entropy_lanes[double], 256, 100)
+index_cross_entropy_kernels.row_f16 = index_cross_entropy_row[float16, float]
+index_cross_entropy_kernels.row_bf16 = index_cross_entropy_row[bfloat16, float]
 
 
 cdef double index_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dx,

@@ -148,6 +148,8 @@ template <class Formula, class... T> FF_CALLED void run_part_block(ptrdiff_t n, 
 template <class Formula, class Out, class... T>
 FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
     constexpr size_t fewest_to_align = 3072 / sizeof(Out);
+    /* A cache line, or half of one where a block fills no more. */
+    constexpr uintptr_t line = FF_LANES * sizeof(Out) < FF_LINE ? FF_LANES * sizeof(Out) : FF_LINE;
     if (n < FF_LANES) return run_part_block(n, formula, out, p...);
     const auto run = [&](ptrdiff_t i) FF_INLINED { run_arrays(formula, block<Out>(out + i), block<T>(p + i)...); };
     const auto run_around = [&](ptrdiff_t i, auto others) FF_INLINED {
@@ -159,7 +161,7 @@ FF_INLINE void each_block(ptrdiff_t n, Formula formula, Out *out, T *... p) {
     const ptrdiff_t last = n - FF_LANES;
     run_around(0, [&]() FF_INLINED {
         ptrdiff_t i = FF_LANES;
-        if ((size_t)n >= fewest_to_align) i -= (uintptr_t)out % FF_LINE / sizeof *out;
+        if ((size_t)n >= fewest_to_align) i -= (uintptr_t)out % line / sizeof *out;
         LOOP_OVER_BLOCKS
         for (; i <= last - FF_LANES; i += FF_LANES) run(i);
         run_around(last, [&]() FF_INLINED {

@@ -21,6 +21,8 @@ cdef bint are_ready_parameters(tuple values):
     for i in range(len(values)):
         if not is_c_array(values[i]) or not alike(<cnp.ndarray>values[i], <cnp.ndarray>values[0]):
             return False
+        if is_half(<cnp.ndarray>values[i]):
+            return False
         if i != GRADIENT and not PyArray_CHKFLAGS(<cnp.ndarray>values[i], cnp.NPY_ARRAY_WRITEABLE):
             return False
         for j in range(i):
@@ -33,18 +35,19 @@ cdef int run_update(tuple names, tuple values, const span_function *spans, const
     cdef Walk walk
     cdef cnp.ndarray array
     cdef char *data[MAX_OPERANDS]
+    cdef Storage storage[MAX_OPERANDS]
     cdef int k
     if are_ready_parameters(values):
         for k in range(len(values)):
             array = values[k]
-            data[k] = <char *>cnp.PyArray_DATA(array)
-        run_contiguous(spans[is_double(array)], scalars, GRAIN_MEMORY, cnp.PyArray_SIZE(array),
-                       cnp.PyArray_ITEMSIZE(array), len(values), data)
+            data[k], storage[k] = <char *>cnp.PyArray_DATA(array), storage_of(array)
+        run_contiguous(spans, scalars, GRAIN_MEMORY, cnp.PyArray_SIZE(array), storage[0],
+                       len(values), data, storage, ~(1 << GRADIENT))
         return 0
-    arrays = _arguments.check_parameters(names, values)
+    arrays = _arguments.check_parameters(names, values, halves=True)
     array = arrays[0]
-    begin_walk(&walk, spans[is_double(array)], scalars, GRAIN_MEMORY, cnp.PyArray_ITEMSIZE(array),
-               cnp.PyArray_NDIM(array), cnp.PyArray_DIMS(array))
+    begin_walk(&walk, spans, scalars, GRAIN_MEMORY, work_storage(array), cnp.PyArray_NDIM(array),
+               cnp.PyArray_DIMS(array))
     for k in range(len(arrays)):
         add_array(&walk, <cnp.ndarray>arrays[k], k != GRADIENT)
     join_walk(&walk)

@@ -24,14 +24,43 @@ cdef extern from "logarithm.h" namespace "ffkernels" nogil:
     void lanes_log(const double *x, double *y)
     void lanes_log1p(const double *excess, double *log_sum)
 
-cdef extern from "tiles.h" namespace "ffkernels" nogil:
-    void tile_load[T](const T *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows, ptrdiff_t n, T *tile)
-    void tile_store[T](const T *tile, ptrdiff_t rows, ptrdiff_t n, T *x, ptrdiff_t row_stride, ptrdiff_t axis_stride)
+cdef extern from "half.h" namespace "ffkernels" nogil:
+    bint has_half
+    ctypedef struct float16 "ffkernels::float16":
+        pass
+    ctypedef struct bfloat16 "ffkernels::bfloat16":
+        pass
+    double value_of[T](T x)
+    void set_value[T](T &y, double x)
+
+ctypedef fused stored:
+    float
+    double
+    float16
+    bfloat16
+
+cdef extern from "storage.h" namespace "ffkernels" nogil:
+    ctypedef int Storage "ffkernels::storage"
+    Storage FLOAT32, FLOAT64, FLOAT16, BFLOAT16
+    ctypedef union Buffer "ffkernels::buffer":
+        float f32[1024]
+        double f64[512]
+    ptrdiff_t stored_size(Storage storage)
+    void gather(Storage storage, const char *x, ptrdiff_t stride, void *y, ptrdiff_t n)
+    void scatter(Storage storage, const void *x, char *y, ptrdiff_t stride, ptrdiff_t n)
+    void store_value_at "ffkernels::store_value" [T](Storage storage, T x, void *y, ptrdiff_t i)
+    void load_tile[T](Storage storage, const char *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows,
+                      ptrdiff_t n, T *tile)
+    void store_tile[T](Storage storage, const T *tile, ptrdiff_t rows, ptrdiff_t n, char *x, ptrdiff_t row_stride,
+                       ptrdiff_t axis_stride)
 
 cdef extern from "rows.h" namespace "ffkernels" nogil:
     double row_max[T](const T *x, ptrdiff_t n)
     double row_exp_excess[T](const T *x, double m, T *y, ptrdiff_t n)
     double row_excess[T](const T *x, double m, ptrdiff_t n)
+    double row_exponentials[T](const T *x, double m, T *y, void *scratch, ptrdiff_t n)
+    double exponential_at[T](T *y, void *scratch, ptrdiff_t i)
+    void row_scale_exponentials[T](double factor, T *y, void *scratch, ptrdiff_t n)
     double row_sum[T](const T *x, ptrdiff_t n)
     bint row_are_weights[T](const T *x, ptrdiff_t n)
     double row_total[T](const T *x, ptrdiff_t n)
@@ -77,6 +106,8 @@ cdef extern from "logistic_loss.h" namespace "ffkernels" nogil:
     void row_multiply[T](const double *factor, T *y, ptrdiff_t n)
 
 cdef extern from "numpy/arrayobject.h":
+    enum: NPY_HALF
+    enum: NPY_USERDEF
     int PyArray_CHKFLAGS(cnp.ndarray a, int flags) nogil
     int PyArray_ISNOTSWAPPED(cnp.ndarray a) nogil
     bint PyArray_CheckExact(object a)

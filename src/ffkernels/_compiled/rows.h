@@ -12,6 +12,7 @@
 #define FFKERNELS_ROWS_H
 
 #include "elementary.h"
+#include "half.h"
 #include "logarithm.h"
 #include "sums.h"
 #include "tiles.h"
@@ -26,7 +27,8 @@ struct larger {
 };
 
 /* NaN is no maximum, unlike -inf. */
-template <class real> inline real row_max(const real *x, ptrdiff_t n) {
+template <class T> inline computed<T> row_max(const T *x, ptrdiff_t n) {
+    using real = computed<T>;
     return fold(n, -(real)INFINITY, larger(), [](real x) FF_INLINED { return x; }, x);
 }
 
@@ -40,7 +42,8 @@ template <class real> inline void lanes_max(const real *x, ptrdiff_t ld, ptrdiff
 /* ---- exponentials ------------------------------------------------------------------------------ */
 
 /* How many of x are m.  A lane counts to 2^32 at least, which is a row of 2^36. */
-template <class real> inline double row_count(const real *x, real m, ptrdiff_t n) {
+template <class T> inline double row_count(const T *x, computed<T> m, ptrdiff_t n) {
+    using real = computed<T>;
     using count = bits_of<real>;
     return (double)fold(n, (count)0, add(), [=](real x) FF_INLINED { return x == m; }, x);
 }
@@ -48,7 +51,8 @@ template <class real> inline double row_count(const real *x, real m, ptrdiff_t n
 /* y = e^(x - m); returns the excess: the sum of y is 1 + excess.  Leaders told apart in the loop would cost a
    sixth more; taken off afterwards they cost digits only where they are most of the sum, and there a second
    look at y finds them. */
-template <class real> inline double row_exp_excess(const real *x, real m, real *y, ptrdiff_t n) {
+template <class T> inline double row_exp_excess(const T *x, computed<T> m, computed<T> *y, ptrdiff_t n) {
+    using real = computed<T>;
     const shift<real> s = shift_by(m);
     const double total = s.base == 0
         ? sum<real, true>(n, [=](real x, real &y) FF_INLINED { return y = exp_below(x, s); }, x, y)
@@ -59,7 +63,8 @@ template <class real> inline double row_exp_excess(const real *x, real m, real *
 }
 
 /* The same excess with nothing stored to look back at. */
-template <class real> inline double row_excess(const real *x, real m, ptrdiff_t n) {
+template <class T> inline double row_excess(const T *x, computed<T> m, ptrdiff_t n) {
+    using real = computed<T>;
     const shift<real> s = shift_by(m);
     const auto follower = [=](real z) FF_INLINED {
         const real e = exp_below(z, s);
@@ -125,6 +130,20 @@ inline void lanes_excess(const real *x, ptrdiff_t ld, const real *m, const real 
                       tile(y, ld_y));
 }
 
+/* Where the exponentials of a row go that becomes y: there, or where that is of half precision to scratch memory. */
+template <class T> FF_INLINE computed<T> *exponentials(T *y, void *scratch) {
+    if constexpr (is_half<T>)
+        return (computed<T> *)scratch;
+    else
+        return y;
+}
+template <class T> inline double row_exponentials(const T *x, computed<T> m, T *y, void *scratch, ptrdiff_t n) {
+    return row_exp_excess(x, m, exponentials(y, scratch), n);
+}
+template <class T> inline computed<T> exponential_at(T *y, void *scratch, ptrdiff_t i) {
+    return exponentials(y, scratch)[i];
+}
+
 /* ---- sums ---------------------------------------------------------------------------------------- */
 
 template <class real> inline double row_sum(const real *x, ptrdiff_t n) {
@@ -183,9 +202,13 @@ inline void lanes_sum_without(const real *x, ptrdiff_t ld, const ptrdiff_t *lead
 /* ---- softmax and log_softmax ------------------------------------------------------------------- */
 
 /* y = factor x */
-template <class real> inline void row_scale(const real *x, double factor, real *y, ptrdiff_t n) {
+template <class T> inline void row_scale(const computed<T> *x, double factor, T *y, ptrdiff_t n) {
+    using real = computed<T>;
     const real c = (real)factor;
     each(n, [=](real &y, real x) FF_INLINED { y = x * c; }, y, x);
+}
+template <class T> inline void row_scale_exponentials(double factor, T *y, void *scratch, ptrdiff_t n) {
+    row_scale(exponentials(y, scratch), factor, y, n);
 }
 
 template <class real>
@@ -197,7 +220,8 @@ inline void lanes_scale(const real *x, ptrdiff_t ld, const double *factor, real 
 /* (x - m) - log_sum: two subtractions, because m + log_sum would round away a small log_sum. */
 template <class real> FF_INLINE real log_softmax(real x, real m, real log_sum) { return (x - m) - log_sum; }
 
-template <class real> inline void row_log_softmax(const real *x, real m, double log_sum, real *y, ptrdiff_t n) {
+template <class T> inline void row_log_softmax(const T *x, computed<T> m, double log_sum, T *y, ptrdiff_t n) {
+    using real = computed<T>;
     const real s = (real)log_sum;
     each(n, [=](real &y, real x) FF_INLINED { y = log_softmax(x, m, s); }, y, x);
 }

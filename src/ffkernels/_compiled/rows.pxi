@@ -11,11 +11,13 @@
 # and a block reaches them in one of five ways (`choose_access`):
 #
 #     ROWS_IN_PLACE    rows are contiguous: one after the other
-#     ROWS_GATHERED    each row is gathered into scratch memory, and scattered back from there
+#     ROWS_GATHERED    each row is gathered into scratch memory, and scattered back from there; rows of half
+#                      precision are converted on the way
 #     LANES_IN_PLACE   neighbouring rows lie side by side, as along axis 0 of a C-ordered matrix: sixteen at a
 #                      time are a tile as they lie in memory
-#     LANES_IN_TILE    short rows, or rows side by side whose elements would all fall into a few sets of the
-#                      cache: sixteen at a time are copied into a tile in scratch memory, and back
+#     LANES_IN_TILE    short rows, or rows side by side that are of half precision or whose elements would all fall
+#                      into a few sets of the cache: sixteen at a time are copied into a tile in scratch memory, and
+#                      back
 #     PICKED           a function with a pick kernel
 
 cdef enum:
@@ -58,6 +60,10 @@ ctypedef double (*row_kernel_f32)(const Loss *loss, ptrdiff_t row, const float *
                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef double (*row_kernel_f64)(const Loss *loss, ptrdiff_t row, const double *x, const double *y, double *out,
                                   double *scratch, ptrdiff_t n) noexcept nogil
+ctypedef double (*row_kernel_f16)(const Loss *loss, ptrdiff_t row, const float16 *x, const float16 *y, float16 *out,
+                                  float *scratch, ptrdiff_t n) noexcept nogil
+ctypedef double (*row_kernel_bf16)(const Loss *loss, ptrdiff_t row, const bfloat16 *x, const bfloat16 *y, bfloat16 *out,
+                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef void (*lanes_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t ld_x,
                                   const float *y, ptrdiff_t ld_y, float *out, ptrdiff_t ld_out, ptrdiff_t n,
                                   double *value) noexcept nogil
@@ -73,6 +79,8 @@ ctypedef struct kernel_pair:
     # One function: a row and a lanes kernel that compute the same, or one of them, or a pick kernel.
     row_kernel_f32 row_f32
     row_kernel_f64 row_f64
+    row_kernel_f16 row_f16       # these also take rows of half precision as they are, with a row of scratch memory
+    row_kernel_bf16 row_bf16
     lanes_kernel_f32 lanes_f32
     lanes_kernel_f64 lanes_f64
     pick_kernel_f32 pick_f32
@@ -85,16 +93,19 @@ ctypedef struct Rows:
     const kernel_pair *kernels
     Loss loss
     bint is_double
-    ptrdiff_t itemsize
+    ptrdiff_t itemsize           # of the type to compute in
     ptrdiff_t n                  # length of a row
     Axes axes                    # all but that of the rows; the last one is a series
-    ptrdiff_t axis_stride[ROW_ARRAYS]  # between neighbours in a row, in elements
-    ptrdiff_t row_stride[ROW_ARRAYS]   # between rows of a series, in elements
+    ptrdiff_t axis_stride[ROW_ARRAYS]  # between neighbours in a row, in bytes
+    ptrdiff_t row_stride[ROW_ARRAYS]   # between rows of a series, in bytes
+    bint converted               # some array is of half precision
+    Storage row_storage          # of all arrays, where a row kernel takes rows as they are
     ptrdiff_t series, rows_a_series, blocks_a_series, rows_a_block
     Access access
     bint summed                  # the values are added up, so that blocks must not depend on alignment
     bint from_line               # groups of columns begin where a cache line of the output does
-    void *values                 # `real`, one for each row, or NULL
+    void *values                 # one for each row, or NULL
+    Storage values_storage
     BlockSums sums
     char *scratch
     ptrdiff_t scratch_bytes      # for each thread
@@ -111,6 +122,8 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
     cdef kernel_pair kernels
     kernels.row_f32, kernels.row_f64 = row_f32, row_f64
     kernels.lanes_f32, kernels.lanes_f64 = lanes_f32, lanes_f64
+    kernels.row_f16 = NULL
+    kernels.row_bf16 = NULL
     kernels.pick_f32 = NULL
     kernels.pick_f64 = NULL
     kernels.coefficients = False
@@ -128,7 +141,15 @@ cdef inline char *row_at(const Rows *rows, char *const *start, int array, ptrdif
     """NULL of an array there is not."""
     if start[array] == NULL:
         return NULL
-    return start[array] + row * rows.row_stride[array] * rows.itemsize
+    return start[array] + row * rows.row_stride[array]
+
+
+cdef inline bint is_in_place(const Rows *rows, int array, const real *_) noexcept nogil:
+    """Whether the elements of a row lie as a kernel takes them."""
+    return (
+        rows.axis_stride[array] == <ptrdiff_t>sizeof(real)
+        and rows.axes.storage[array] == (FLOAT32 if sizeof(real) == sizeof(float) else FLOAT64)
+    )
 
 
 cdef inline double call_row(const Rows *rows, ptrdiff_t row, const real *x, const real *y, real *out,
@@ -137,6 +158,15 @@ cdef inline double call_row(const Rows *rows, ptrdiff_t row, const real *x, cons
         return rows.kernels.row_f32(&rows.loss, row, x, y, out, scratch, rows.n)
     else:
         return rows.kernels.row_f64(&rows.loss, row, x, y, out, scratch, rows.n)
+
+
+cdef inline double call_half_row(const Rows *rows, ptrdiff_t row, const char *x, const char *y, char *out,
+                                 float *scratch) noexcept nogil:
+    if rows.row_storage == FLOAT16:
+        return rows.kernels.row_f16(
+            &rows.loss, row, <const float16 *>x, <const float16 *>y, <float16 *>out, scratch, rows.n)
+    return rows.kernels.row_bf16(
+        &rows.loss, row, <const bfloat16 *>x, <const bfloat16 *>y, <bfloat16 *>out, scratch, rows.n)
 
 
 cdef inline void call_lanes(const Rows *rows, ptrdiff_t row, int count, const real *x, ptrdiff_t ld_x, const real *y,
@@ -149,7 +179,7 @@ cdef inline void call_lanes(const Rows *rows, ptrdiff_t row, int count, const re
 
 cdef double row_gathered(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row,
                          real *scratch) noexcept nogil:
-    """A row of which some arrays have their elements apart: gathered, computed, scattered."""
+    """A row of which some arrays have their elements apart, or of half precision: gathered, computed, scattered."""
     cdef char *strided[ROW_ARRAYS]
     cdef real *contiguous[ROW_ARRAYS]
     cdef double value
@@ -157,14 +187,15 @@ cdef double row_gathered(const Rows *rows, char *const *start, ptrdiff_t first, 
     for k in range(ROW_ARRAYS):
         strided[k] = row_at(rows, start, k, row)
         contiguous[k] = <real *>strided[k]
-        if strided[k] != NULL and rows.axis_stride[k] != 1:
-            contiguous[k] = scratch + (k + 1) * rows.n
+        if strided[k] != NULL and not is_in_place(rows, k, scratch):
+            # The output in the place of the first, where that is scratch memory as well.
+            contiguous[k] = scratch + (SECOND if k == SECOND else FIRST) * rows.n
             if k != OUTPUT:
-                gather(strided[k], rows.axis_stride[k] * sizeof(real), <char *>contiguous[k], rows.n, sizeof(real))
-    value = call_row(rows, first + row, contiguous[FIRST], contiguous[SECOND], contiguous[OUTPUT], scratch)
-    if strided[OUTPUT] != NULL and rows.axis_stride[OUTPUT] != 1:
-        scatter(<char *>contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT] * sizeof(real), rows.n,
-                sizeof(real))
+                gather(rows.axes.storage[k], strided[k], rows.axis_stride[k], contiguous[k], rows.n)
+    value = call_row(rows, first + row, contiguous[FIRST], contiguous[SECOND], contiguous[OUTPUT],
+                     scratch + 2 * rows.n)
+    if strided[OUTPUT] != NULL and not is_in_place(rows, OUTPUT, scratch):
+        scatter(rows.axes.storage[OUTPUT], contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT], rows.n)
     return value
 
 
@@ -172,32 +203,47 @@ cdef inline void lanes_in_place(const Rows *rows, char *const *start, ptrdiff_t 
                                 real *_) noexcept nogil:
     """Sixteen rows side by side."""
     call_lanes(
-        rows, first + row, FF_LANES, <const real *>row_at(rows, start, FIRST, row), rows.axis_stride[FIRST],
-        <const real *>row_at(rows, start, SECOND, row), rows.axis_stride[SECOND],
-        <real *>row_at(rows, start, OUTPUT, row), rows.axis_stride[OUTPUT], value)
+        rows, first + row, FF_LANES,
+        <const real *>row_at(rows, start, FIRST, row), rows.axis_stride[FIRST] // <ptrdiff_t>sizeof(real),
+        <const real *>row_at(rows, start, SECOND, row), rows.axis_stride[SECOND] // <ptrdiff_t>sizeof(real),
+        <real *>row_at(rows, start, OUTPUT, row), rows.axis_stride[OUTPUT] // <ptrdiff_t>sizeof(real), value)
 
 
 cdef void lanes_in_tile(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
                         real *tile) noexcept nogil:
     """At most sixteen rows, in a tile for each input; the output is computed in the place of the first."""
-    cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
-    cdef const real *y = <const real *>row_at(rows, start, SECOND, row)
-    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
+    cdef const char *x = row_at(rows, start, FIRST, row)
+    cdef const char *y = row_at(rows, start, SECOND, row)
+    cdef char *out = row_at(rows, start, OUTPUT, row)
     cdef real *second = tile + rows.n * FF_LANES
-    tile_load(x, rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
+    load_tile(rows.axes.storage[FIRST], x, rows.row_stride[FIRST], rows.axis_stride[FIRST], count, rows.n, tile)
     if y != NULL:
-        tile_load(y, rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n, second)
+        load_tile(rows.axes.storage[SECOND], y, rows.row_stride[SECOND], rows.axis_stride[SECOND], count, rows.n,
+                  second)
     call_lanes(rows, first + row, count, tile, FF_LANES, second, FF_LANES, <real *>NULL if out == NULL else tile,
                FF_LANES, value)
     if out != NULL:
-        tile_store(tile, count, rows.n, out, rows.row_stride[OUTPUT], rows.axis_stride[OUTPUT])
+        store_tile(rows.axes.storage[OUTPUT], <const real *>tile, count, rows.n, out, rows.row_stride[OUTPUT],
+                   rows.axis_stride[OUTPUT])
 
 
 cdef inline void pick(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count, double *value,
                       real *_) noexcept nogil:
     """At most sixteen rows, of each of which one element counts."""
     cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
-    cdef ptrdiff_t row_stride = rows.row_stride[FIRST], axis_stride = rows.axis_stride[FIRST]
+    cdef ptrdiff_t row_stride = rows.row_stride[FIRST], axis_stride = rows.axis_stride[FIRST], target
+    cdef real picked[FF_LANES]
+    cdef int l
+    if rows.converted:
+        for l in range(count):
+            target = class_of(&rows.loss, first + row + l)
+            picked[l] = 1
+            if target >= 0:
+                gather(rows.axes.storage[FIRST], <const char *>x + l * row_stride + target * axis_stride, 0, picked + l,
+                       1)
+        x, row_stride, axis_stride = picked, sizeof(real), 0
+    row_stride //= <ptrdiff_t>sizeof(real)
+    axis_stride //= <ptrdiff_t>sizeof(real)
     if real is float:
         rows.kernels.pick_f32(&rows.loss, first + row, count, x, row_stride, axis_stride, value)
     else:
@@ -208,18 +254,21 @@ cdef inline void pick(const Rows *rows, char *const *start, ptrdiff_t first, ptr
 
 cdef inline void store_value(const Rows *rows, ptrdiff_t row, double value, real *_) noexcept nogil:
     if rows.values != NULL:
-        (<real *>rows.values)[row] = <real>value
+        store_value_at(rows.values_storage, <real>value, rows.values, row)
 
 
 cdef double run_rows_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, ptrdiff_t stop,
                               real *scratch) noexcept nogil:
     """Contiguous rows from `row` to `stop`, one after the other; returns the sum of their values."""
-    cdef real *x = <real *>row_at(rows, start, FIRST, row)
-    cdef real *y = <real *>row_at(rows, start, SECOND, row)
-    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
+    cdef char *x = row_at(rows, start, FIRST, row)
+    cdef char *y = row_at(rows, start, SECOND, row)
+    cdef char *out = row_at(rows, start, OUTPUT, row)
     cdef double value, sum = 0
     while row < stop:
-        value = call_row(rows, first + row, x, y, out, scratch)
+        if rows.converted:
+            value = call_half_row(rows, first + row, x, y, out, <float *>scratch)
+        else:
+            value = call_row(rows, first + row, <real *>x, <real *>y, <real *>out, scratch)
         sum += value
         store_value(rows, first + row, value, scratch)
         row += 1
@@ -293,7 +342,8 @@ cdef void begin_rows(Rows *rows, const kernel_pair *kernels, cnp.ndarray like, i
     memset(&rows.loss, 0, sizeof(Loss))
     rows.kernels = kernels
     rows.is_double = is_double(like)
-    rows.itemsize = cnp.PyArray_ITEMSIZE(like)
+    rows.itemsize = stored_size(work_storage(like))
+    rows.converted = False
     rows.n = cnp.PyArray_DIM(like, axis)
     rows.summed = False
     rows.values = NULL
@@ -307,14 +357,16 @@ cdef void begin_rows(Rows *rows, const kernel_pair *kernels, cnp.ndarray like, i
             rows.axes.ndim += 1
     for k in range(ROW_ARRAYS):
         rows.axes.data[k] = NULL
-        rows.axis_stride[k] = 1
+        rows.axes.storage[k] = work_storage(like)
+        rows.axis_stride[k] = rows.itemsize
 
 
 cdef void add_rows(Rows *rows, int k, cnp.ndarray a, int axis) noexcept:
     cdef int i, outer = 0
     rows.axes.data[k] = <char *>cnp.PyArray_DATA(a)
-    if rows.n != 1:
-        rows.axis_stride[k] = cnp.PyArray_STRIDE(a, axis) // rows.itemsize
+    rows.axes.storage[k] = storage_of(a)
+    rows.converted = rows.converted or is_half(a)
+    rows.axis_stride[k] = cnp.PyArray_STRIDE(a, axis) if rows.n != 1 else cnp.PyArray_ITEMSIZE(a)
     for i in range(cnp.PyArray_NDIM(a)):
         if i != axis:
             rows.axes.strides[k][outer] = cnp.PyArray_STRIDE(a, i)
@@ -333,32 +385,43 @@ cdef void take_series(Rows *rows) noexcept:
     last = rows.axes.ndim - 1
     rows.rows_a_series = rows.axes.shape[last]
     for k in range(ROW_ARRAYS):
-        rows.row_stride[k] = rows.axes.strides[k][last] // rows.itemsize
+        rows.row_stride[k] = rows.axes.strides[k][last]
     rows.series = 1
     for i in range(last):
         rows.series *= rows.axes.shape[i]
+
+
+cdef bint takes_half(const Rows *rows) noexcept:
+    """Whether the row kernel takes half precision, and all arrays are of the same."""
+    cdef int k
+    for k in range(ROW_ARRAYS):
+        if rows.axes.data[k] != NULL and rows.axes.storage[k] != rows.row_storage:
+            return False
+    return has_half and rows.kernels.row_f16 != NULL
 
 
 cdef Access choose_access(const Rows *rows) noexcept:
     cdef const kernel_pair *kernels = rows.kernels
     cdef bint has_row = kernels.row_f32 != NULL, has_lanes = kernels.lanes_f32 != NULL
     cdef bint contiguous = True, side_by_side = True, crowded = False
+    cdef ptrdiff_t itemsize
     cdef int k
     for k in range(ROW_ARRAYS):
         if rows.axes.data[k] != NULL:
-            contiguous = contiguous and rows.axis_stride[k] == 1
-            side_by_side = side_by_side and rows.row_stride[k] == 1
-            crowded = crowded or rows.axis_stride[k] * rows.itemsize % CROWDED == 0
+            itemsize = stored_size(rows.axes.storage[k])
+            contiguous = contiguous and rows.axis_stride[k] == itemsize
+            side_by_side = side_by_side and rows.row_stride[k] == itemsize
+            crowded = crowded or rows.axis_stride[k] % CROWDED == 0
     side_by_side = side_by_side and rows.rows_a_series >= FF_LANES and 1 < rows.n <= LONGEST_COLUMN
     if not has_row and not has_lanes:
         return PICKED
     if has_lanes and side_by_side and rows.n <= TILE_COLUMN and (crowded or kernels.coefficients):
         return LANES_IN_TILE
     if has_lanes and side_by_side and not kernels.coefficients:
-        return LANES_IN_PLACE
+        return LANES_IN_TILE if rows.converted else LANES_IN_PLACE
     if has_lanes and rows.n <= kernels.longest_in_tile[rows.is_double] and rows.rows_a_series >= FEWEST_IN_TILE:
         return LANES_IN_TILE
-    return ROWS_IN_PLACE if contiguous else ROWS_GATHERED
+    return ROWS_IN_PLACE if contiguous and (not rows.converted or takes_half(rows)) else ROWS_GATHERED
 
 
 cdef ptrdiff_t scratch_rows(const Rows *rows) noexcept:
@@ -366,8 +429,8 @@ cdef ptrdiff_t scratch_rows(const Rows *rows) noexcept:
     if rows.access == LANES_IN_TILE or rows.from_line:
         return FF_LANES * (2 if rows.axes.data[SECOND] != NULL or rows.kernels.coefficients else 1)
     if rows.access == ROWS_GATHERED or rows.access == LANES_IN_PLACE:
-        return 1 + ROW_ARRAYS
-    return 1 if rows.kernels.coefficients else 0
+        return 3
+    return 1 if rows.kernels.coefficients or rows.converted else 0
 
 
 cdef double run_rows(Rows *rows) except? -1:
@@ -379,6 +442,7 @@ cdef double run_rows(Rows *rows) except? -1:
     take_series(rows)
     if rows.series == 0 or rows.rows_a_series == 0:
         return 0
+    rows.row_storage = rows.axes.storage[FIRST]
     rows.access = choose_access(rows)
     rows.from_line = (
         rows.access == LANES_IN_PLACE and rows.axes.data[OUTPUT] != NULL and not rows.summed

@@ -4,10 +4,11 @@
 #     sigmoid_cross_entropy_backward  dx = w ((1 - t) sigmoid(x) - p t sigmoid(-x))  logistic_slope
 #
 # Elements are taken in spans of 1024, in two stages: what there is of e^-|x|, in buffers, then what is made of it.
-# Weights, w of elements and of rows and p of positive targets, are broadcast into a buffer for each span.
+# Weights, w of elements and of rows and p of positive targets, are broadcast into a buffer for each span, and what is
+# of half precision is converted into one.
 
 cdef enum:
-    LOGISTIC_SPAN = 1024
+    LOGISTIC_SPAN = 1024         # as many floats as a buffer holds
     LOGISTIC_ROOM = LOGISTIC_SPAN + 16  # a run of weights is written in whole sixteens
     GRAIN_LOGISTIC = 1 << 12     # elements a thread must have
 
@@ -19,6 +20,8 @@ ctypedef struct Weights:
 
 ctypedef struct SigmoidLoss:
     bint is_double
+    Storage[3] storage           # of x, t and dx
+    bint converted               # one of them is of half precision
     const char *x
     const char *t
     char *losses                 # or NULL
@@ -100,7 +103,15 @@ cdef double sigmoid_loss_span(const SigmoidLoss *job, ptrdiff_t first, ptrdiff_t
     cdef real *w = buffer + LOGISTIC_ROOM
     cdef real *p = w + LOGISTIC_ROOM
     cdef real *small = p + LOGISTIC_ROOM
+    cdef Buffer wide_x, wide_t
     cdef double value = 0
+    if real is float:
+        if job.converted:        # the gradient is computed in the place of x
+            gather(job.storage[0], job.x + first * stored_size(job.storage[0]), stored_size(job.storage[0]), &wide_x, n)
+            gather(job.storage[1], job.t + first * stored_size(job.storage[1]), stored_size(job.storage[1]), &wide_t, n)
+            x, t = wide_x.f32, wide_t.f32
+            if dx != NULL:
+                dx = wide_x.f32
     if job.has_loss and log == NULL:
         log = buffer
     row_logistic(x, log if job.has_loss else <real *>NULL, small if dx != NULL else <real *>NULL, n)
@@ -117,6 +128,9 @@ cdef double sigmoid_loss_span(const SigmoidLoss *job, ptrdiff_t first, ptrdiff_t
             row_logistic_slope(x, t, small, job.factor, dx, n)
     if job.dloss != NULL:
         row_multiply(job.dloss + first, dx, n)
+    if real is float:
+        if job.converted and dx != NULL:
+            scatter(job.storage[2], dx, job.dx + first * stored_size(job.storage[2]), stored_size(job.storage[2]), n)
     return value
 
 
@@ -154,7 +168,7 @@ cdef bint ready_weights(Weights *weights, object array, cnp.ndarray logits) noex
         return True
     if not (is_ready_sample_weight(array, 1, shape + ndim - 1) or is_ready_sample_weight(array, ndim, shape)):
         return False
-    if cnp.PyArray_TYPE(<cnp.ndarray>array) != cnp.PyArray_TYPE(logits) or not cnp.PyArray_SIZE(<cnp.ndarray>array):
+    if cnp.PyArray_TYPE(<cnp.ndarray>array) != work_type(logits) or not cnp.PyArray_SIZE(<cnp.ndarray>array):
         return False
     take_weights(weights, <cnp.ndarray>array, 1, cnp.PyArray_SIZE(<cnp.ndarray>array))
     return True
@@ -191,6 +205,9 @@ cdef object run_sigmoid_loss(SigmoidLoss *job, cnp.ndarray x, cnp.ndarray t, obj
     cdef double total, normaliser = 1
     cdef ptrdiff_t blocks, grains
     job.is_double = is_double(x)
+    job.storage[0], job.storage[1] = storage_of(x), storage_of(t)
+    job.storage[2] = storage_of(x) if grad is None else storage_of(<cnp.ndarray>grad)
+    job.converted = is_half(x) or is_half(t) or (grad is not None and is_half(<cnp.ndarray>grad))
     job.x = <const char *>cnp.PyArray_DATA(x)
     job.t = <const char *>cnp.PyArray_DATA(t)
     job.dx = <char *>NULL if grad is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>grad)
@@ -219,7 +236,7 @@ cdef object run_sigmoid_loss(SigmoidLoss *job, cnp.ndarray x, cnp.ndarray t, obj
         sigmoid_loss_block, job, &job.sums, blocks, job.size, <int>min(threads_for(grains), max(blocks, 1)), grains)
     if not job.weighted:             # else among the weights
         total *= normaliser
-    return None if dloss is not None else finish_loss(total, reduction, cnp.PyArray_TYPE(x), values, loss_out)
+    return None if dloss is not None else finish_loss(total, reduction, work_type(x), values, loss_out)
 
 
 cdef dict sigmoid_inputs(object logits, object targets, object weight, object pos_weight, object sample_weight):
@@ -256,13 +273,14 @@ cdef tuple sigmoid_loss_gradient(object logits, object targets, object weight, o
             &job, logits, targets, weight, pos_weight, sample_weight, out):
         grad = empty_like(logits) if out is None else out
         return run_sigmoid_loss(&job, logits, targets, grad, code, None, dloss), grad
-    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    call = _arguments.check_sigmoid_loss(
+        logits, targets, weight, pos_weight, sample_weight, reduction, halves=True)
     inputs = sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
     if dloss is not None:
         inputs["dloss"] = dloss
         dloss = _arguments.check_dloss(dloss, call.logits.shape, call.reduction)
     work, result = _arguments.check_gradient_out(out, call.logits, call.dtype, inputs)
-    grad = work if is_c_ordered(work) else empty_like(call.logits)
+    grad = work if is_c_ordered(work) else contiguous_like(work)
     kept = take_checked(&job, call)
     loss = run_sigmoid_loss(&job, call.logits, call.targets, grad, call.reduction, None, dloss)
     del kept
@@ -275,7 +293,8 @@ def sigmoid_cross_entropy(logits, targets, weight, pos_weight, sample_weight, re
     if out is None and code >= 0 and is_ready_sigmoid_loss(
             &job, logits, targets, weight, pos_weight, sample_weight, None):
         return run_sigmoid_loss(&job, logits, targets, None, code, None, None)
-    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    call = _arguments.check_sigmoid_loss(
+        logits, targets, weight, pos_weight, sample_weight, reduction, halves=True)
     inputs = sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
     out = _arguments.check_loss_out(out, call.logits.shape, call.reduction, call.logits.dtype, inputs)
     kept = take_checked(&job, call)

@@ -6,10 +6,10 @@
 #     softmax_backward      y (dy - sum of dy y)               dot, softmax_backward
 #     log_softmax_backward  dy - e^y (sum of dy)               sum, log_softmax_backward
 
-cdef double softmax_row(const Loss *_, ptrdiff_t row, const real *x, const real *_y, real *y, real *scratch,
+cdef double softmax_row(const Loss *_, ptrdiff_t row, const stored *x, const stored *_y, stored *y, real *scratch,
                         ptrdiff_t n) noexcept nogil:
-    cdef double excess = row_exp_excess(x, row_max(x, n), y, n)
-    row_scale(y, 1 / (1 + excess), y, n)
+    cdef double excess = row_exponentials(x, row_max(x, n), y, scratch, n)
+    row_scale_exponentials(1 / (1 + excess), y, scratch, n)
     return 0
 
 
@@ -28,10 +28,11 @@ cdef void softmax_lanes(const Loss *_, ptrdiff_t row, int rows, const real *x, p
 
 
 cdef kernel_pair softmax_kernels = kernels_of(
-    softmax_row[float], softmax_row[double], softmax_lanes[float], softmax_lanes[double], 160, 80)
+    softmax_row[float, float], softmax_row[double, double], softmax_lanes[float], softmax_lanes[double], 160, 80)
+softmax_kernels.row_f16, softmax_kernels.row_bf16 = softmax_row[float16, float], softmax_row[bfloat16, float]
 
 
-cdef double log_softmax_row(const Loss *_, ptrdiff_t row, const real *x, const real *_y, real *y, real *scratch,
+cdef double log_softmax_row(const Loss *_, ptrdiff_t row, const stored *x, const stored *_y, stored *y, real *scratch,
                             ptrdiff_t n) noexcept nogil:
     cdef real m = <real>row_max(x, n)
     row_log_softmax(x, m, log1p_nonnegative(row_excess(x, m, n)), y, n)
@@ -53,10 +54,13 @@ cdef void log_softmax_lanes(const Loss *_, ptrdiff_t row, int rows, const real *
 
 
 cdef kernel_pair log_softmax_kernels = kernels_of(
-    log_softmax_row[float], log_softmax_row[double], log_softmax_lanes[float], log_softmax_lanes[double], 256, 112)
+    log_softmax_row[float, float], log_softmax_row[double, double],
+    log_softmax_lanes[float], log_softmax_lanes[double], 256, 112)
+log_softmax_kernels.row_f16 = log_softmax_row[float16, float]
+log_softmax_kernels.row_bf16 = log_softmax_row[bfloat16, float]
 
 
-cdef double logsumexp_row(const Loss *_, ptrdiff_t row, const real *x, const real *_y, real *_out, real *scratch,
+cdef double logsumexp_row(const Loss *_, ptrdiff_t row, const stored *x, const stored *_y, stored *_out, real *scratch,
                           ptrdiff_t n) noexcept nogil:
     cdef real m = <real>row_max(x, n)
     return logsumexp_of(m, row_excess(x, m, n), x, 1, n)
@@ -73,19 +77,22 @@ cdef void logsumexp_lanes(const Loss *_, ptrdiff_t row, int rows, const real *x,
         value[l] = logsumexp_of(m[l], excess[l], x + l, ld, n)
 
 
-cdef inline double logsumexp_of(double m, double excess, const real *x, ptrdiff_t stride, ptrdiff_t n) noexcept nogil:
+cdef inline double logsumexp_of(double m, double excess, const stored *x, ptrdiff_t stride,
+                                ptrdiff_t n) noexcept nogil:
     """m + log(1 + excess); without a finite maximum the limit is the maximum, or the first NaN."""
     cdef ptrdiff_t i
     if m == INFINITY or m == -INFINITY:
         for i in range(n):
-            if x[i * stride] != x[i * stride]:
-                return x[i * stride]
+            if value_of(x[i * stride]) != value_of(x[i * stride]):
+                return value_of(x[i * stride])
         return m
     return m + log1p_nonnegative(excess)
 
 
 cdef kernel_pair logsumexp_kernels = kernels_of(
-    logsumexp_row[float], logsumexp_row[double], logsumexp_lanes[float], logsumexp_lanes[double], 256, 112)
+    logsumexp_row[float, float], logsumexp_row[double, double], logsumexp_lanes[float], logsumexp_lanes[double],
+    256, 112)
+logsumexp_kernels.row_f16, logsumexp_kernels.row_bf16 = logsumexp_row[float16, float], logsumexp_row[bfloat16, float]
 
 
 cdef double softmax_backward_row(const Loss *_, ptrdiff_t row, const real *dy, const real *y, real *dx, real *scratch,
@@ -144,7 +151,7 @@ cdef object along_axis(object x, object axis, object out, const kernel_pair *ker
         source = <cnp.ndarray>x
         target = result = empty_like(source) if out is None else out
     else:
-        (source,), axis_, target, result = _arguments.check_rows(("x",), (x,), axis, out)
+        (source,), axis_, target, result = _arguments.check_rows(("x",), (x,), axis, out, halves=True)
     begin_rows(&rows, kernels, source, axis_)
     add_rows(&rows, FIRST, source, axis_)
     add_rows(&rows, OUTPUT, target, axis_)
@@ -163,7 +170,7 @@ cdef object backward_along_axis(object dy, object y, object axis, object out, co
         grad, saved = <cnp.ndarray>dy, <cnp.ndarray>y
         target = result = empty_like(grad) if out is None else out
     else:
-        (grad, saved), axis_, target, result = _arguments.check_rows(("dy", "y"), (dy, y), axis, out)
+        (grad, saved), axis_, target, result = _arguments.check_rows(("dy", "y"), (dy, y), axis, out, halves=True)
     begin_rows(&rows, kernels, grad, axis_)
     add_rows(&rows, FIRST, grad, axis_)
     add_rows(&rows, SECOND, saved, axis_)
@@ -189,16 +196,16 @@ def logsumexp(x, axis, keepdims, out):
         axis_ = ready_axis(axis, <cnp.ndarray>x)
     if axis_ >= 0:
         ndim = shape_without(<cnp.ndarray>x, axis_, keepdims, shape)
-        if out is not None and not is_ready_result(out, <cnp.ndarray>x, ndim, shape):
+        if out is not None and not is_ready_result(out, cnp.PyArray_TYPE(<cnp.ndarray>x), <cnp.ndarray>x, ndim, shape):
             axis_ = -1
     if axis_ >= 0:
         source = <cnp.ndarray>x
         target = result = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(source), 0) if out is None else out
     else:
-        source, axis_, target, result = _arguments.check_logsumexp(x, axis, keepdims, out)
+        source, axis_, target, result = _arguments.check_logsumexp(x, axis, keepdims, out, halves=True)
     begin_rows(&rows, &logsumexp_kernels, source, axis_)
     add_rows(&rows, FIRST, source, axis_)
-    rows.values = cnp.PyArray_DATA(target)
+    rows.values, rows.values_storage = cnp.PyArray_DATA(target), storage_of(target)
     run_rows(&rows)
     return finish_output(target, result, out)
 

@@ -12,6 +12,8 @@ cdef enum:
 
 ctypedef struct SquaredError:
     bint is_double
+    Storage[3] storage           # of y, t and dy
+    bint converted               # one of them is of half precision
     const char *y
     const char *t
     char *dy                     # NULL: no gradient
@@ -86,14 +88,37 @@ cdef double squared_error_row(const SquaredError *job, ptrdiff_t row, const real
     return value
 
 
-cdef double squared_error_rows(const SquaredError *job, const real *y, const real *t, real *dy, ptrdiff_t row,
-                               ptrdiff_t stop) noexcept nogil:
-    """Rows from `row` to `stop` of those that begin at y and t; returns the sum of their losses."""
+cdef double squared_error_converted(const SquaredError *job, ptrdiff_t row, real *_) noexcept nogil:
+    """The same by way of buffers, of which one holds a span; the gradient is computed in that of y."""
+    cdef Buffer y, t
+    cdef ptrdiff_t first = row * job.n, stop = first + job.n, count
+    cdef double value = 0
+    while first < stop:
+        count = min(stop - first, <ptrdiff_t>(sizeof(Buffer) // sizeof(real)))
+        gather(job.storage[0], job.y + first * stored_size(job.storage[0]), stored_size(job.storage[0]), &y, count)
+        gather(job.storage[1], job.t + first * stored_size(job.storage[1]), stored_size(job.storage[1]), &t, count)
+        value += squared_error_row(
+            job, row, <real *>&y, <real *>&t, <real *>NULL if job.dy == NULL else <real *>&y, count)
+        if job.dy != NULL:
+            scatter(job.storage[2], &y, job.dy + first * stored_size(job.storage[2]), stored_size(job.storage[2]),
+                    count)
+        first += count
+    return value
+
+
+cdef double squared_error_rows(const SquaredError *job, ptrdiff_t row, ptrdiff_t stop, real *_) noexcept nogil:
+    """Rows from `row` to `stop`; returns the sum of their losses."""
+    cdef const real *y = <const real *>job.y
+    cdef const real *t = <const real *>job.t
+    cdef real *dy = <real *>job.dy
     cdef double value, sum = 0
     cdef ptrdiff_t first
     for row in range(row, stop):
-        first = row * job.n
-        value = squared_error_row(job, row, y + first, t + first, <real *>NULL if dy == NULL else dy + first, job.n)
+        if job.converted:
+            value = squared_error_converted(job, row, dy)
+        else:
+            first = row * job.n
+            value = squared_error_row(job, row, y + first, t + first, <real *>NULL if dy == NULL else dy + first, job.n)
         sum += value
         if job.values != NULL:
             (<real *>job.values)[row] = <real>value
@@ -104,11 +129,9 @@ cdef void squared_error_block(const void *data, ptrdiff_t block, int thread) noe
     cdef const SquaredError *job = <const SquaredError *>data
     cdef ptrdiff_t row = block * job.rows_a_block, stop = min(job.rows, row + job.rows_a_block)
     if job.is_double:
-        job.sums.of[block] = squared_error_rows(
-            job, <const double *>job.y, <const double *>job.t, <double *>job.dy, row, stop)
+        job.sums.of[block] = squared_error_rows(job, row, stop, <double *>NULL)
     else:
-        job.sums.of[block] = squared_error_rows(
-            job, <const float *>job.y, <const float *>job.t, <float *>job.dy, row, stop)
+        job.sums.of[block] = squared_error_rows(job, row, stop, <float *>NULL)
 
 
 cdef double run_squared_error_rows(SquaredError *job) except? -1:
@@ -133,9 +156,12 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object sample_weight
     """Returns the loss, or with a `dloss` computes its gradient alone."""
     cdef SquaredError job
     cdef cnp.ndarray values = None
-    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done, itemsize = cnp.PyArray_ITEMSIZE(y)
+    cdef ptrdiff_t size = cnp.PyArray_SIZE(y), done
     cdef double normaliser = 1, total = 0
     job.is_double = is_double(y)
+    job.storage[0], job.storage[1] = storage_of(y), storage_of(t)
+    job.storage[2] = storage_of(y) if grad is None else storage_of(<cnp.ndarray>grad)
+    job.converted = is_half(y) or is_half(t) or (grad is not None and is_half(<cnp.ndarray>grad))
     job.y = <const char *>cnp.PyArray_DATA(y)
     job.t = <const char *>cnp.PyArray_DATA(t)
     job.dy = <char *>NULL if grad is None else <char *>cnp.PyArray_DATA(<cnp.ndarray>grad)
@@ -168,17 +194,17 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object sample_weight
         total = run_squared_error_rows(&job)
     job.done = done = job.rows * job.n
     if done < size:                  # the last span, a shorter one
-        job.y += done * itemsize
-        job.t += done * itemsize
+        job.y += done * stored_size(job.storage[0])
+        job.t += done * stored_size(job.storage[1])
         if job.dy != NULL:
-            job.dy += done * itemsize
+            job.dy += done * stored_size(job.storage[2])
         job.rows, job.n = 1, size - done
         job.rows_a_block = 1
         job.sums.of = job.sums.first
         squared_error_block(&job, 0, 0)
         total += job.sums.of[0]
     return None if dloss is not None else finish_loss(
-        normaliser * total, reduction, cnp.PyArray_TYPE(y), values, loss_out)
+        normaliser * total, reduction, work_type(y), values, loss_out)
 
 
 cdef inline bint is_ready_c_pair(object y, object t, object out) noexcept:
@@ -193,7 +219,7 @@ cdef inline bint is_ready_c_pair(object y, object t, object out) noexcept:
 cdef inline bint is_ready_error_out(object out, cnp.ndarray y, cnp.ndarray t, int reduction) noexcept:
     """An `out` for the value of the loss that is ready."""
     cdef int ndim = reduction == NONE and cnp.PyArray_NDIM(y) > 1
-    return is_ready_result(out, y, ndim, cnp.PyArray_DIMS(y)) and disjoint(<cnp.ndarray>out, t)
+    return is_ready_result(out, work_type(y), y, ndim, cnp.PyArray_DIMS(y)) and disjoint(<cnp.ndarray>out, t)
 
 
 cdef inline bint is_ready_error_weight(object sample_weight, cnp.ndarray y, object out) noexcept:
@@ -212,13 +238,13 @@ cdef tuple squared_error_gradient(object y, object t, object sample_weight, obje
     ):
         grad = empty_like(y) if out is None else out
         return run_squared_error(y, t, sample_weight, grad, code, None, dloss), grad
-    call = _arguments.check_squared_error(y, t, reduction, sample_weight)
+    call = _arguments.check_squared_error(y, t, reduction, sample_weight, halves=True)
     inputs = {"y": y, "t": t, "sample_weight": sample_weight}
     if dloss is not None:
         inputs["dloss"] = dloss
         dloss = _arguments.check_dloss(dloss, call.loss_shape, call.reduction)
     work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
-    grad = work if is_c_ordered(work) else empty_like(call.y)
+    grad = work if is_c_ordered(work) else contiguous_like(work)
     loss = run_squared_error(call.y, call.t, call.sample_weight, grad, call.reduction, None, dloss)
     return loss, finish_output(grad, result, out)
 
@@ -230,7 +256,7 @@ def sum_squared_error(y, t, sample_weight, reduction, out):
         or (is_ready_error_out(out, <cnp.ndarray>y, <cnp.ndarray>t, code) and is_apart(out, sample_weight))
     ):
         return run_squared_error(y, t, sample_weight, None, code, out, None)
-    call = _arguments.check_squared_error(y, t, reduction, sample_weight)
+    call = _arguments.check_squared_error(y, t, reduction, sample_weight, halves=True)
     inputs = {"y": y, "t": t, "sample_weight": sample_weight}
     out = _arguments.check_loss_out(out, call.loss_shape, call.reduction, call.y.dtype, inputs)
     return run_squared_error(call.y, call.t, call.sample_weight, None, call.reduction, out, None)

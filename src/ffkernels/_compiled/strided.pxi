@@ -1,22 +1,18 @@
-# Strided memory: the axes of several arrays that are passed through together.
+# Strided memory: the axes of several arrays that are passed through together.  How values are gathered from it
+# and scattered to it is in `storage.h`.
 #
 # Neighbouring axes are joined where every array passes through both in one go, so that what is left is
 # as few and as long axes as the layouts allow.  All strides are in bytes.
 
 cdef enum:
-    MAX_OPERANDS = 4
-    BUFFER = 512                   # elements gathered at a time
-
-cdef union Buffer:
-    # 4 KiB on the stack, for either type.
-    float f32[2 * BUFFER]
-    double f64[BUFFER]
+    MAX_OPERANDS = 5
 
 ctypedef struct Axes:
     int ndim
     int operands
     ptrdiff_t shape[MAX_DIMS]
     ptrdiff_t strides[MAX_OPERANDS][MAX_DIMS]
+    Storage storage[MAX_OPERANDS]
     char *data[MAX_OPERANDS]       # NULL where there is no such array; its strides are 0
 
 
@@ -80,25 +76,3 @@ cdef inline void find_position(const Axes *axes, int ndim, ptrdiff_t position, c
         for k in range(axes.operands):
             if found[k] != NULL:
                 found[k] += index * axes.strides[k][i]
-
-
-cdef inline void gather(const char *x, ptrdiff_t stride, char *buffer, ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
-    """Copies n values with a stride to contiguous memory."""
-    cdef ptrdiff_t i
-    if itemsize == sizeof(float):
-        for i in range(n):
-            (<float *>buffer)[i] = (<const float *>(x + i * stride))[0]
-    else:
-        for i in range(n):
-            (<double *>buffer)[i] = (<const double *>(x + i * stride))[0]
-
-
-cdef inline void scatter(const char *buffer, char *x, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t itemsize) noexcept nogil:
-    """Copies n values from contiguous memory to where they lie with a stride."""
-    cdef ptrdiff_t i
-    if itemsize == sizeof(float):
-        for i in range(n):
-            (<float *>(x + i * stride))[0] = (<const float *>buffer)[i]
-    else:
-        for i in range(n):
-            (<double *>(x + i * stride))[0] = (<const double *>buffer)[i]

@@ -49,21 +49,54 @@ def _room(result: Array, *inputs: Array) -> Array:
     return result
 
 
+# Elements of half precision converted at a time, which stay in the cache, and how many there are at all.
+_PIECE = 1 << 14
+_HALVES = 1 << 16
+
+
+def _in_pieces(formula: Callable[..., Any], arrays: tuple[Array, ...], *dtypes: Any) -> None:
+    """The formula over arrays in other dtypes, the last of which it writes."""
+    flags = [["readonly"]] * (len(arrays) - 1) + [["writeonly"]]
+    how = ["buffered", "external_loop", "zerosize_ok"]
+    with np.nditer(arrays, how, flags, dtypes, casting="unsafe", buffersize=_PIECE) as pieces:  # type: ignore[arg-type, call-overload]
+        for piece in pieces:
+            formula(*piece)
+
+
+@quiet
+def _elementwise(formula: Callable[..., None], *arrays: Array) -> None:
+    """The formula over arrays, the last of which it writes, in float32 where there is half precision.
+
+    NumPy takes ten times as long to convert float16 as to look a number up: a function of one array
+    that is large is computed for all the numbers there are.
+    """
+    half = [array.dtype.itemsize == 2 for array in arrays]
+    if not any(half):
+        formula(*arrays)
+    elif len(arrays) == 2 and all(half) and arrays[0].size > 2 * _HALVES:
+        values = np.arange(_HALVES, dtype=np.uint16).view(arrays[0].dtype)
+        _in_pieces(formula, (values, values), np.float32, np.float32)
+        table, numbers = values.view(np.uint16), tuple(array.view(np.uint16) for array in arrays)
+        _in_pieces(lambda x, y: table.take(x, out=y, mode="clip"), numbers, np.intp, np.uint16)
+    else:
+        _in_pieces(formula, arrays, *(np.float32 for _ in arrays))
+
+
 def _unary(x: Any, out: Any, formula: Callable[..., None], *number: float) -> Any:
-    (x,), work, result = _arguments.check_elementwise(("x",), (x,), out)
-    _quietly(formula, x, work, *number)
+    (x,), work, result = _arguments.check_elementwise(("x",), (x,), out, halves=True)
+    _elementwise(lambda x, y: formula(x, y, *number), x, work)
     return _arguments.deliver(work, result, out)
 
 
 def _binary(dy: Any, y: Any, out: Any, formula: Callable[[Array, Array, Array], None]) -> Any:
-    (dy, y), work, result = _arguments.check_elementwise(("dy", "y"), (dy, y), out)
-    _quietly(formula, dy, y, work)
+    (dy, y), work, result = _arguments.check_elementwise(("dy", "y"), (dy, y), out, halves=True)
+    _elementwise(formula, dy, y, work)
     return _arguments.deliver(work, result, out)
 
 
 def _from_input(dy: Any, x: Any, out: Any, formula: Callable[..., None], *number: float) -> Any:
-    (dy, x), work, result = _arguments.check_elementwise(("dy", "x"), (dy, x), out)
-    _quietly(formula, dy, x, work, *number)
+    (dy, x), work, result = _arguments.check_elementwise(("dy", "x"), (dy, x), out, halves=True)
+    _elementwise(lambda dy, x, dx: formula(dy, x, dx, *number), dy, x, work)
     return _arguments.deliver(work, result, out)
 
 
@@ -504,8 +537,8 @@ def add_bias(x: Array, b: Array, z: Array, formula: Callable[..., None], *number
 
 
 def _bias(x: Any, b: Any, out: Any, formula: Callable[..., None], *number: float) -> Any:
-    x, b, work, result = _arguments.check_bias(x, b, out)
-    add_bias(x, b, work, formula, *number)
+    x, b, work, result = _arguments.check_bias(x, b, out, halves=True)
+    _elementwise(lambda x, b, z: add_bias(x, b, z, formula, *number), x, b, work)
     return _arguments.deliver(work, result, out)
 
 
