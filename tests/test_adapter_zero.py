@@ -96,7 +96,7 @@ def test_refusals_of_functions():
     for function in (zero.cross_entropy_error, zero.softmax_loss):
         with pytest.raises(IndexError, match="class index -1"):
             function(y, np.array([0, -1, 2]))
-        with pytest.raises(ValueError, match="targets"):
+        with pytest.raises(ValueError, match=r"^t(argets)?: "):
             function(y, np.array([[0], [1], [2]]))
         with pytest.raises(TypeError, match="integers"):
             function(y, np.zeros(3))
@@ -137,11 +137,11 @@ def test_one_sample_with_targets_of_any_shape(t, differences):
 
 def test_one_sample_refuses_what_is_no_target_of_it():
     for function in (zero.cross_entropy_error, zero.softmax_loss, zero.SoftmaxWithLoss().forward):
-        with pytest.raises(ValueError, match="targets: expected class indices of shape"):
+        with pytest.raises(ValueError, match=r"^t(argets)?: expected class indices of shape"):
             function(probabilities(5), [1, 2])
         with pytest.raises(IndexError, match="class index 5"):
             function(probabilities(5), [5])
-        with pytest.raises(TypeError, match="targets: expected integers"):
+        with pytest.raises(TypeError, match=r"^t(argets)?: expected integers"):
             function(probabilities(5), [2.0])
 
 

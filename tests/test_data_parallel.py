@@ -209,7 +209,7 @@ def test_the_guide(comm):
         for block in guide.split("```python\n")[1:]:
             exec(block.partition("```")[0], names)
     said = re.findall(r"^ *print\(.*\)  # (.*)$", guide, re.MULTILINE)
-    assert len(said) == 2 and printed.getvalue().split() == said
+    assert len(said) == 3 and printed.getvalue().splitlines() == said
     steps = {"16": 0.374e-3, "100": 1.38e-3, "1024": 13e-3}
     ranks = (2, 8, 64, 256, 1024)
     lines = re.findall(r"^\| (\d+ Gb/s) \| (.*) \|$", guide, re.MULTILINE)

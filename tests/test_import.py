@@ -91,11 +91,15 @@ def test_an_adapter_without_its_library_names_the_extra(name):
     assert f"pip install 'ffkernels[{name}]'" in run.stderr.splitlines()[-1]
 
 
+SHAPING = {"negative_slope", "alpha", "approximate"}
+
+
 def test_options_are_passed_by_name():
-    """But `axis` and `out` of the activations may come by position, as NumPy's and SciPy's do."""
+    """But `axis` and `out` of the activations may come by position, as NumPy's and SciPy's do, and what
+    shapes an activation, as PyTorch's."""
     from ffkernels import activations, losses
 
-    for module, placed in ((activations, {"axis", "out", "out_bias"}), (losses, {"dloss"})):
+    for module, placed in ((activations, SHAPING | {"axis", "out", "out_bias"}), (losses, {"dloss"})):
         for function in (getattr(module, name) for name in module.__all__):
             for parameter in inspect.signature(function).parameters.values():
                 by_position = parameter.default is parameter.empty or parameter.name in placed
@@ -120,7 +124,9 @@ def test_signatures_show_their_choices():
                 reduced += 1
     assert reduced >= 2 * 9  # at the top and in `losses`
     assert choices(ffkernels.show_config, "mode") == ("stdout", "dicts")
-    assert choices(ffkernels.FeedForward, "activation") == ("relu", "sigmoid", "tanh", "identity")
+    hints = get_type_hints(ffkernels.FeedForward.__init__)
+    assert get_args(hints["activation"]) == ffkernels.layers.ACTIVATIONS
+    assert all(f'"{name}"' in ffkernels.FeedForward.__doc__ for name in ffkernels.layers.ACTIVATIONS)
     assert choices(ffkernels.FeedForward, "loss") == (
         "softmax_cross_entropy", "sigmoid_cross_entropy", "sum_squared_error",
     )  # fmt: skip

@@ -652,11 +652,11 @@ def _logistic(arrays: list[Any], factor: float, with_loss: bool, slope: Array | 
     np.exp(e, out=e)
     side = (x > 0).view(np.int8).astype(x.dtype)
     both = None
-    if pos_weight is None:
+    if pos_weight is None and weight is None and sample_weight is None:
         d = t - side
     else:
         b = 1 - t
-        a = pos_weight * t
+        a = t if pos_weight is None else pos_weight * t
         both = a + b
         d = a * (1 - side)
         b *= side

@@ -273,7 +273,8 @@ def _call_leaky_relu(x, slope, *, constant=None):  # type: ignore[no-untyped-def
 def _leaky_relu(x: Any, slope: Any, constant: bool | None) -> Any:
     data = x.data if isinstance(x, mygrad.Tensor) else x
     value = slope.item() if isinstance(slope, (np.ndarray, mygrad.Tensor)) and slope.size == 1 else slope
-    if _fits(data) and _is_plain_number(value):
+    # To MyGrad the slope is an array of float64, which makes the result of float32 float64.
+    if _fits(data) and data.dtype == np.float64 and _is_plain_number(value):
         return mygrad.Tensor._op(_LeakyReLu, x, op_args=(float(value),), constant=constant)
     return _their_leaky_relu(x, slope, constant=constant)
 
