@@ -231,7 +231,9 @@ def test_headers_compile_alone_with_every_compiler(tmp_path, compiler, header):
 def signatures(text, type_name):
     """Names of primitives with their parameters, as one who reads either language sees them."""
     text = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
-    pattern = r"(?:inline )?(?:void|double|real) ((?:row|lanes|tile)_\w+)(?:\[T\])?\(([^)]*)\)"
+    text = text.replace("computed<T>", type_name).replace("Storage ", "storage ")
+    name = r"((?:row|lanes)_\w+|(?:load|store)_tile)"
+    pattern = rf"(?:inline )?(?:void|double|{type_name}) {name}(?:\[T\])?\(([^)]*)\)"
     found = {}
     for name, parameters in re.findall(pattern, text):
         parameters = re.sub(r"__restrict ?", "", parameters)
@@ -241,7 +243,7 @@ def signatures(text, type_name):
     return found
 
 
-HEADERS_OF_PRIMITIVES = ("rows.h", "tiles.h", "logarithm.h", "logistic_loss.h")
+HEADERS_OF_PRIMITIVES = ("rows.h", "storage.h", "logarithm.h", "logistic_loss.h")
 
 
 def test_primitives_are_declared_as_they_are_defined():

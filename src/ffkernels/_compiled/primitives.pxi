@@ -49,9 +49,9 @@ cdef extern from "storage.h" namespace "ffkernels" nogil:
     void gather(Storage storage, const char *x, ptrdiff_t stride, void *y, ptrdiff_t n)
     void scatter(Storage storage, const void *x, char *y, ptrdiff_t stride, ptrdiff_t n)
     void store_value_at "ffkernels::store_value" [T](Storage storage, T x, void *y, ptrdiff_t i)
-    void load_tile[T](Storage storage, const char *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows,
+    void load_tile[T](Storage s, const char *x, ptrdiff_t row_stride, ptrdiff_t axis_stride, ptrdiff_t rows,
                       ptrdiff_t n, T *tile)
-    void store_tile[T](Storage storage, const T *tile, ptrdiff_t rows, ptrdiff_t n, char *x, ptrdiff_t row_stride,
+    void store_tile[T](Storage s, const T *tile, ptrdiff_t rows, ptrdiff_t n, char *x, ptrdiff_t row_stride,
                        ptrdiff_t axis_stride)
 
 cdef extern from "rows.h" namespace "ffkernels" nogil:
