@@ -588,15 +588,19 @@ REFUSED = [
     (lambda a: FeedForward("net"), TypeError,
      "sizes: expected one list of integers, such as FeedForward([4, 16, 3]), got 'net'"),
     (lambda a: FeedForward([4, 3], activation="step"), ValueError,
-     "activation: expected one of ['relu', 'sigmoid', 'tanh', 'identity'], got 'step'"),
+     "activation: expected one of ['relu', 'sigmoid', 'tanh', 'identity', 'leaky_relu', 'elu', "
+     "'hard_sigmoid', 'softplus', 'silu', 'gelu'], got 'step'"),
     (lambda a: FeedForward([4, 3], loss="hinge"), ValueError,
-     "loss: expected one of ['softmax_cross_entropy', 'sum_squared_error'], got 'hinge'"),
+     "loss: expected one of ['softmax_cross_entropy', 'sigmoid_cross_entropy', 'sum_squared_error'], "
+     "got 'hinge'"),
     (lambda a: FeedForward([4, 3], dtype=int), ValueError,
      "dtype: expected float32 or float64, got int64"),
     (lambda a: FeedForward([4, 3], activation=[]), ValueError,
-     "activation: expected one of ['relu', 'sigmoid', 'tanh', 'identity'], got []"),
+     "activation: expected one of ['relu', 'sigmoid', 'tanh', 'identity', 'leaky_relu', 'elu', "
+     "'hard_sigmoid', 'softplus', 'silu', 'gelu'], got []"),
     (lambda a: FeedForward([4, 3], loss={}), ValueError,
-     "loss: expected one of ['softmax_cross_entropy', 'sum_squared_error'], got {}"),
+     "loss: expected one of ['softmax_cross_entropy', 'sigmoid_cross_entropy', 'sum_squared_error'], "
+     "got {}"),
     (lambda a: FeedForward([4, 3], dtype="float99"), ValueError,
      "dtype: expected a dtype, got 'float99'"),
     (lambda a: FeedForward([4, 3], dtype="(1,f4"), ValueError, "dtype: expected a dtype, got '(1,f4'"),
