@@ -275,9 +275,15 @@ def test_along_any_axis(backend, name, axis, dtype):
             assert_same(out, got)
 
 
+def widened(keywords):
+    """The same with weights in float64."""
+    weights = {key: w.astype(np.float64) for key, w in keywords.items() if key.endswith("weight")}
+    return {**keywords, **weights}
+
+
 def row_weights(rng, rows, dtype):
-    """Weights of rows, of which some do not count."""
-    return rounded(rng.choice([0, 0.5, 1, 2.75], rows), dtype)
+    """Weights of rows, of which some do not count; what lies behind them could be weights too."""
+    return rounded(rng.choice([0, 0.5, 1, 2.75], 2 * rows), dtype)[:rows]
 
 
 @halves
@@ -319,7 +325,7 @@ def test_cross_entropy_options(backend, options, dtype):
             of = keywords["sample_weight"]
             keywords["sample_weight"] = row_weights(rng, rows, dtype if of == "same" else of)
         wide = x.astype(np.float32), t.astype(np.float32) if kind == "same" else t
-        want_loss, want = ff.softmax_cross_entropy_with_grad(*wide, **keywords)
+        want_loss, want = ff.softmax_cross_entropy_with_grad(*wide, **widened(keywords))
         loss, grad = ff.softmax_cross_entropy_with_grad(x, t, **keywords)
         assert loss.dtype == np.float32 and grad.dtype == dtype
         np.testing.assert_allclose(loss, want_loss, rtol=1e-6)
@@ -333,7 +339,7 @@ def test_cross_entropy_options(backend, options, dtype):
         assert_same(out, grad)
         p = ff.softmax(x)
         back = ff.softmax_cross_entropy_backward(p, t, **keywords)
-        wider = ff.softmax_cross_entropy_backward(p.astype(np.float32), wide[1], **keywords)
+        wider = ff.softmax_cross_entropy_backward(p.astype(np.float32), wide[1], **widened(keywords))
         assert back.dtype == dtype
         np.testing.assert_allclose(
             back.astype(float), rounded(wider, dtype).astype(float), rtol=1e-2, atol=1e-7
@@ -344,7 +350,7 @@ def same_as_in_float32(name, arguments, keywords, dtype):
     """A loss of one array and the targets, its gradient, both, and the gradient in place."""
     wide = as_type(arguments, np.float32)
     loss, grad = getattr(ff, f"{name}_with_grad")(*arguments, **keywords)
-    want_loss, want = getattr(ff, f"{name}_with_grad")(*wide, **keywords)
+    want_loss, want = getattr(ff, f"{name}_with_grad")(*wide, **widened(keywords))
     assert loss.dtype == np.float32 and grad.dtype == dtype
     np.testing.assert_allclose(loss, want_loss, rtol=1e-6)
     np.testing.assert_allclose(getattr(ff, name)(*arguments, **keywords), want_loss, rtol=1e-6)
@@ -354,7 +360,8 @@ def same_as_in_float32(name, arguments, keywords, dtype):
     if keywords.get("reduction") == "none":
         dloss = np.linspace(-1, 2, np.size(want_loss)).reshape(np.shape(want_loss))
     back = getattr(ff, f"{name}_backward")
-    assert_same(back(*arguments, dloss, **keywords), rounded(back(*wide, dloss, **keywords), dtype))
+    want = back(*wide, dloss, **widened(keywords))
+    assert_same(back(*arguments, dloss, **keywords), rounded(want, dtype))
     out = arguments[0].copy()
     assert getattr(ff, f"{name}_with_grad")(out, *arguments[1:], **keywords, out=out)[1] is out
     assert_same(out, grad)
