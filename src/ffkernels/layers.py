@@ -369,10 +369,19 @@ class Affine(_Layer):
 
 
 class _Activation(_Layer):
-    """An activation, of which backward needs no more than what forward returned."""
+    """An activation, of which backward needs no more than what forward returned, or what it took."""
 
     _function: ClassVar[Callable[..., Array]]
     _gradient: ClassVar[Callable[..., Array]]
+    _saves_input: ClassVar[bool] = False
+
+    def __init__(self, *, copy: bool = False) -> None:
+        super().__init__(copy=copy)
+        self._options: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"{type(self).__name__}({options})"
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Return the activation of each element.
@@ -387,8 +396,9 @@ class _Activation(_Layer):
             If x is not real.
         """
         x = _floats(x, "x")
-        self._saved = self._function(x, self._out(x.shape, x.dtype))
-        return self._saved
+        y = self._function(x, **self._options, out=self._out(x.shape, x.dtype))
+        self._saved = x if self._saves_input else y
+        return y
 
     def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
         """Return the gradient at x.
@@ -405,9 +415,9 @@ class _Activation(_Layer):
         TypeError, ValueError
             If dout is not real, or of another shape.
         """
-        y = self._from_forward()
-        dout = _upstream(dout, y.shape, y.dtype, self._dout)
-        return self._gradient(dout, y, self._dx(y.shape, y.dtype))
+        saved = self._from_forward()
+        dout = _upstream(dout, saved.shape, saved.dtype, self._dout)
+        return self._gradient(dout, saved, **self._options, out=self._dx(saved.shape, saved.dtype))
 
 
 class Relu(_Activation):
@@ -494,56 +504,10 @@ class Identity(_Activation):
     _function, _gradient = staticmethod(identity), staticmethod(identity_backward)
 
 
-class _InputActivation(_Layer):
-    """An activation that goes back from its input."""
+class _InputActivation(_Activation):
+    """An activation that goes back from its input, which it refers to until then."""
 
-    _function: ClassVar[Callable[..., Array]]
-    _gradient: ClassVar[Callable[..., Array]]
-
-    def __init__(self, *, copy: bool = False) -> None:
-        super().__init__(copy=copy)
-        self._options: dict[str, Any] = {}
-
-    def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
-        return f"{type(self).__name__}({options})"
-
-    def forward(self, x: npt.ArrayLike) -> Array:
-        """Return the activation of each element.
-
-        Parameters
-        ----------
-        x : array_like, any shape
-            Referred to until ``backward``.
-
-        Raises
-        ------
-        TypeError
-            If x is not real.
-        """
-        x = _floats(x, "x")
-        y = self._function(x, **self._options, out=self._out(x.shape, x.dtype))
-        self._saved = x
-        return y
-
-    def backward(self, dout: npt.ArrayLike = 1.0) -> Array:
-        """Return the gradient at x.
-
-        Parameters
-        ----------
-        dout : array_like, of the shape that x had
-            Gradient of the loss at the layer's output; a number stands for an array full of it.
-
-        Raises
-        ------
-        RuntimeError
-            If there was no ``forward``.
-        TypeError, ValueError
-            If dout is not real, or of another shape.
-        """
-        x = self._from_forward()
-        dout = _upstream(dout, x.shape, x.dtype, self._dout)
-        return self._gradient(dout, x, **self._options, out=self._dx(x.shape, x.dtype))
+    _saves_input = True
 
 
 class LeakyRelu(_InputActivation):
@@ -1189,6 +1153,7 @@ Activation = Literal[
     "leaky_relu", "elu", "hard_sigmoid", "softplus", "silu", "gelu",
 ]  # fmt: skip
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
 
 def _label_loss_with_grad(
     scores: Array, t: npt.ArrayLike, *, reduction: Literal["mean", "sum"], out: Array

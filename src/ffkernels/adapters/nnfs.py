@@ -486,7 +486,24 @@ class Loss_MeanAbsoluteError(Loss):
 # ---- optimisers ------------------------------------------------------------------------------------
 
 
-class Optimizer_SGD:
+class _Optimizer:
+    """A learning rate that decays with the steps."""
+
+    def __init__(self, learning_rate: float, decay: float) -> None:
+        self.learning_rate = self.current_learning_rate = at_least(learning_rate, "learning_rate", 0)
+        self.decay = at_least(decay, "decay", 0)
+        self.iterations = 0
+
+    def pre_update_params(self) -> None:
+        """Before the updates of a step: the learning rate decays."""
+        self.current_learning_rate = self.learning_rate / (1.0 + self.decay * self.iterations)
+
+    def post_update_params(self) -> None:
+        """After the updates of a step: it counts."""
+        self.iterations += 1
+
+
+class Optimizer_SGD(_Optimizer):
     """Gradient descent, with momentum and a learning rate that decays: learning_rate/(1 + decay·k).
 
     Parameters
@@ -520,14 +537,8 @@ class Optimizer_SGD:
     """
 
     def __init__(self, learning_rate: float = 1.0, decay: float = 0.0, momentum: float = 0.0) -> None:
-        self.learning_rate = self.current_learning_rate = at_least(learning_rate, "learning_rate", 0)
-        self.decay = at_least(decay, "decay", 0)
+        super().__init__(learning_rate, decay)
         self.momentum = at_least(momentum, "momentum", 0)
-        self.iterations = 0
-
-    def pre_update_params(self) -> None:
-        """Before the updates of a step: the learning rate decays."""
-        self.current_learning_rate = _decayed(self)
 
     def update_params(self, layer: Any) -> None:
         """Change a layer's weights and biases in place."""
@@ -540,12 +551,8 @@ class Optimizer_SGD:
             gradient = np.multiply(gradient, -self.current_learning_rate)
             optimizers.momentum_update(parameter, gradient, step, -1.0, self.momentum)
 
-    def post_update_params(self) -> None:
-        """After the updates of a step: it counts."""
-        self.iterations += 1
 
-
-class Optimizer_Adam:
+class Optimizer_Adam(_Optimizer):
     """Adam, with a learning rate that decays: learning_rate/(1 + decay·k).
 
     Parameters
@@ -587,16 +594,10 @@ class Optimizer_Adam:
         beta_1: float = 0.9,
         beta_2: float = 0.999,
     ) -> None:
-        self.learning_rate = self.current_learning_rate = at_least(learning_rate, "learning_rate", 0)
-        self.decay = at_least(decay, "decay", 0)
+        super().__init__(learning_rate, decay)
         self.epsilon = at_least(epsilon, "epsilon", 0)
         self.beta_1 = at_least(beta_1, "beta_1", 0, 1)
         self.beta_2 = at_least(beta_2, "beta_2", 0, 1)
-        self.iterations = 0
-
-    def pre_update_params(self) -> None:
-        """Before the updates of a step: the learning rate decays."""
-        self.current_learning_rate = _decayed(self)
 
     def update_params(self, layer: Any) -> None:
         """Change a layer's weights and biases in place."""
@@ -605,14 +606,6 @@ class Optimizer_Adam:
             step, rate = self.iterations + 1, self.current_learning_rate
             betas = self.beta_1, self.beta_2
             optimizers.adam_update(parameter, gradient, m, v, step, rate, *betas, self.epsilon)
-
-    def post_update_params(self) -> None:
-        """After the updates of a step: it counts."""
-        self.iterations += 1
-
-
-def _decayed(optimizer: Any) -> float:
-    return optimizer.learning_rate / (1.0 + optimizer.decay * optimizer.iterations)
 
 
 def _parameters(layer: Any) -> Iterable[tuple[Array, Array, tuple[str, str]]]:
