@@ -9,10 +9,10 @@ cdef enum:
 cdef inline ptrdiff_t class_of(const Loss *loss, ptrdiff_t row) noexcept nogil:
     """The class of a row, -1 where it is ignored.  Indices are in range by now, but looked at again: the
     caller's other threads can write to the targets while this one computes."""
-    cdef ptrdiff_t target = loss.targets[row]
+    cdef ptrdiff_t target = loss.targets[row], classes = loss.classes     # gathered by clang if read under a condition
     if loss.has_ignore_index and target == loss.ignore_index:
         return -1
-    return target if 0 <= target < loss.classes else -1
+    return target if 0 <= target < classes else -1
 
 
 cdef inline real class_weight(const Loss *loss, ptrdiff_t target, const real *_) noexcept nogil:

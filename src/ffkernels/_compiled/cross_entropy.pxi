@@ -60,27 +60,22 @@ cdef kernel_pair cross_entropy_backward_kernels = kernels_of(
 
 # ---- of class indices: only the probability of the target counts -----------------------------------------
 
-cdef inline real clipped(const Loss *loss, real p) noexcept nogil:
-    return <real>loss.eps if p <= <real>loss.eps else p
-
-
 cdef void picked_cross_entropy(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t row_stride,
                                ptrdiff_t axis_stride, double *value) noexcept nogil:
     cdef double q[FF_LANES]
+    cdef real eps = <real>loss.eps
     cdef ptrdiff_t target
     cdef int l
     for l in range(FF_LANES):
         q[l] = 1
     for l in range(rows):
-        target = counted_class(loss, row + l)
+        target = class_of(loss, row + l)
         if target >= 0:
-            q[l] = clipped(loss, p[l * row_stride + target * axis_stride])
+            q[l] = at_least(eps, p[l * row_stride + target * axis_stride])
     lanes_log(q, value)
     for l in range(FF_LANES):
         value[l] = -value[l]
-    if loss.sample_weight != NULL:
-        for l in range(rows):
-            value[l] *= sample_weight(loss, row + l)
+    weigh_lanes[real](loss, row, rows, NULL, 0, 0, value)
 
 
 cdef kernel_pair picked_cross_entropy_kernels = kernels_of(NULL, NULL, NULL, NULL)
@@ -91,7 +86,7 @@ picked_cross_entropy_kernels.pick_f64 = picked_cross_entropy[double]
 cdef double picked_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dp,
                                               real *scratch, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t target = counted_class(loss, row)
-    cdef real q = clipped(loss, p[target]) if target >= 0 else 1     # before the gradient overwrites it
+    cdef real q = at_least(<real>loss.eps, p[target]) if target >= 0 else 1     # before the gradient overwrites it
     memset(dp, 0, n * sizeof(real))
     if target >= 0:
         dp[target] = <real>(-row_factor(loss, row) / q)

@@ -72,6 +72,7 @@ cdef extern from "rows.h" namespace "ffkernels" nogil:
     void row_coefficients[T](const T *t, const T *w, double smoothing, T *a, ptrdiff_t n)
     double row_gap[T](const T *x, double m, const T *a, ptrdiff_t n)
     void row_gradient[T](const T *y, double scale, const T *a, double factor, T *out, ptrdiff_t n)
+    T at_least[T](T eps, T p)
     double row_cross_entropy[T](const T *p, const T *t, double eps, ptrdiff_t n)
     void row_cross_entropy_grad[T](const T *p, const T *t, double eps, double factor, T *out, ptrdiff_t n)
     double row_squared_error[T](const T *y, const T *t, ptrdiff_t n)
