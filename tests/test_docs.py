@@ -11,7 +11,8 @@ import pytest
 import ffkernels
 from ffkernels import activations, losses
 
-MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers", "tables"]
+MODULES = ["activations", "backend", "inputs", "linear", "losses", "optimizers", "tables"]
+MODULES += [f"layers.{name}" for name in ("_activations", "_affine", "_losses", "_net")]
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results; so has that for C.
 GUIDES = ["README", "docs/functions", "docs/large-vocabularies", "docs/your-own-net"]

@@ -3,11 +3,13 @@ kept and reused, every refusal."""
 
 from __future__ import annotations
 
+import base64
 import copy
 import io
 import os
 import pickle
 import tracemalloc
+import zlib
 from collections import OrderedDict
 from itertools import pairwise
 
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels import _blas, layers
+from ffkernels import _blas
 from ffkernels.layers import (
     Affine,
     FeedForward,
@@ -654,7 +656,7 @@ def test_a_wide_output_is_taken_in_blocks(optimizer, monkeypatch):
         for targets in (t, np.eye(50)[t]):
             losses, grads = [], []
             for net, each, limit in zip((wide, narrow), optimizers, (30 * 50, 2**25), strict=True):
-                monkeypatch.setattr(layers, "CHUNK_BYTES", limit)
+                monkeypatch.setattr("ffkernels.layers._net.CHUNK_BYTES", limit)
                 grads.append(copy.deepcopy(net.gradient(x, targets)))
                 losses.append([net.loss(x, targets), net.train_step(x, targets, each)])
                 assert net._is_wide == (net is wide and n > 3)
@@ -667,7 +669,7 @@ def test_a_wide_output_is_taken_in_blocks(optimizer, monkeypatch):
 
 
 def test_a_wide_net_refuses_and_stays_as_it_was(monkeypatch):
-    monkeypatch.setattr(layers, "CHUNK_BYTES", 100)
+    monkeypatch.setattr("ffkernels.layers._net.CHUNK_BYTES", 100)
     net = FeedForward([6, 9, 50], seed=0)
     net.gradient(normal(30, 6), np.arange(30))
     before = copy.deepcopy((net.params, net.grads))
@@ -826,6 +828,38 @@ def test_a_copied_net_trains_alone():
         assert not np.array_equal(other.params["W1"], before["W1"])
         for key, param in net.params.items():
             np.testing.assert_array_equal(param, before[key])
+
+
+# A net of three sizes with seed 0, and two layers, from when `layers` was one module.
+PICKLED = (
+    "c-oa!U1%It6rSDePd5EYODNViYf-jT7gJi%n%&gDP`YK6_z-"
+    "<4H+N?4?j5=_v&@}Ic7@vdU^bEKAHC^=NU?%X;){q_Xf~pP*cXkW_RW{#LqU)tc_@^6?#%woY)Bagc4lYpch33Fcg{WcLVES9Q"
+    "N_Rbo@(_haV%12g*t8#hY7x8h7f(mb{4Uti;LpWo8p|v^E5MFCrp%+<&kotEqGdYTMYtF%QG9T{`*D2lhvbQWw|Y8MZP@36H}s"
+    "6shqk8mwziOu2A_H)?8x&yM}EEo~n_$CwQ)IGlnc|g4cb_sF}8*Bh8T?iRC)BjFLsR=QcbS5Ch@^U%)=wwUkWKNV*h}B;f<3K_"
+    "_5&++RkEhD%Y+!MdOd--qg0CH3JIK<`8pGo;nA?_h;zNYiyN195n!fgNlzU#H~Uq~H_2C<Ub14k^HY;usnTi>i)os$R899PpUG"
+    "v_B|<QeRg}=V!8=wc7`$|NQOu;*|rr^}7#WEeX0y>b)d*;(6hMpggHg3i@dN(oSXTCD9{q33@0%&K-#$n<tm2k8i#>y|I5{-"
+    "A9%aOMR>wU{gch5<PDoPfHp64Cz4$?NNW=lkw6+t(D@Z8~?7|exuO&>DO<reR26tu}?j4KpzWpx$)QLwO5yq6hFT5^fM9GbTSN"
+    "k_p@KFo_O%i)c2<zDGpJlPlow^nVVl5;+sX?c0SXqi7(yWcA$)(G9NW`=q$r+iMAj-"
+    "h3rKO@;gkQpvUNOdV;<{Ptwz_>^iJ6K#KRk1_cH5JwwA}(R00mc6Uk^nZ&f6mI&(<)+Vf(q@C#(4H_0RH@0C&U{9rIg7|b^ns@"
+    "iN^5FvS{BUbNXr;c)WLwBUVoxP}7h;~tLK#Pc^f-"
+    "olHr&gR<bt4aOd@GvP@HKFb~U<9^tazx?W|3`)@htQP`ci<OUmDmmo85wI`@el%fwTml!gV<h7Cm??2$2;c25na9o@Zk)|HhIh"
+    "gEQzMDDi!K8T<{0(2TV_M)7-po1Ytl1^awjCSW>(1iwN1c0(u{`-"
+    "0Po<X|Z1ythZ9#Wq09MTEXpzVWAG(H%jNQE{PeC%0Wf7!8hPjjLBfyLn^$@_E4=&>c=#g48E-"
+    "LPt~dGd6YzVtq{s=`yVa_0B<OiJc6q{^Pibh|Je{DR4piq`dh&}2C|=q5gb^kz);fArPYw-VdV;Ab$%A?(y(;9GHx{s5y4Vt9e"
+    "T`SYzTY$G_y&Iw<r@mK7sYvSe{oJFVQY1Y$>ejP8sO>pyFJm@WeUXKU;2cR4Apql`_QQ;~7EUxf`3%A|Kg5&f5YIV<3J+&<g{{"
+    "ir?ESv"
+)
+
+
+def test_what_was_pickled_before_layers_was_a_package_loads():
+    net, relu, loss = pickle.loads(zlib.decompress(base64.b85decode(PICKLED)))
+    x, t = np.array([[0, 1], [1, 0]], np.float32), np.array([[1.0], [0.0]], np.float32)
+    same = FeedForward([2, 3, 1], "gelu", "sigmoid_cross_entropy", seed=0)
+    assert net.loss(x, t) == same.loss(x, t)
+    for name, grad in net.gradient(x, t).items():
+        np.testing.assert_array_equal(grad, same.gradient(x, t)[name])
+    np.testing.assert_array_equal(relu.backward(x + 1), [[0, 2], [2, 0]])
+    assert loss.forward(x, [1, 0]) == SoftmaxWithLoss().forward(x, [1, 0])
 
 
 def test_replaced_parameters_are_used():

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, _any_array, check_dtype, is_real, real_number
+from ._arguments import Array, any_array, check_dtype, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
 
@@ -152,7 +152,7 @@ def _column(column: Any, name: str) -> _Column:
             return _Column(column.fillna(False if kind == "b" else 0).to_numpy(whole), gaps)
         array = column.to_numpy(np.float64, na_value=np.nan) if kind == "f" else column.to_numpy()
     else:
-        array = _any_array(column, name)
+        array = any_array(column, name)
         if array.dtype.kind == "f" and hasattr(column, "fill_null"):  # Arrow, polars
             array, gaps = np.asarray(column.fill_null(0)), np.asarray(column.is_null())
     array = np.atleast_1d(array)
@@ -220,7 +220,7 @@ def _table(x: Any, name: str = "x") -> tuple[_Numbers, list[str] | None]:
     named = _columns_of(x, name)
     if named is None:
         of_pandas = hasattr(x, "to_numpy") and hasattr(x, "isna")
-        table = _numbers(_column(x, name) if of_pandas else _Column(_any_array(x, name)), name)
+        table = _numbers(_column(x, name) if of_pandas else _Column(any_array(x, name)), name)
         if table.values.ndim not in (1, 2):
             raise ValueError(f"{name}: expected one or two dimensions, got {table.values.ndim}")
         table, names = _joined([table]), None
@@ -409,7 +409,7 @@ class InputLayer:
             raise ValueError(f"x: expected {self.n_features_in_} columns, got {table.shape[1]}")
         if None not in (names, self.feature_names_in_) and names != self.feature_names_in_:
             raise ValueError(f"x: expected columns {self.feature_names_in_}, got {names}")
-        targets = None if y is None else _any_array(y, "y")
+        targets = None if y is None else any_array(y, "y")
         if targets is not None and targets.shape[:1] != (len(table),):
             came = len(targets) if targets.ndim else "a number"
             raise ValueError(f"y: expected {len(table)} rows like x, got {came}")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from . import _numpy
 from . import backend as _backend
-from ._arguments import _FLOATS, Array, at_least, check_parameters
+from ._arguments import FLOATS, Array, at_least, check_parameters
 from ._numpy import _nets
 
 __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
@@ -192,6 +192,20 @@ class Optimizer(Protocol):
 
     def update(self, params: Any, grads: Any) -> None:
         """Change the parameters in place, given their gradients under the same keys."""
+
+
+def refuse_optimizer(optimizer: Any) -> None:
+    """TypeError for what has no update, and for a class, which has one but no parameters' state."""
+    if not isinstance(optimizer, type) and callable(getattr(optimizer, "update", None)):
+        return
+    if isinstance(optimizer, type):
+        came = f"the class {optimizer.__name__}: write {optimizer.__name__}(...)"
+    else:
+        came = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+    raise TypeError(
+        "optimizer: expected SGD(lr=0.1), Adam() or another object with update(params, grads), "
+        f"got {came}"
+    )
 
 
 class SGD:
@@ -416,7 +430,7 @@ def _by_key(arrays: Any, name: str) -> Mapping[Hashable, Any]:
 
 def _is_plain(param: Any, grad: Any) -> bool:
     """Whether no update refuses these: what training meets at every step, told in half a microsecond."""
-    if not (type(param) is type(grad) is np.ndarray and param.dtype in _FLOATS):
+    if not (type(param) is type(grad) is np.ndarray and param.dtype in FLOATS):
         return False
     flags = param.flags
     return (

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from . import _text
-from ._arguments import Array, _any_array
+from ._arguments import Array, any_array
 from .inputs import InputLayer, _at, _Column, _columns_of, _is_missing, _numbers
 from .layers import TABLE, FeedForward
 
@@ -98,7 +98,7 @@ def encode(columns: Sequence[Column], x: Any) -> dict[str, Array]:
         if lacking := [name for name in wanted if name not in given]:
             raise ValueError(f"x: expected columns {wanted}, got none of the name {lacking[0]!r}")
     else:
-        array = _any_array(x, "x")
+        array = any_array(x, "x")
         if array.ndim != 2 or array.shape[1] != len(wanted):
             raise ValueError(
                 f"x: expected shape (rows, {len(wanted)}) with columns {wanted}, got {array.shape}"

@@ -23,10 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import layers as _layers
-from .._arguments import _FLOATS, Array, real_array, real_number
+from .._arguments import FLOATS, Array, real_array, real_number
+from .._batches import as_floats, as_rows, as_upstream, check_batch
 from ..activations import bias_identity, sigmoid, sigmoid_grad, softmax
 from ..activations import relu as _relu
 from ..activations import relu_grad as _relu_grad
+from ..layers._base import Layer
 from ..losses import cross_entropy, softmax_cross_entropy
 from ..losses import sum_squared_error as _sum_squared_error
 
@@ -460,7 +462,7 @@ class Affine(_layers.Affine):
             If dout is not real, or of another shape.
         """
         rows = self._from_forward()
-        dout = _layers._upstream(dout, (len(rows), len(self.b)), self.W.dtype, np.empty)
+        dout = as_upstream(dout, (len(rows), len(self.b)), self.W.dtype, np.empty)
         self.dW, self.db = np.empty_like(self.W), np.empty_like(self.b)
         return super().backward(dout)
 
@@ -527,7 +529,7 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):
         return super().backward(dout)
 
 
-class Dropout(_layers._Layer):
+class Dropout(Layer):
     """Drops each number with a probability in training; in tests scales all by those that stay.
 
     Parameters
@@ -584,7 +586,7 @@ class Dropout(_layers._Layer):
         TypeError
             If x is not real.
         """
-        x = _layers._floats(x, "x")
+        x = as_floats(x, "x")
         if not train_flg:
             self._saved = np.asarray(x.dtype.type(1 - self.dropout_ratio))
         else:
@@ -610,10 +612,10 @@ class Dropout(_layers._Layer):
             If dout is not real, or of another shape.
         """
         factor = self._from_forward()
-        return np.multiply(_layers._upstream(dout, self._shape, self._dtype, np.empty), factor)
+        return np.multiply(as_upstream(dout, self._shape, self._dtype, np.empty), factor)
 
 
-class BatchNormalization(_layers._Layer):
+class BatchNormalization(Layer):
     """gamma·(x - mean)/sqrt(variance + 1e-6) + beta, each column by its own mean and variance.
 
     In training these are the batch's, in tests running averages of those; the variance is divided
@@ -674,7 +676,7 @@ class BatchNormalization(_layers._Layer):
     ) -> None:
         super().__init__(copy=True)
         for name, array in (("gamma", gamma), ("beta", beta)):
-            if not isinstance(array, np.ndarray) or array.dtype not in _FLOATS:
+            if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
                 came = getattr(array, "dtype", type(array).__name__)
                 raise TypeError(f"{name}: expected an array of float32 or float64, got {came}")
         if gamma.ndim != 1:
@@ -729,10 +731,10 @@ class BatchNormalization(_layers._Layer):
             If x has another number of columns, or in training no rows.
         """
         columns = len(self.gamma)
-        batch = _layers._batch(x, columns)
+        batch = check_batch(x, columns)
         floats = batch if batch.dtype.kind == "f" else batch.astype(np.float64)
         dtype = np.result_type(floats, self.gamma)
-        rows = _layers._rows(floats, columns, dtype, np.empty)
+        rows = as_rows(floats, columns, dtype, np.empty)
         if train_flg:
             if not len(rows):
                 raise ValueError(f"x: expected at least one row to train on, got {batch.shape}")
@@ -770,7 +772,7 @@ class BatchNormalization(_layers._Layer):
             If dout is not real, or of another shape.
         """
         xn = self._from_forward()
-        dout = _layers._upstream(dout, self._shape, xn.dtype, np.empty).reshape(xn.shape)
+        dout = as_upstream(dout, self._shape, xn.dtype, np.empty).reshape(xn.shape)
         self.dbeta = np.add.reduce(dout, axis=0)
         self.dgamma = np.einsum("ij,ij->j", xn, dout)
         scale = self.gamma * self._inverse_std

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from .. import backend as _backend
 from .._arguments import Array
-from ..layers import FeedForward, _refuse_optimizer
-from ..optimizers import SGD, Adam, Optimizer
+from ..layers import FeedForward
+from ..optimizers import SGD, Adam, Optimizer, refuse_optimizer
 from . import _agreement
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class DataParallel:
 
         refused: Exception | None = None
         try:
-            _refuse_optimizer(optimizer)
+            refuse_optimizer(optimizer)
             loss = self.net._step(x, t, reduction="sum")
             self._tail[:] = loss, self.net._rows, 0
         except Exception as error:
