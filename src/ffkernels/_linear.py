@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _arguments, _blas, _numpy, _shards
-from . import backend as _backend
 from ._arguments import NONE, Array
+from ._context import choice
 from ._numpy._activations import quiet
 from .activations import bias_identity, identity_backward_bias
 
@@ -176,7 +176,7 @@ def plan(
     work = _arguments.work_dtype(dtype)
     is_half = dtype != work
     numbers = area = chunk_bytes // work.itemsize
-    if _backend.active is _numpy:
+    if choice().kernels is _numpy:
         area //= 2 * _TEMPORARIES
         numbers -= _TEMPORARIES * area
     if is_half:  # w and dw of a block are made in working memory too
@@ -247,7 +247,7 @@ class _Run:
         self.classes = layer.w.shape[1]
         self.blocks = _blocks(0, self.classes, width)
         self.losses = np.zeros(len(layer.x))
-        self.kernels = _backend.active
+        self.kernels = choice().kernels
         self._memory: dict[str, Array] = {}
         self._copied: _Part | None = None  # whose rows of x
         if grads is not None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,27 @@ _LOG_OFFSET = 1e-7
 _STEP = 1e-4  # of numerical_gradient
 _VARIANCE_OFFSET = 1e-6  # of batch normalisation; the book writes 10e-7
 
-_book: frozenset[str] = frozenset()
+_of_process: frozenset[str] = frozenset()
+_of_context: ContextVar[frozenset[str]] = ContextVar("ffkernels.adapters.zero.use_book_values")
+
+
+def _book() -> frozenset[str]:
+    """The differences that are taken from the book here."""
+    return _of_context.get(_of_process)
+
+
+def _checked(names: tuple[str, ...]) -> frozenset[str]:
+    for name in names:
+        if name not in DIFFERENCES:
+            raise ValueError(f"names: expected some of {list(DIFFERENCES)}, got {name!r}")
+    return frozenset(names)
 
 
 def set_book_values(*names: str) -> None:
     """Take the book's values for these differences and the exact ones for all others.
 
-    It holds for the whole process; without names every value is exact again.
+    It holds for the whole process, but not within `use_book_values`; without names every value is exact
+    again.
 
     Parameters
     ----------
@@ -101,16 +116,13 @@ def set_book_values(*names: str) -> None:
     >>> zero.relu_grad([-1.0, 0.0, 2.0])
     array([0., 0., 1.])
     """
-    global _book
-    for name in names:
-        if name not in DIFFERENCES:
-            raise ValueError(f"names: expected some of {list(DIFFERENCES)}, got {name!r}")
-    _book = frozenset(names)
+    global _of_process
+    _of_process = _checked(names)
 
 
 @contextmanager
 def use_book_values(*names: str) -> Iterator[None]:
-    """Context of `set_book_values`.
+    """Context of `set_book_values`, for the current thread or asyncio task.
 
     Parameters
     ----------
@@ -129,12 +141,11 @@ def use_book_values(*names: str) -> Iterator[None]:
     ...     print(zero.cross_entropy_error([[1.0, 0.0]], [1]).round(4))
     16.1181
     """
-    before = _book
-    set_book_values(*names)
+    before = _of_context.set(_checked(names))
     try:
         yield
     finally:
-        set_book_values(*before)
+        _of_context.reset(before)
 
 
 def identity_function(x: Any) -> Any:
@@ -236,7 +247,7 @@ def relu_grad(x: npt.ArrayLike) -> Array:
     >>> relu_grad([-1.0, 0.0, 2.0])
     array([0., 0., 1.])
     """
-    if "relu_grad_at_zero" in _book:
+    if "relu_grad_at_zero" in _book():
         x = real_array(x, "x")
         return (x >= 0).astype(x.dtype)
     return _relu_grad(x)
@@ -312,9 +323,9 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     """
     y = real_array(y, "y")
     t = _one_sample(y, t)
-    if "argmax_targets" in _book and np.shape(t) == y.shape:
+    if "argmax_targets" in _book() and np.shape(t) == y.shape:
         t = np.argmax(t, axis=-1)
-    return cross_entropy(y + y.dtype.type(_LOG_OFFSET) if "log_offset" in _book else y, t)
+    return cross_entropy(y + y.dtype.type(_LOG_OFFSET) if "log_offset" in _book() else y, t)
 
 
 def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> Any:
@@ -346,7 +357,7 @@ def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     >>> float(softmax_loss([[0.0, 0.0]], [1]).round(4))
     0.6931
     """
-    if _book & {"log_offset", "argmax_targets"}:
+    if _book() & {"log_offset", "argmax_targets"}:
         return cross_entropy_error(softmax(X), t)
     return softmax_cross_entropy(X, _one_sample(X, t))
 
@@ -502,7 +513,7 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):
         """
         t = _one_sample(x, t)
         super().forward(x, t)
-        if _book & {"log_offset", "argmax_targets"}:
+        if _book() & {"log_offset", "argmax_targets"}:
             self.loss = cross_entropy_error(self._from_forward(), t)
         return self.loss
 
@@ -521,10 +532,10 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):
         TypeError, ValueError
             If dout is not a number.
         """
-        if "dout_of_loss" in _book:
+        if "dout_of_loss" in _book():
             dout = 1.0
         y = self._from_forward()
-        if "one_sample" in _book and y.ndim == 1 and np.shape(self.t) == y.shape:
+        if "one_sample" in _book() and y.ndim == 1 and np.shape(self.t) == y.shape:
             dout = dout / len(y)
         return super().backward(dout)
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _blas, _files, _numpy
-from .. import backend as _backend
 from .._arguments import FLOATS, Array, at_least, check_dtype
 from .._batches import as_rows, as_targets, check_batch
+from .._context import choice
 from .._numpy import _nets
 from ..activations import (
     bias_elu,
@@ -331,7 +331,7 @@ class FeedForward:
         if rate and np.may_share_memory(first, self.params["W1"]):
             first = first.copy()
         inputs = [first, *self._outputs[:-1]]
-        own = _backend.active is _numpy and self._has_own_arrays()
+        own = choice().kernels is _numpy and self._has_own_arrays()
         fused = _nets.FUSED if own else _FUSED
         y = self._outputs[-1]
         buffers = self._sums, self._outputs, self._douts, self._descents
@@ -483,7 +483,7 @@ class FeedForward:
             return loss
         for name, param in self.params.items():
             if name not in self._descending:
-                _backend.active.sgd_update(param, self.grads[name], rate, 0.0)
+                choice().kernels.sgd_update(param, self.grads[name], rate, 0.0)
         return loss
 
     def save(self, path: str | os.PathLike[str]) -> None:
