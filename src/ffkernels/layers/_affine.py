@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from .._arguments import Array
 from .._batches import Shape, as_rows, as_upstream, check_batch
-from ..activations import bias_identity
+from ..activations import bias_identity, identity_backward_bias
 from ._base import Layer, refuse_parameters
 
 
@@ -113,6 +113,8 @@ class Affine(Layer):
         """
         x = self._from_forward()
         dout = as_upstream(dout, (len(x), len(self.b)), self.W.dtype, self._dout)
+        # With a copy: NumPy adds row after row, in float32 with an error of 1e-4 after 100,000.
+        copy = self._dout(dout.shape, dout.dtype)
+        dout, _ = identity_backward_bias(dout, dout, copy, self.db)
         np.matmul(x.T, dout, out=self.dW)
-        np.add.reduce(dout, axis=0, out=self.db)
         return np.matmul(dout, self.W.T, out=self._dx(x.shape, x.dtype)).reshape(self._shape)
