@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, any_array, check_dtype, is_real, real_number
+from ._arguments import Array, any_array, check_dtype, check_sample_weight, is_real, real_number
 
 __all__ = ["Finding", "InputLayer", "inspect"]
 
@@ -253,17 +253,27 @@ def _difference(a: Array, a_low: Array, b: Array, b_low: Array) -> Array:
     return (a - b) + (a_low - b_low)
 
 
-def _mean(values: Array, low: Array) -> tuple[Array, Array]:
+def _mean(values: Array, low: Array, weights: Array | None) -> tuple[Array, Array]:
     """The mean as two numbers, the second what float64 cannot hold of their sum.
 
     Of the differences from the first value, so that what all values share cannot cost digits.
     """
     distances = _difference(values, low, values[0], low[0])
-    step = distances.mean()
-    step += (distances - step).mean() + low[0]
+    step = np.average(distances, weights=weights)
+    step += np.average(distances - step, weights=weights) + low[0]
     mean = values[0] + step
     rest = mean - values[0]
     return mean, (values[0] - (mean - rest)) + (step - rest)
+
+
+def _median(values: Array, weights: Array | None) -> Any:
+    """The value with half of the weight below it and half above, or the middle of two."""
+    if weights is None:
+        return np.median(values)
+    order = values.argsort()
+    share = weights[order].cumsum()
+    share /= share[-1]
+    return values[order[share.searchsorted([0.5 - 1e-12, 0.5 + 1e-12])]].mean()  # sums are rounded
 
 
 class InputLayer:
@@ -327,23 +337,41 @@ class InputLayer:
             f"scale={self.scale!r}, dtype={np.dtype(self.dtype).name})"
         )
 
-    def fit(self, x: Any, y: Any = None) -> InputLayer:
-        """Learn columns, fillings and scales from training data; ``y`` is ignored."""
+    def fit(self, x: Any, y: Any = None, sample_weight: Any = None) -> InputLayer:
+        """Learn columns, fillings and scales from training data.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, columns), list of arrays, or table of named columns
+        y : any
+            Ignored.
+        sample_weight : array_like, shape (rows,), optional
+            Weight of each row; finite, at least 0. A row of weight 0 is as one that is left out, one of
+            weight 2 as two.
+        """
         self._check()
         table, self.feature_names_in_ = _table(x)
         if not len(table.values):
             raise ValueError("x: expected at least one row, got none")
+        weights = None
+        if sample_weight is not None:
+            weights = check_sample_weight(sample_weight, table.values.shape[:1])
+            if not weights.any():
+                raise ValueError("sample_weight: expected at least one above zero, got only zeros")
         self.n_features_in_ = table.values.shape[1]
         gone = np.isnan(table.values)
-        self.columns_ = np.flatnonzero(gone.mean(axis=0) <= self.max_missing)
-        dropped = gone[:, self.columns_].any(axis=1) & (self.missing == "drop")
+        self.columns_ = np.flatnonzero(np.average(gone, 0, weights) <= self.max_missing)
+        kept = ~gone[:, self.columns_].any(axis=1) | (self.missing != "drop")
+        if weights is not None:
+            kept &= weights > 0
+            weights = weights[kept]
         count = len(self.columns_)
         self.fill_, self.offset_, self.remainder_ = np.zeros(count), np.zeros(count), np.zeros(count)
         self.scale_ = np.ones(count)
         chosen = {int(k): i for i, k in enumerate(self.columns_)}
         for k, (values, low, rounding) in enumerate(table.columns()):
             if k in chosen:
-                self._fit_column(chosen[k], values[~dropped], low[~dropped], rounding)
+                self._fit_column(chosen[k], values[kept], low[kept], rounding, weights)
         return self
 
     def _check(self) -> None:
@@ -358,17 +386,21 @@ class InputLayer:
         if not is_real(dtype):
             raise ValueError(f"dtype: expected float16, bfloat16, float32 or float64, got {dtype}")
 
-    def _fit_column(self, i: int, values: Array, low: Array, rounding: float) -> None:
+    def _fit_column(
+        self, i: int, values: Array, low: Array, rounding: float, weights: Array | None
+    ) -> None:
         """Learn from the values of the i-th column kept."""
         gone = np.isnan(values)
         # Powers of two lead to numbers around 1, whose sums and squares neither over- nor underflow.
         power = int(np.frexp(np.abs(values[~gone]).max(initial=0))[1])
         values, low = np.ldexp(values, -power), np.ldexp(low, -power)
         filling: Any = 0.0
-        if self.missing == "mean" and not gone.all():
-            filling, _ = _mean(values[~gone], low[~gone])
-        elif self.missing == "median" and not gone.all():
-            filling = np.median(values[~gone])
+        if not gone.all():
+            theirs = None if weights is None else weights[~gone]
+            if self.missing == "mean":
+                filling, _ = _mean(values[~gone], low[~gone], theirs)
+            elif self.missing == "median":
+                filling = _median(values[~gone], theirs)
         values[gone], self.fill_[i] = filling, np.ldexp(filling, power)
         if self.scale is None or not len(values):
             return
@@ -383,9 +415,9 @@ class InputLayer:
                 )
         constant = spread <= rounding * np.abs(values).max()
         if self.scale == "standard":
-            middle, rest = _mean(values, low)
+            middle, rest = _mean(values, low, weights)
             deviations = _difference(values, low, middle, rest)
-            spread = np.sqrt(np.mean(deviations**2))
+            spread = np.sqrt(np.average(deviations**2, weights=weights))
         else:
             middle, rest = values[least], low[least]
         self.offset_[i] = np.ldexp(middle, power)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _blas, _files, _numpy
-from .._arguments import FLOATS, Array, at_least, check_dtype
+from .._arguments import FLOATS, Array, at_least, check_dtype, check_sample_weight
 from .._batches import as_rows, as_targets, check_batch
 from .._context import choice
 from .._numpy import _nets
@@ -87,11 +87,18 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 
 def label_loss_with_grad(
-    scores: Array, t: npt.ArrayLike, *, reduction: Literal["mean", "sum"], out: Array
+    scores: Array,
+    t: npt.ArrayLike,
+    *,
+    sample_weight: Array | None,
+    reduction: Literal["mean", "sum"],
+    out: Array,
 ) -> tuple[Any, Array]:
     """Of each row the mean over its outputs, which are then averaged or added up."""
     share = None if reduction == "mean" else 1 / scores.shape[1]
-    return sigmoid_cross_entropy_with_grad(scores, t, weight=share, reduction=reduction, out=out)
+    return sigmoid_cross_entropy_with_grad(
+        scores, t, weight=share, sample_weight=sample_weight, reduction=reduction, out=out
+    )
 
 
 # What makes outputs of the last layer's scores, the loss of the scores, and with its gradient.
@@ -303,19 +310,22 @@ class FeedForward:
             np.matmul(x, self.params[W], out=z)
             x = fused[name][0](z, self.params[b], out=y)
 
-    def _put_gradients_in(self, memory: Array) -> None:
-        """Lay the gradients side by side in memory of the caller's, in the order of `params`."""
-        start = 0
-        for name, param in self.params.items():
-            self.grads[name] = memory[start : start + param.size].reshape(param.shape)
-            start += param.size
-        self._own = (*self.params.values(), *self.grads.values())
+    def _without_silent(self, rows: Array, sample_weight: Array) -> Array:
+        """Zeros in the place of rows without weight: their gradient of 0 times NaN would be NaN."""
+        silent = sample_weight == 0
+        if not silent.any():
+            return rows
+        own = self._inputs(rows.shape, self.dtype)  # where they are already if they were converted
+        np.copyto(own, rows)
+        own[silent] = 0
+        return own
 
     def _step(
         self,
         x: npt.ArrayLike,
         t: npt.ArrayLike,
         *,
+        sample_weight: npt.ArrayLike | None = None,
         reduction: Literal["mean", "sum"] = "mean",
         rate: float = 0.0,
     ) -> Any:
@@ -330,6 +340,9 @@ class FeedForward:
         first = as_rows(batch, self.sizes[0], self.dtype, self._inputs)
         if rate and np.may_share_memory(first, self.params["W1"]):
             first = first.copy()
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, (len(batch),))
+            first = self._without_silent(first, sample_weight)
         inputs = [first, *self._outputs[:-1]]
         own = choice().kernels is _numpy and self._has_own_arrays()
         fused = _nets.FUSED if own else _FUSED
@@ -342,16 +355,19 @@ class FeedForward:
             t = as_targets(t, y, self._t)
             out: Any = dout, self.grads[W], self.grads[b]
             loss, _ = linear_cross_entropy_with_grad(
-                before, self.params[W], t, self.params[b], reduction=reduction, out=out
-            )
+                before, self.params[W], t, self.params[b], sample_weight=sample_weight,
+                reduction=reduction, out=out,
+            )  # fmt: skip
             self._absent.discard(W)
         else:
             self._forward(inputs[0], self._outputs, fused, self._sums)
             t = as_targets(t, y, self._t, not self._has_classes)
             result = None
-            if own and self._has_classes:
+            if own and self._has_classes and sample_weight is None:
                 result = _nets.softmax_cross_entropy_with_grad(y, t, y, reduction)
-            loss, dout = result or self._loss_with_grad(y, t, reduction=reduction, out=y)
+            loss, dout = result or self._loss_with_grad(
+                y, t, sample_weight=sample_weight, reduction=reduction, out=y
+            )
         for (W, b, name), before, z, after, below, descend in reversed(layers):
             # The last that needs the layer's output is its own gradient, which takes its place.
             saved = (after,) if z is after else (z, self.params[b])
@@ -405,7 +421,9 @@ class FeedForward:
         scores = self._outputs_of(check_batch(x, self.sizes[0]), len(self._layers))
         return self._output(scores, out=scores)
 
-    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
+    def loss(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+    ) -> Any:
         """Return the loss averaged over the batch, a number of the net's dtype; 0 without rows.
 
         Parameters
@@ -415,13 +433,16 @@ class FeedForward:
             For classes their indices, integers of shape (N,), or probabilities of shape (N, outputs);
             for labels, 0 or 1, and for regression values of shape (N, outputs), for one output also
             (N,).
+        sample_weight : array_like, shape (N,), optional
+            Weight of each row in the average Σ wₙ lossₙ / Σ wₙ; finite, at least 0. A row of weight 0 is
+            as one that is left out, one of weight 2 as two.
 
         Raises
         ------
         TypeError
             If x or t is not real, or class indices are not integers.
         ValueError
-            If the shapes do not fit.
+            If the shapes do not fit, or a weight is below 0 or not finite.
         IndexError
             If a class index is out of range.
         """
@@ -429,16 +450,21 @@ class FeedForward:
         if self._has_wide_output(len(batch)):
             W, b, _ = self._layers[-1]
             hidden = self._outputs_of(batch, depth - 1)
-            return linear_cross_entropy(hidden, self.params[W], t, self.params[b])
+            return linear_cross_entropy(
+                hidden, self.params[W], t, self.params[b], sample_weight=sample_weight
+            )
         scores = self._outputs_of(batch, depth)
-        return self._loss(scores, as_targets(t, scores, np.empty, not self._has_classes))
+        t = as_targets(t, scores, np.empty, not self._has_classes)
+        return self._loss(scores, t, sample_weight=sample_weight)
 
-    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
+    def gradient(
+        self, x: npt.ArrayLike, t: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+    ) -> dict[str, Array]:
         """Return the gradient of the loss with respect to each parameter.
 
         Parameters
         ----------
-        x, t : array_like
+        x, t, sample_weight : array_like
             As for `loss`.
 
         Returns
@@ -451,10 +477,17 @@ class FeedForward:
         TypeError, ValueError, IndexError
             As `loss` does; `grads` is unchanged then.
         """
-        self._step(x, t)
+        self._step(x, t, sample_weight=sample_weight)
         return self.grads
 
-    def train_step(self, x: npt.ArrayLike, t: npt.ArrayLike, optimizer: Optimizer) -> Any:
+    def train_step(
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        optimizer: Optimizer,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Any:
         """Move the parameters one step down the gradient; return the loss before it.
 
         `SGD` without momentum and weight decay needs no gradient of the weights: their step is the
@@ -467,6 +500,8 @@ class FeedForward:
             As for `loss`.
         optimizer : SGD, Adam, or anything with ``update(params, grads)``
             Changes the parameters in place.
+        sample_weight : array_like, optional
+            As for `loss`.
 
         Raises
         ------
@@ -477,7 +512,7 @@ class FeedForward:
         """
         refuse_optimizer(optimizer)
         rate = self._rate_of_descent(optimizer)
-        loss = self._step(x, t, rate=rate)
+        loss = self._step(x, t, sample_weight=sample_weight, rate=rate)
         if not rate:
             optimizer.update(self.params, self.grads)
             return loss
@@ -569,3 +604,22 @@ class FeedForward:
             raise _files.foreign(path, _WRITER, error) from error
         net.extras = {name.removeprefix("extras/"): array for name, array in arrays.items()}
         return net
+
+
+def put_gradients_in(net: FeedForward, memory: Array) -> None:
+    """Lay a net's gradients side by side in memory of the caller's, in the order of `params`."""
+    start = 0
+    for name, param in net.params.items():
+        net.grads[name] = memory[start : start + param.size].reshape(param.shape)
+        start += param.size
+    net._own = (*net.params.values(), *net.grads.values())
+
+
+def summed_step(
+    net: FeedForward, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+) -> tuple[Any, float]:
+    """The loss, with its gradients in `grads`, added up over the rows; and what to divide both by."""
+    loss = net._step(x, t, sample_weight=sample_weight, reduction="sum")
+    if sample_weight is None:
+        return loss, net._rows
+    return loss, float(check_sample_weight(sample_weight, (net._rows,)).sum())
