@@ -38,6 +38,7 @@ TESTS = {
     "optimizers": ("optimizers", "refusals", "layers"),
     "linear": ("linear_cross_entropy", "refusals", "layers"),
     "inputs": ("inputs", "tables", "refusals", "fuzz"),
+    "_columns": ("inputs", "tables", "refusals", "fuzz"),
     "tables": ("tables", "files"),
     "_text": ("tables", "train"),
     "estimators": ("estimators",),

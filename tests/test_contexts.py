@@ -168,7 +168,7 @@ def test_an_exception_ends_a_choice_and_what_is_refused_begins_none():
 @needs_kernels
 def test_an_instruction_set_is_taken_by_those_who_chose_compiled_before():
     before = ff.get_isa()
-    supported = ff.show_config("dicts")["isa supported"]
+    supported = ff.backend._compiled.supported()
     try:
         with ff.use_backend("compiled"):
             for isa in supported:
