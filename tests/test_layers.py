@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels import _blas
+from ffkernels import _blas, layers
 from ffkernels.layers import (
     Affine,
     FeedForward,
@@ -862,6 +862,12 @@ def test_what_was_pickled_before_layers_was_a_package_loads():
         np.testing.assert_array_equal(grad, same.gradient(x, t)[name])
     np.testing.assert_array_equal(relu.backward(x + 1), [[0, 2], [2, 0]])
     assert loss.forward(x, [1, 0]) == SoftmaxWithLoss().forward(x, [1, 0])
+
+
+def test_every_class_says_that_it_is_of_layers():
+    """By which documentation and pickles find it, wherever it is defined."""
+    for name in layers.__all__:
+        assert getattr(layers, name).__module__ == "ffkernels.layers"
 
 
 def test_the_gradient_of_a_bias_keeps_the_digits_of_large_batches():

@@ -59,6 +59,9 @@ __all__ = [
     "Tanh",
 ]
 
+for _name in __all__:  # as they are imported, documented and pickled, wherever they are defined
+    globals()[_name].__module__ = __name__
+
 
 def __dir__() -> list[str]:
     return __all__
