@@ -567,7 +567,7 @@ def main() -> int:
             parser.error(f"--on: expected some of {', '.join(available)}; got {name}")
         on[name] = available[name]
         if name != "numpy":
-            on[name].set_num_threads(1)
+            on[name].set_num_threads(1, 1)
     singles = [name for name in names if name in FUNCTIONS]
     pairs = [name for name in names if name in BACKWARDS]
     body: list[list[str]] = []

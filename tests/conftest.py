@@ -22,10 +22,11 @@ def implementations():
 @pytest.fixture(params=implementations())
 def backend(request):
     name, _, isa = request.param.partition(":")
-    before = ffkernels.get_isa()
+    before = ffkernels.get_isa(), ffkernels.get_backend()
     if isa:
         ffkernels.set_isa(isa)
-    with ffkernels.use_backend(name):
-        yield request.param
+    ffkernels.set_backend(name)  # for the threads too that a test starts
+    yield request.param
     if isa:
-        ffkernels.set_isa(before)
+        ffkernels.set_isa(before[0])
+    ffkernels.set_backend(before[1])

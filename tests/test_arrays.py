@@ -164,7 +164,7 @@ def test_targets(backend, name):
     value = TARGETS[name](t)
     call = _arguments.check_class_loss("logits", x, value, -1, None, None, 0.0, "mean")
     if name != "pandas Int64":
-        assert np.shares_memory(call.indices, np.asarray(_arguments._any_array(value, "targets")))
+        assert np.shares_memory(call.indices, np.asarray(_arguments.any_array(value, "targets")))
     loss, grad = ff.softmax_cross_entropy_with_grad(x, value)
     want = ff.softmax_cross_entropy_with_grad(x, t)
     assert loss == want[0]

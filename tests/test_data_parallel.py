@@ -74,6 +74,21 @@ def test_steps_are_those_of_one_process(comm):
                     assert same_everywhere(comm, shared)
 
 
+@on_ranks(1, 2, 4)
+def test_weights_of_rows_are_averaged_over_all_ranks(comm):
+    x, t, weight = normal(ROWS, 4), targets("indices"), np.arange(ROWS) % 3 / 2
+    for ends in cuts(comm):
+        own = slice(ends[comm.rank], ends[comm.rank + 1])
+        alone, shared = (FeedForward([4, 6, 3], "tanh", dtype=np.float64, seed=0) for _ in range(2))
+        net, one, all_ = DataParallel(shared, comm), Adam(), Adam()
+        for _ in range(3):
+            expected = alone.train_step(x, t, one, sample_weight=weight)
+            got = net.train_step(x[own], t[own], all_, sample_weight=weight[own])
+            np.testing.assert_allclose(got, expected, rtol=1e-12)
+        for name, param in shared.params.items():
+            np.testing.assert_allclose(param, alone.params[name], 1e-9, 1e-12)
+
+
 @on_ranks(2, 4)
 def test_parameters_stay_the_same_bit_for_bit(comm):
     """In float32, over many steps, with other rows and another start on every rank."""

@@ -9,6 +9,7 @@ import pytest
 import ffkernels as ff
 from conftest import implementations
 from ffkernels import _arguments, _shards
+from ffkernels._context import choice
 from ranks import on_ranks
 from test_agreement import same_everywhere
 
@@ -288,7 +289,7 @@ def joined(parts, soft, merged=_shards.merged):
 def test_shards_in_one_process(backend):
     """Blocks of classes, without MPI; and some of them joined first, as those of a rank would be."""
     rng = np.random.default_rng(6)
-    kernels = ff.backend.active
+    kernels = choice().kernels
     for _ in range(60):
         x, t, options, blocks = random_call(rng, 4)
         want, want_grad = expected(x, t, **options)
@@ -333,10 +334,10 @@ def test_what_a_shard_keeps(backend):
             call = _arguments.loss_of_some_classes("logits", x, t, -1, *options.values(), "sum")
             shard = _shards.shard(call, 0, 80)
             work, own = np.empty_like(x), np.empty((_shards.STATISTICS, 6))
-            ff.backend.active.shard_statistics(shard, work, own)
+            choice().kernels.shard_statistics(shard, work, own)
             want_work, want = np.empty_like(x), np.empty((_shards.STATISTICS, 6))
             with ff.use_backend("numpy"):
-                ff.backend.active.shard_statistics(shard, want_work, want)
+                choice().kernels.shard_statistics(shard, want_work, want)
             finite = [0, 3, 5]  # in the others it is enough that the sum is NaN
             np.testing.assert_allclose(work[finite], want_work[finite], rtol=20 * np.finfo(dtype).eps)
             np.testing.assert_allclose(own[:4, finite], want[:4, finite], rtol=40 * np.finfo(dtype).eps)

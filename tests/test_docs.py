@@ -12,6 +12,7 @@ import ffkernels
 from ffkernels import activations, losses
 
 MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers", "tables"]
+MODULES += [f"adapters.zero.{name}" for name in ("_differences", "_functions", "_gradient", "_layers")]
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results; so has that for C.
 GUIDES = ["README", "docs/functions", "docs/large-vocabularies", "docs/your-own-net"]

@@ -1,6 +1,7 @@
 """The estimators by scikit-learn's own checks, and what they are made of."""
 
 import doctest
+import functools
 import subprocess
 import sys
 import warnings
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 sklearn = pytest.importorskip("sklearn", minversion="1.6")
+from sklearn.utils import estimator_checks  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 from ffkernels import estimators  # noqa: E402
@@ -27,10 +29,88 @@ def test_examples():
     assert outcome.attempted and not outcome.failed
 
 
+WEIGHTS_AS_ROWS = "check_sample_weight_equivalence_on_dense_data"
+FULL_BATCH = {"batch_size": 10_000, "validation_fraction": 0.0, "max_iter": 30}
+
+
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([FeedForwardClassifier(), FeedForwardRegressor()])
+@parametrize_with_checks(
+    [FeedForwardClassifier(), FeedForwardRegressor()],
+    expected_failed_checks=lambda _: {WEIGHTS_AS_ROWS: "batches of other rows"},
+)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("kind", [FeedForwardClassifier, FeedForwardRegressor])
+def test_scikit_learns_own_check_of_weights_on_full_batches(kind):
+    getattr(estimator_checks, WEIGHTS_AS_ROWS)(kind.__name__, kind(**FULL_BATCH))
+
+
+def weighted(kind, rng):
+    """Rows with gaps, targets of several outputs for regression, and whole weights, some 0."""
+    x, weight = rng.normal(size=(40, 3)), rng.integers(0, 4, 40)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    y = rng.integers(0, 3, 40) if kind is FeedForwardClassifier else rng.normal(size=(40, 2))
+    return x, y, weight
+
+
+@pytest.mark.parametrize("options", [
+    {"missing": "mean"}, {"missing": "median", "scale": "minmax"}, {"missing": "zero", "scale": None},
+    {"solver": "sgd", "hidden_layer_sizes": ()}, {"class_weight": "balanced"},
+    {"class_weight": {0: 1, 1: 5, 2: 0.5}},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", [FeedForwardClassifier, FeedForwardRegressor])
+def test_weights_are_as_many_rows(kind, options):
+    if "class_weight" in options and kind is FeedForwardRegressor:
+        pytest.skip("has no classes")
+    x, y, weight = weighted(kind, np.random.default_rng(1))
+    rows = np.repeat(np.arange(len(x)), weight)
+    make = functools.partial(kind, activation="tanh", random_state=0, **(FULL_BATCH | options))
+    want, got = make().fit(x[rows], y[rows]), make().fit(x, y, sample_weight=weight)
+    again = make().fit(x, y, sample_weight=weight / 7)
+    outputs = "predict_proba" if kind is FeedForwardClassifier else "predict"
+    for net in (got, again):
+        np.testing.assert_allclose(net.loss_curve_, want.loss_curve_, rtol=1e-9)
+        np.testing.assert_allclose(getattr(net, outputs)(x), getattr(want, outputs)(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [FeedForwardClassifier, FeedForwardRegressor])
+def test_rows_without_weight_are_left_out(kind):
+    """To the last bit, in batches and with rows held back: nothing is drawn for them."""
+    x, y, weight = weighted(kind, np.random.default_rng(2))
+    kept = weight > 0
+    make = functools.partial(kind, batch_size=8, max_iter=5, random_state=0)
+    want = make().fit(x[kept], y[kept], sample_weight=weight[kept])
+    got = make().fit(x, y, sample_weight=weight)
+    assert got.loss_curve_ == want.loss_curve_ and got.best_loss_ == want.best_loss_
+    np.testing.assert_array_equal(got.predict(x), want.predict(x))
+    ones = make().fit(x, y, sample_weight=np.ones(40))
+    np.testing.assert_allclose(ones.loss_curve_, make().fit(x, y).loss_curve_, rtol=1e-9)
+
+
+def test_a_class_without_weight_is_none():
+    x, y = bundled("iris")
+    net = FeedForwardClassifier(max_iter=2).fit(x, y, sample_weight=y != 1)
+    assert list(net.classes_) == [0, 2]
+
+
+@pytest.mark.parametrize("kind", [FeedForwardClassifier, FeedForwardRegressor])
+@pytest.mark.parametrize(
+    ("weight", "error", "words"),
+    [
+        (np.zeros(40), ValueError, "sample_weight: expected at least one above zero, got only zeros"),
+        (np.ones(39), ValueError, r"sample_weight: .* a row, shape \(40,\), got \(39,\)"),
+        (np.ones((40, 1)), ValueError, r"sample_weight: .* got \(40, 1\)"),
+        (-np.ones(40), ValueError, "sample_weight: expected finite numbers of at least 0, got -1 at"),
+        (np.full(40, np.inf), ValueError, "sample_weight: expected finite numbers"),
+        (["a"] * 40, TypeError, "sample_weight: expected real numbers"),
+    ],
+)
+def test_weights_that_do_not_fit(kind, weight, error, words):
+    x, y, _ = weighted(kind, np.random.default_rng(3))
+    with pytest.raises(error, match=words):
+        kind().fit(x, y, sample_weight=weight)
 
 
 def bundled(name):

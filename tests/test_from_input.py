@@ -238,7 +238,7 @@ def test_a_net_with_a_wide_output(backend, name, monkeypatch):
     x, t = rng.normal(size=(5, 6)), rng.integers(0, 4, 5)
     net = FeedForward([6, 7, 4], name, dtype=np.float64, seed=0)
     want = {key: grad.copy() for key, grad in net.gradient(x, t).items()}
-    monkeypatch.setattr(layers, "CHUNK_BYTES", 8)
+    monkeypatch.setattr("ffkernels.layers._net.CHUNK_BYTES", 8)
     wide = FeedForward([6, 7, 4], name, dtype=np.float64, seed=0)
     for key, grad in wide.gradient(x, t).items():
         np.testing.assert_allclose(grad, want[key], rtol=1e-12, atol=1e-14)

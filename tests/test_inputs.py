@@ -63,6 +63,37 @@ def test_joining():
         InputLayer().fit([X, X[:3]])
 
 
+@pytest.mark.parametrize("scale", ["standard", "minmax", None])
+@pytest.mark.parametrize("missing", ["zero", "mean", "median", "drop"])
+def test_weights_are_as_many_rows(missing, scale):
+    rng = np.random.default_rng(4)
+    table, weight = X.copy(), rng.integers(0, 4, 50)
+    table[rng.random(table.shape) < 0.2] = np.nan
+    table[weight == 0] *= 1e3
+    table[weight > 1, 3] = np.nan  # fewer rows than half, with more than half of the weight
+    options = {"missing": missing, "scale": scale, "max_missing": 0.6, "dtype": np.float64}
+    want = InputLayer(**options).fit(np.repeat(table, weight, axis=0))
+    assert list(want.columns_) == [0, 1, 2]
+    for given in (weight, weight / 3, list(weight * 1e-300)):
+        got = InputLayer(**options).fit(table, sample_weight=given)
+        np.testing.assert_array_equal(got.columns_, want.columns_)
+        for name in ("fill_", "offset_", "scale_"):
+            np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (np.zeros(50), "expected at least one above zero, got only zeros"),
+        (np.ones(49), r"expected one number a row, shape \(50,\), got \(49,\)"),
+        (-np.ones(50), "expected finite numbers of at least 0, got -1 at position 0"),
+    ],
+)
+def test_weights_that_are_refused(weight, words):
+    with pytest.raises(ValueError, match=f"sample_weight: {words}"):
+        InputLayer().fit(X, sample_weight=weight)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="row 2, column 1"):
         table = X.copy()

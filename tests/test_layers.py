@@ -3,11 +3,13 @@ kept and reused, every refusal."""
 
 from __future__ import annotations
 
+import base64
 import copy
 import io
 import os
 import pickle
 import tracemalloc
+import zlib
 from collections import OrderedDict
 from itertools import pairwise
 
@@ -29,6 +31,7 @@ from ffkernels.layers import (
     SoftmaxWithLoss,
     Tanh,
 )
+from ffkernels.layers._net import put_gradients_in, summed_step
 from ffkernels.optimizers import SGD, Adam
 from references import normal, slope
 
@@ -343,7 +346,8 @@ def test_a_net_for_labels(outputs):
     hidden = np.maximum(x @ net.params["W1"], 0)
     np.testing.assert_allclose(net.predict(x), ff.sigmoid(hidden @ net.params["W2"]), rtol=1e-12)
     mean = {name: grad.copy() for name, grad in net.gradient(x, t).items()}
-    loss = net._step(x, t, reduction="sum")
+    loss, rows = summed_step(net, x, t)
+    assert rows == 6
     assert loss == pytest.approx(6 * net.loss(x, t), rel=1e-12)
     for name, grad in net.grads.items():
         np.testing.assert_allclose(grad, 6 * mean[name], rtol=1e-12, atol=1e-15)
@@ -654,7 +658,7 @@ def test_a_wide_output_is_taken_in_blocks(optimizer, monkeypatch):
         for targets in (t, np.eye(50)[t]):
             losses, grads = [], []
             for net, each, limit in zip((wide, narrow), optimizers, (30 * 50, 2**25), strict=True):
-                monkeypatch.setattr(layers, "CHUNK_BYTES", limit)
+                monkeypatch.setattr("ffkernels.layers._net.CHUNK_BYTES", limit)
                 grads.append(copy.deepcopy(net.gradient(x, targets)))
                 losses.append([net.loss(x, targets), net.train_step(x, targets, each)])
                 assert net._is_wide == (net is wide and n > 3)
@@ -667,7 +671,7 @@ def test_a_wide_output_is_taken_in_blocks(optimizer, monkeypatch):
 
 
 def test_a_wide_net_refuses_and_stays_as_it_was(monkeypatch):
-    monkeypatch.setattr(layers, "CHUNK_BYTES", 100)
+    monkeypatch.setattr("ffkernels.layers._net.CHUNK_BYTES", 100)
     net = FeedForward([6, 9, 50], seed=0)
     net.gradient(normal(30, 6), np.arange(30))
     before = copy.deepcopy((net.params, net.grads))
@@ -826,6 +830,172 @@ def test_a_copied_net_trains_alone():
         assert not np.array_equal(other.params["W1"], before["W1"])
         for key, param in net.params.items():
             np.testing.assert_array_equal(param, before[key])
+
+
+# A net of three sizes with seed 0, and two layers, from when `layers` was one module.
+PICKLED = (
+    "c-oa!U1%It6rSDePd5EYODNViYf-jT7gJi%n%&gDP`YK6_z-"
+    "<4H+N?4?j5=_v&@}Ic7@vdU^bEKAHC^=NU?%X;){q_Xf~pP*cXkW_RW{#LqU)tc_@^6?#%woY)Bagc4lYpch33Fcg{WcLVES9Q"
+    "N_Rbo@(_haV%12g*t8#hY7x8h7f(mb{4Uti;LpWo8p|v^E5MFCrp%+<&kotEqGdYTMYtF%QG9T{`*D2lhvbQWw|Y8MZP@36H}s"
+    "6shqk8mwziOu2A_H)?8x&yM}EEo~n_$CwQ)IGlnc|g4cb_sF}8*Bh8T?iRC)BjFLsR=QcbS5Ch@^U%)=wwUkWKNV*h}B;f<3K_"
+    "_5&++RkEhD%Y+!MdOd--qg0CH3JIK<`8pGo;nA?_h;zNYiyN195n!fgNlzU#H~Uq~H_2C<Ub14k^HY;usnTi>i)os$R899PpUG"
+    "v_B|<QeRg}=V!8=wc7`$|NQOu;*|rr^}7#WEeX0y>b)d*;(6hMpggHg3i@dN(oSXTCD9{q33@0%&K-#$n<tm2k8i#>y|I5{-"
+    "A9%aOMR>wU{gch5<PDoPfHp64Cz4$?NNW=lkw6+t(D@Z8~?7|exuO&>DO<reR26tu}?j4KpzWpx$)QLwO5yq6hFT5^fM9GbTSN"
+    "k_p@KFo_O%i)c2<zDGpJlPlow^nVVl5;+sX?c0SXqi7(yWcA$)(G9NW`=q$r+iMAj-"
+    "h3rKO@;gkQpvUNOdV;<{Ptwz_>^iJ6K#KRk1_cH5JwwA}(R00mc6Uk^nZ&f6mI&(<)+Vf(q@C#(4H_0RH@0C&U{9rIg7|b^ns@"
+    "iN^5FvS{BUbNXr;c)WLwBUVoxP}7h;~tLK#Pc^f-"
+    "olHr&gR<bt4aOd@GvP@HKFb~U<9^tazx?W|3`)@htQP`ci<OUmDmmo85wI`@el%fwTml!gV<h7Cm??2$2;c25na9o@Zk)|HhIh"
+    "gEQzMDDi!K8T<{0(2TV_M)7-po1Ytl1^awjCSW>(1iwN1c0(u{`-"
+    "0Po<X|Z1ythZ9#Wq09MTEXpzVWAG(H%jNQE{PeC%0Wf7!8hPjjLBfyLn^$@_E4=&>c=#g48E-"
+    "LPt~dGd6YzVtq{s=`yVa_0B<OiJc6q{^Pibh|Je{DR4piq`dh&}2C|=q5gb^kz);fArPYw-VdV;Ab$%A?(y(;9GHx{s5y4Vt9e"
+    "T`SYzTY$G_y&Iw<r@mK7sYvSe{oJFVQY1Y$>ejP8sO>pyFJm@WeUXKU;2cR4Apql`_QQ;~7EUxf`3%A|Kg5&f5YIV<3J+&<g{{"
+    "ir?ESv"
+)
+
+
+def test_what_was_pickled_before_layers_was_a_package_loads():
+    net, relu, loss = pickle.loads(zlib.decompress(base64.b85decode(PICKLED)))
+    x, t = np.array([[0, 1], [1, 0]], np.float32), np.array([[1.0], [0.0]], np.float32)
+    same = FeedForward([2, 3, 1], "gelu", "sigmoid_cross_entropy", seed=0)
+    assert net.loss(x, t) == same.loss(x, t)
+    for name, grad in net.gradient(x, t).items():
+        np.testing.assert_array_equal(grad, same.gradient(x, t)[name])
+    np.testing.assert_array_equal(relu.backward(x + 1), [[0, 2], [2, 0]])
+    assert loss.forward(x, [1, 0]) == SoftmaxWithLoss().forward(x, [1, 0])
+
+
+def test_every_class_says_that_it_is_of_layers():
+    """By which documentation and pickles find it, wherever it is defined."""
+    for name in layers.__all__:
+        assert getattr(layers, name).__module__ == "ffkernels.layers"
+
+
+def test_the_gradient_of_a_bias_keeps_the_digits_of_large_batches():
+    """100,000 rows, of which those that are added late are small beside their sum."""
+    n = 100_000
+    dout = (1 + np.random.default_rng(0).random((n, 3))).astype(np.float32)
+    layer = Affine(np.ones((2, 3), np.float32), np.zeros(3, np.float32))
+    layer.forward(np.ones((n, 2), np.float32))
+    for given in (dout, dout[:, ::-1], dout.astype(np.float64), np.asfortranarray(dout)):
+        kept = given.copy()
+        layer.backward(given)
+        np.testing.assert_allclose(layer.db, given.sum(axis=0, dtype=np.float64), rtol=2e-6)
+        np.testing.assert_array_equal(given, kept)
+    layer.backward(0.1)
+    np.testing.assert_allclose(layer.db, n * np.float64(np.float32(0.1)), rtol=2e-6)
+    for read_only in (dout, dout.copy()):
+        read_only.setflags(write=False)
+        layer.backward(read_only)
+
+
+# --- weights of rows ------------------------------------------------------------------------------
+
+WEIGHTS = np.array([2, 0, 1, 3, 0, 1, 2])
+WEIGHTED = [*LOSSES, "probabilities", "wide"]
+
+
+def weighted(kind, monkeypatch, activation="tanh", **options):
+    """A net, and how many rows and targets there are weights for."""
+    if kind == "wide":
+        monkeypatch.setattr("ffkernels.layers._net.CHUNK_BYTES", 8)
+    loss = "softmax_cross_entropy" if kind in ("probabilities", "wide") else kind
+    net = FeedForward([4, 5, 3], activation, loss, np.float64, seed=0, **options)
+    t = targets_for(loss, len(WEIGHTS))
+    if kind == "probabilities":
+        t = np.abs(normal(len(t), 3, seed=5))
+    return net, normal(len(WEIGHTS), 4), t
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_weights_of_rows_are_as_many_rows(kind, monkeypatch):
+    net, x, t = weighted(kind, monkeypatch)
+    for activation in ("tanh", "gelu"):
+        net = weighted(kind, monkeypatch, activation)[0]
+        rows = np.repeat(np.arange(len(x)), WEIGHTS)
+        want = copy.deepcopy(net.gradient(x[rows], t[rows]))
+        loss = net.loss(x[rows], t[rows])
+        for factor in (1, 0.25, 1e-200):
+            given = factor * WEIGHTS
+            assert net.loss(x, t, sample_weight=given) == pytest.approx(loss, rel=1e-13)
+            for name, grad in net.gradient(x, t, sample_weight=given).items():
+                np.testing.assert_allclose(grad, want[name], rtol=1e-12, atol=1e-15)
+    total, weight = summed_step(net, x, t, WEIGHTS)
+    assert weight == WEIGHTS.sum() and total == pytest.approx(loss * weight, rel=1e-13)
+
+
+def test_weights_of_rows_by_their_definition():
+    net, x, t = weighted("softmax_cross_entropy", None)
+    scores = np.tanh(x @ net.params["W1"]) @ net.params["W2"]
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(x)), t]
+    s = np.abs(normal(len(x), seed=7))
+    assert net.loss(x, t, sample_weight=s) == pytest.approx((s * losses).sum() / s.sum(), rel=1e-13)
+    loss = lambda: net.loss(x, t, sample_weight=s)  # noqa: E731
+    for name, grad in net.gradient(x, t, sample_weight=s).items():
+        np.testing.assert_allclose(grad, slope(loss, net.params[name]), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+@pytest.mark.parametrize("came", [np.float64, np.float32, "images"])
+def test_a_row_without_weight_is_left_out_whatever_it_holds(kind, came, monkeypatch):
+    net, x, t = weighted(kind, monkeypatch)
+    kept = WEIGHTS > 0
+    x = x.astype(np.float32 if came is np.float32 else np.float64)
+    want = copy.deepcopy(net.gradient(x[kept], t[kept], sample_weight=WEIGHTS[kept]))
+    x[~kept] = np.nan
+    if came == "images":
+        x = np.asfortranarray(x.reshape(-1, 2, 2))
+    given = x.copy(), WEIGHTS.copy()
+    for name, grad in net.gradient(x, t, sample_weight=given[1]).items():
+        np.testing.assert_allclose(grad, want[name], rtol=1e-12, atol=1e-15)
+    loss = net.loss(x[kept], t[kept], sample_weight=WEIGHTS[kept])
+    assert net.loss(x, t, sample_weight=WEIGHTS) == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_array_equal(x, given[0])
+    np.testing.assert_array_equal(WEIGHTS, given[1])
+
+
+@pytest.mark.parametrize("optimizer", [lambda: SGD(0.1), lambda: SGD(0.1, 0.9), lambda: Adam(0.01)])
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_training_with_weights_is_that_on_as_many_rows(kind, optimizer, monkeypatch):
+    (net, x, t), (other, *_) = (weighted(kind, monkeypatch) for _ in range(2))
+    rows, optimizers = np.repeat(np.arange(len(x)), WEIGHTS), (optimizer(), optimizer())
+    x[WEIGHTS == 0] = np.inf
+    for _ in range(10):
+        loss = other.train_step(x[rows], t[rows], optimizers[0])
+        got = net.train_step(x, t, optimizers[1], sample_weight=WEIGHTS)
+        assert got == pytest.approx(loss, rel=1e-10)
+    for name, param in net.params.items():
+        np.testing.assert_allclose(param, other.params[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_no_weight_at_all(kind, monkeypatch):
+    net, x, t = weighted(kind, monkeypatch)
+    nothing = np.zeros(len(x))
+    assert net.loss(x, t, sample_weight=nothing) == 0
+    assert not any(grad.any() for grad in net.gradient(x, t, sample_weight=nothing).values())
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (np.ones(6), ValueError, r"sample_weight: expected one number a row, shape \(7,\), got \(6,\)"),
+        (np.ones((7, 1)), ValueError, r"sample_weight: .* shape \(7,\), got \(7, 1\)"),
+        (1.0, ValueError, r"sample_weight: .* shape \(7,\), got \(\)"),
+        ([1, 1, -1, 1, 1, 1, 1], ValueError, r"sample_weight: .* at least 0, got -1 at position 2"),
+        ([1, np.nan, 1, 1, 1, 1, 1], ValueError, r"sample_weight: .*, got nan at position 1"),
+        (["a"] * 7, TypeError, "sample_weight: expected real numbers"),
+    ],
+)
+def test_weights_of_rows_that_are_refused(kind, given, error, words, monkeypatch):
+    net, x, t = weighted(kind, monkeypatch)
+    before = copy.deepcopy((net.params, net.gradient(x, t)))
+    for call in (net.loss, net.gradient, lambda x, t, **w: net.train_step(x, t, SGD(0.1), **w)):
+        with pytest.raises(error, match=words):
+            call(x, t, sample_weight=given)
+    for was, arrays in zip(before, (net.params, net.grads), strict=True):
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, was[name])
 
 
 def test_replaced_parameters_are_used():
@@ -1209,9 +1379,9 @@ def test_a_step_can_sum_into_memory_of_the_callers(loss):
     """As ffkernels.distributed adds them up over processes."""
     net, other = (FeedForward([4, 5, 3], "tanh", loss, np.float64, seed=0) for _ in range(2))
     memory = np.full(5 * 4 + 5 + 3 * 5 + 3, np.nan)
-    net._put_gradients_in(memory)
+    put_gradients_in(net, memory)
     x, t = normal(7, 4), targets_for(loss, 7)
-    total, mean = net._step(x, t, reduction="sum"), other.loss(x, t)
+    (total, _), mean = summed_step(net, x, t), other.loss(x, t)
     np.testing.assert_allclose(total, 7 * mean)
     gradient = np.concatenate([grad.ravel() for grad in other.gradient(x, t).values()])
     np.testing.assert_allclose(memory, 7 * gradient, rtol=1e-12, atol=1e-14)

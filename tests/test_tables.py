@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ffkernels import _text
-from ffkernels.inputs import InputLayer, _Column
+from ffkernels._columns import RawColumn
+from ffkernels.inputs import InputLayer
 from ffkernels.layers import TABLE, FeedForward
 from ffkernels.tables import Column, TableNet, encode
 
@@ -151,9 +152,9 @@ def test_text_is_read_as_in_training(model, regression):
         np.testing.assert_array_equal(regression.predict([[text]]), regression.predict([[2.5]]))
     for text in ("?", "NA", "", None, np.nan):
         np.testing.assert_array_equal(regression.predict([[text]]), regression.predict([[np.nan]]))
-    assert Column("x").encode(_Column(np.array(["1,234"])))[0] == 1234
-    assert Column("x", decimal_commas=True).encode(_Column(np.array(["1,234"])))[0] == 1.234
-    (when,) = Column("x", dates=True).encode(_Column(np.array(["2024-1-2", "02.01.2024", "?"])))
+    assert Column("x").encode(RawColumn(np.array(["1,234"])))[0] == 1234
+    assert Column("x", decimal_commas=True).encode(RawColumn(np.array(["1,234"])))[0] == 1.234
+    (when,) = Column("x", dates=True).encode(RawColumn(np.array(["2024-1-2", "02.01.2024", "?"])))
     np.testing.assert_array_equal(when, [1704153600.0, 1704153600.0, np.nan])
 
 

@@ -30,12 +30,12 @@ needs_affinity = pytest.mark.skipif(
 
 
 # So that the pool gets threads as they are wanted, and not as they pay.
-MANY_PROCESSORS = "from ffkernels import backend\nbackend._affinity = lambda: range(1024)\n"
+MANY_PROCESSORS = "from ffkernels import _processors\n_processors.affinity = lambda: range(1024)\n"
 
 
 @pytest.fixture(autouse=True)
 def many_processors(monkeypatch):
-    monkeypatch.setattr(control, "_affinity", lambda: range(1024))
+    monkeypatch.setattr("ffkernels._processors.affinity", lambda: range(1024))
 
 
 def run(program, before="", many=True, **environment):
@@ -109,8 +109,13 @@ def test_a_call_returns_when_all_is_done(backend):
 
 def test_calls_from_several_threads(backend):
     work = [list(calls(np.random.default_rng(seed), (50_000, 200_000))) for seed in range(4)]
-    with ff.num_threads(3), ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda mine: [check(*pair) for pair in mine], work))
+    before = ff.get_num_threads()
+    ff.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda mine: [check(*pair) for pair in mine], work))
+    finally:
+        ff.set_num_threads(before)
 
 
 @needs_fork
@@ -406,8 +411,10 @@ def limits():
     threadpoolctl = pytest.importorskip("threadpoolctl")
     if not COMPILED:
         pytest.skip("no kernels")
-    with ff.num_threads(4):
-        yield threadpoolctl.threadpool_limits
+    before = ff.get_num_threads()
+    ff.set_num_threads(4)
+    yield threadpoolctl.threadpool_limits
+    ff.set_num_threads(before)
 
 
 def test_limits_are_shown(limits):
@@ -416,7 +423,7 @@ def test_limits_are_shown(limits):
     def ours():
         return [info for info in threadpoolctl.threadpool_info() if info["internal_api"] == "ffkernels"]
 
-    files = {os.path.realpath(control._kernels.__file__)}
+    files = {os.path.realpath(control.compiled_kernels().__file__)}
     assert files <= {info["filepath"] for info in ours()}
     for info in ours():
         assert info["user_api"] == "openmp" and info["version"] == ff.__version__
@@ -477,7 +484,7 @@ def test_no_more_threads_than_processors():
         "ff.softmax(x)\n"
         "assert ff.get_num_threads() == 64 and tasks() - others == 2\n",
         many=False,
-        before="import ffkernels.backend\nffkernels.backend._affinity = lambda: {0, 1}",
+        before="from ffkernels import _processors\n_processors.affinity = lambda: {0, 1}",
     )
 
 

@@ -35,6 +35,4 @@ def capsule() -> Any:
     ImportError
         Without compiled kernels; the message says why there are none.
     """
-    if backend._kernels is None:
-        raise ImportError(f"the C functions of ffkernels are not available: {backend._why_not}")
-    return backend._kernels.c_functions
+    return backend.compiled_kernels("the C functions of ffkernels are").c_functions

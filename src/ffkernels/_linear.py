@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _arguments, _blas, _numpy, _shards
-from . import backend as _backend
 from ._arguments import NONE, Array
+from ._context import choice
 from ._numpy._activations import quiet
 from .activations import bias_identity, identity_backward_bias
 
@@ -59,7 +59,7 @@ class Layer(NamedTuple):
     @property
     def work(self) -> np.dtype[Any]:
         """The type to compute in."""
-        return _arguments._work_dtype(self.x.dtype)
+        return _arguments.work_dtype(self.x.dtype)
 
     def scores(self) -> Array:
         """What has the logits' shape and type, and no memory."""
@@ -141,7 +141,7 @@ def memory_for(layer: Layer, out: Any, inputs: dict[str, Any]) -> tuple[Grads, t
             pairs.append((None, None))
         else:
             work = like.dtype if name == "dw" else layer.work
-            pairs.append(_arguments._output(given, like, work, like.dtype, {}))
+            pairs.append(_arguments.make_output(given, like, work, like.dtype, {}))
     grads, results = zip(*pairs, strict=True)
     return Grads(*grads), results
 
@@ -173,10 +173,10 @@ def plan(
     is_copied: bool,
 ) -> Plan:  # fmt: skip
     """For a layer of this dtype, and x as it is or copied."""
-    work = _arguments._work_dtype(dtype)
+    work = _arguments.work_dtype(dtype)
     is_half = dtype != work
     numbers = area = chunk_bytes // work.itemsize
-    if _backend.active is _numpy:
+    if choice().kernels is _numpy:
         area //= 2 * _TEMPORARIES
         numbers -= _TEMPORARIES * area
     if is_half:  # w and dw of a block are made in working memory too
@@ -247,7 +247,7 @@ class _Run:
         self.classes = layer.w.shape[1]
         self.blocks = _blocks(0, self.classes, width)
         self.losses = np.zeros(len(layer.x))
-        self.kernels = _backend.active
+        self.kernels = choice().kernels
         self._memory: dict[str, Array] = {}
         self._copied: _Part | None = None  # whose rows of x
         if grads is not None:
@@ -317,7 +317,7 @@ class _Run:
         z = part.place(part.count, block)
         np.matmul(self.x(part), w, out=z)
         if self.layer.b is not None:
-            bias_identity(z, _arguments._as(self.layer.b[block], z.dtype), z)
+            bias_identity(z, _arguments.as_dtype(self.layer.b[block], z.dtype), z)
         self.kernels.shard_statistics(_shards.part(self.shard, part.rows, block, z), z, columns)
         return z
 

@@ -33,6 +33,7 @@ def epoch(
     rng: np.random.Generator,
     rank: int = 0,
     ranks: int = 1,
+    sample_weight: Array | None = None,
 ) -> Iterator[float]:
     """Train on every row once, in random order; yield of each step its share of the mean loss.
 
@@ -43,11 +44,14 @@ def epoch(
     own = [batch[share(len(batch), rank, ranks)] for batch in batches]
     rows = np.concatenate(own)
     own_x, own_t = x[rows], t[rows]
+    own_weight = None if sample_weight is None else sample_weight[rows]
+    weights = [len(batch) if sample_weight is None else sample_weight[batch].sum() for batch in batches]
     end = 0
-    for batch, part in zip(batches, own, strict=True):
+    for weight, part in zip(weights, own, strict=True):
         start, end = end, end + len(part)
-        loss = float(net.train_step(own_x[start:end], own_t[start:end], optimizer))
-        yield loss * len(batch) / len(x)
+        given = None if own_weight is None else own_weight[start:end]
+        loss = net.train_step(own_x[start:end], own_t[start:end], optimizer, sample_weight=given)
+        yield float(loss) * weight / sum(weights)
 
 
 class Best:

@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from . import backend as _backend
+from ._context import choice as _choice
 
 __all__ = [
     "bias_elu",
@@ -117,7 +117,7 @@ def relu(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> relu([-1.0, 0.0, 2.0])
     array([0., 0., 2.])
     """
-    return _backend.active.relu(x, out)
+    return _choice().kernels.relu(x, out)
 
 
 def relu_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -144,7 +144,7 @@ def relu_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> relu_grad([-1.0, 0.0, 2.0])
     array([0., 0., 1.])
     """
-    return _backend.active.relu_grad(x, out)
+    return _choice().kernels.relu_grad(x, out)
 
 
 def relu_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -170,7 +170,7 @@ def relu_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None)
     >>> relu_backward([5.0, 5.0], [0.0, 2.0])
     array([0., 5.])
     """
-    return _backend.active.relu_backward(dy, y, out)
+    return _choice().kernels.relu_backward(dy, y, out)
 
 
 def bias_relu(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -199,7 +199,7 @@ def bias_relu(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> A
     array([[0., 1., 5.],
            [0., 0., 6.]])
     """
-    return _backend.active.bias_relu(x, b, out)
+    return _choice().kernels.bias_relu(x, b, out)
 
 
 def relu_backward_bias(
@@ -238,7 +238,7 @@ def relu_backward_bias(
     >>> db
     array([3., 6.])
     """
-    return _backend.active.relu_backward_bias(dy, y, out, out_bias)
+    return _choice().kernels.relu_backward_bias(dy, y, out, out_bias)
 
 
 def sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -266,7 +266,7 @@ def sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> sigmoid([0.0, 1000.0])
     array([0.5, 1. ])
     """
-    return _backend.active.sigmoid(x, out)
+    return _choice().kernels.sigmoid(x, out)
 
 
 def sigmoid_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -293,7 +293,7 @@ def sigmoid_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> sigmoid_grad([0.0])
     array([0.25])
     """
-    return _backend.active.sigmoid_grad(x, out)
+    return _choice().kernels.sigmoid_grad(x, out)
 
 
 def sigmoid_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -317,7 +317,7 @@ def sigmoid_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = No
     >>> sigmoid_backward([4.0], [0.5])
     array([1.])
     """
-    return _backend.active.sigmoid_backward(dy, y, out)
+    return _choice().kernels.sigmoid_backward(dy, y, out)
 
 
 def bias_sigmoid(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -346,7 +346,7 @@ def bias_sigmoid(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -
     array([[0.26894142, 0.73105858, 0.99330715],
            [0.04742587, 0.26894142, 0.99752738]])
     """
-    return _backend.active.bias_sigmoid(x, b, out)
+    return _choice().kernels.bias_sigmoid(x, b, out)
 
 
 def sigmoid_backward_bias(
@@ -385,7 +385,7 @@ def sigmoid_backward_bias(
     >>> db
     array([0.75, 1.5 ])
     """
-    return _backend.active.sigmoid_backward_bias(dy, y, out, out_bias)
+    return _choice().kernels.sigmoid_backward_bias(dy, y, out, out_bias)
 
 
 def tanh(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -413,7 +413,7 @@ def tanh(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> tanh([0.0, 100.0])
     array([0., 1.])
     """
-    return _backend.active.tanh(x, out)
+    return _choice().kernels.tanh(x, out)
 
 
 def tanh_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -439,7 +439,7 @@ def tanh_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> tanh_grad([0.0])
     array([1.])
     """
-    return _backend.active.tanh_grad(x, out)
+    return _choice().kernels.tanh_grad(x, out)
 
 
 def tanh_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -463,7 +463,7 @@ def tanh_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None)
     >>> tanh_backward([2.0], [0.5])
     array([1.5])
     """
-    return _backend.active.tanh_backward(dy, y, out)
+    return _choice().kernels.tanh_backward(dy, y, out)
 
 
 def bias_tanh(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -492,7 +492,7 @@ def bias_tanh(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> A
     array([[-0.76159416,  0.76159416,  0.9999092 ],
            [-0.99505475, -0.76159416,  0.99998771]])
     """
-    return _backend.active.bias_tanh(x, b, out)
+    return _choice().kernels.bias_tanh(x, b, out)
 
 
 def tanh_backward_bias(
@@ -531,7 +531,7 @@ def tanh_backward_bias(
     >>> db
     array([3.25, 4.5 ])
     """
-    return _backend.active.tanh_backward_bias(dy, y, out, out_bias)
+    return _choice().kernels.tanh_backward_bias(dy, y, out, out_bias)
 
 
 def identity(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -559,7 +559,7 @@ def identity(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> identity([1.0, 2.0])
     array([1., 2.])
     """
-    return _backend.active.identity(x, out)
+    return _choice().kernels.identity(x, out)
 
 
 def identity_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -583,7 +583,7 @@ def identity_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> identity_grad([3.0])
     array([1.])
     """
-    return _backend.active.identity_grad(x, out)
+    return _choice().kernels.identity_grad(x, out)
 
 
 def identity_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -609,7 +609,7 @@ def identity_backward(dy: npt.ArrayLike, y: npt.ArrayLike, out: Array | None = N
     >>> identity_backward([2.0], [0.5])
     array([2.])
     """
-    return _backend.active.identity_backward(dy, y, out)
+    return _choice().kernels.identity_backward(dy, y, out)
 
 
 def bias_identity(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -638,7 +638,7 @@ def bias_identity(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) 
     array([[-1.,  1.,  5.],
            [-3., -1.,  6.]])
     """
-    return _backend.active.bias_identity(x, b, out)
+    return _choice().kernels.bias_identity(x, b, out)
 
 
 def identity_backward_bias(
@@ -677,7 +677,7 @@ def identity_backward_bias(
     >>> db
     array([4., 6.])
     """
-    return _backend.active.identity_backward_bias(dy, y, out, out_bias)
+    return _choice().kernels.identity_backward_bias(dy, y, out, out_bias)
 
 
 def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.01, out: Array | None = None) -> Array:
@@ -708,7 +708,7 @@ def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.01, out: Array | None
     >>> leaky_relu([-1.0, 0.0, 2.0])
     array([-0.01,  0.  ,  2.  ])
     """
-    return _backend.active.leaky_relu(x, negative_slope, out)
+    return _choice().kernels.leaky_relu(x, negative_slope, out)
 
 
 def leaky_relu_backward(
@@ -739,7 +739,7 @@ def leaky_relu_backward(
     >>> leaky_relu_backward([1.0, 1.0], [-1.0, 2.0])
     array([0.01, 1.  ])
     """
-    return _backend.active.leaky_relu_backward(dy, x, negative_slope, out)
+    return _choice().kernels.leaky_relu_backward(dy, x, negative_slope, out)
 
 
 def bias_leaky_relu(
@@ -775,7 +775,7 @@ def bias_leaky_relu(
     array([[-0.01,  1.  ,  5.  ],
            [-0.03, -0.01,  6.  ]])
     """
-    return _backend.active.bias_leaky_relu(x, b, negative_slope, out)
+    return _choice().kernels.bias_leaky_relu(x, b, negative_slope, out)
 
 
 def leaky_relu_backward_bias(
@@ -822,7 +822,7 @@ def leaky_relu_backward_bias(
     >>> db
     array([1.01, 0.02])
     """
-    return _backend.active.leaky_relu_backward_bias(dy, x, b, negative_slope, out, out_bias)
+    return _choice().kernels.leaky_relu_backward_bias(dy, x, b, negative_slope, out, out_bias)
 
 
 def elu(x: npt.ArrayLike, alpha: float = 1.0, out: Array | None = None) -> Array:
@@ -853,7 +853,7 @@ def elu(x: npt.ArrayLike, alpha: float = 1.0, out: Array | None = None) -> Array
     >>> elu([-1.0, 0.0, 2.0])
     array([-0.63212056,  0.        ,  2.        ])
     """
-    return _backend.active.elu(x, alpha, out)
+    return _choice().kernels.elu(x, alpha, out)
 
 
 def elu_backward(
@@ -884,7 +884,7 @@ def elu_backward(
     >>> elu_backward([1.0, 1.0], [-1.0, 2.0])
     array([0.36787944, 1.        ])
     """
-    return _backend.active.elu_backward(dy, x, alpha, out)
+    return _choice().kernels.elu_backward(dy, x, alpha, out)
 
 
 def bias_elu(
@@ -920,7 +920,7 @@ def bias_elu(
     array([[-0.63212056,  1.        ,  5.        ],
            [-0.95021293, -0.63212056,  6.        ]])
     """
-    return _backend.active.bias_elu(x, b, alpha, out)
+    return _choice().kernels.bias_elu(x, b, alpha, out)
 
 
 def elu_backward_bias(
@@ -967,7 +967,7 @@ def elu_backward_bias(
     >>> db
     array([1.36787944, 1.21306132])
     """
-    return _backend.active.elu_backward_bias(dy, x, b, alpha, out, out_bias)
+    return _choice().kernels.elu_backward_bias(dy, x, b, alpha, out, out_bias)
 
 
 def hard_sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -995,7 +995,7 @@ def hard_sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> hard_sigmoid([-1.0, 0.0, 2.0])
     array([0.33333333, 0.5       , 0.83333333])
     """
-    return _backend.active.hard_sigmoid(x, out)
+    return _choice().kernels.hard_sigmoid(x, out)
 
 
 def hard_sigmoid_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1019,7 +1019,7 @@ def hard_sigmoid_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None
     >>> hard_sigmoid_backward([1.0, 1.0], [-1.0, 2.0])
     array([0.16666667, 0.16666667])
     """
-    return _backend.active.hard_sigmoid_backward(dy, x, out)
+    return _choice().kernels.hard_sigmoid_backward(dy, x, out)
 
 
 def bias_hard_sigmoid(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1048,7 +1048,7 @@ def bias_hard_sigmoid(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = No
     array([[0.33333333, 0.66666667, 1.        ],
            [0.        , 0.33333333, 1.        ]])
     """
-    return _backend.active.bias_hard_sigmoid(x, b, out)
+    return _choice().kernels.bias_hard_sigmoid(x, b, out)
 
 
 def hard_sigmoid_backward_bias(
@@ -1092,7 +1092,7 @@ def hard_sigmoid_backward_bias(
     >>> db
     array([0.33333333, 0.33333333])
     """
-    return _backend.active.hard_sigmoid_backward_bias(dy, x, b, out, out_bias)
+    return _choice().kernels.hard_sigmoid_backward_bias(dy, x, b, out, out_bias)
 
 
 def softplus(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1123,7 +1123,7 @@ def softplus(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> softplus([-1.0, 0.0, 2.0])
     array([0.31326169, 0.69314718, 2.12692801])
     """
-    return _backend.active.softplus(x, out)
+    return _choice().kernels.softplus(x, out)
 
 
 def softplus_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1147,7 +1147,7 @@ def softplus_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = N
     >>> softplus_backward([1.0, 1.0], [-1.0, 2.0])
     array([0.26894142, 0.88079708])
     """
-    return _backend.active.softplus_backward(dy, x, out)
+    return _choice().kernels.softplus_backward(dy, x, out)
 
 
 def bias_softplus(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1176,7 +1176,7 @@ def bias_softplus(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) 
     array([[0.31326169, 1.31326169, 5.00671535],
            [0.04858735, 0.31326169, 6.00247569]])
     """
-    return _backend.active.bias_softplus(x, b, out)
+    return _choice().kernels.bias_softplus(x, b, out)
 
 
 def softplus_backward_bias(
@@ -1220,7 +1220,7 @@ def softplus_backward_bias(
     >>> db
     array([1.1497385 , 0.75508134])
     """
-    return _backend.active.softplus_backward_bias(dy, x, b, out, out_bias)
+    return _choice().kernels.softplus_backward_bias(dy, x, b, out, out_bias)
 
 
 def silu(x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1251,7 +1251,7 @@ def silu(x: npt.ArrayLike, out: Array | None = None) -> Array:
     >>> silu([-1.0, 0.0, 2.0])
     array([-0.26894142,  0.        ,  1.76159416])
     """
-    return _backend.active.silu(x, out)
+    return _choice().kernels.silu(x, out)
 
 
 def silu_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1275,7 +1275,7 @@ def silu_backward(dy: npt.ArrayLike, x: npt.ArrayLike, out: Array | None = None)
     >>> silu_backward([1.0, 1.0], [-1.0, 2.0])
     array([0.07232949, 1.09078425])
     """
-    return _backend.active.silu_backward(dy, x, out)
+    return _choice().kernels.silu_backward(dy, x, out)
 
 
 def bias_silu(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -1304,7 +1304,7 @@ def bias_silu(x: npt.ArrayLike, b: npt.ArrayLike, out: Array | None = None) -> A
     array([[-0.26894142,  0.73105858,  4.96653575],
            [-0.14227762, -0.26894142,  5.98516426]])
     """
-    return _backend.active.bias_silu(x, b, out)
+    return _choice().kernels.bias_silu(x, b, out)
 
 
 def silu_backward_bias(
@@ -1348,7 +1348,7 @@ def silu_backward_bias(
     >>> db
     array([1.16311374, 0.52007763])
     """
-    return _backend.active.silu_backward_bias(dy, x, b, out, out_bias)
+    return _choice().kernels.silu_backward_bias(dy, x, b, out, out_bias)
 
 
 def gelu(
@@ -1383,7 +1383,7 @@ def gelu(
     >>> gelu([-1.0, 0.0, 2.0])
     array([-0.15865525,  0.        ,  1.95449974])
     """
-    return _backend.active.gelu(x, approximate, out)
+    return _choice().kernels.gelu(x, approximate, out)
 
 
 def gelu_backward(
@@ -1416,7 +1416,7 @@ def gelu_backward(
     >>> gelu_backward([1.0, 1.0], [-1.0, 2.0])
     array([-0.08331547,  1.0852318 ])
     """
-    return _backend.active.gelu_backward(dy, x, approximate, out)
+    return _choice().kernels.gelu_backward(dy, x, approximate, out)
 
 
 def bias_gelu(
@@ -1452,7 +1452,7 @@ def bias_gelu(
     array([[-1.58655254e-01,  8.41344746e-01,  4.99999857e+00],
            [-4.04969409e-03, -1.58655254e-01,  5.99999999e+00]])
     """
-    return _backend.active.bias_gelu(x, b, approximate, out)
+    return _choice().kernels.bias_gelu(x, b, approximate, out)
 
 
 def gelu_backward_bias(
@@ -1499,7 +1499,7 @@ def gelu_backward_bias(
     >>> db
     array([1.00191633, 0.26500975])
     """
-    return _backend.active.gelu_backward_bias(dy, x, b, approximate, out, out_bias)
+    return _choice().kernels.gelu_backward_bias(dy, x, b, approximate, out, out_bias)
 
 
 def softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> Array:
@@ -1533,7 +1533,7 @@ def softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> Array
     >>> softmax([0.0, 0.0])
     array([0.5, 0.5])
     """
-    return _backend.active.softmax(x, axis, out)
+    return _choice().kernels.softmax(x, axis, out)
 
 
 def softmax_backward(
@@ -1569,7 +1569,7 @@ def softmax_backward(
     >>> softmax_backward([1.0, 0.0], [0.5, 0.5])
     array([ 0.25, -0.25])
     """
-    return _backend.active.softmax_backward(dy, y, axis, out)
+    return _choice().kernels.softmax_backward(dy, y, axis, out)
 
 
 def log_softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> Array:
@@ -1603,7 +1603,7 @@ def log_softmax(x: npt.ArrayLike, axis: int = -1, out: Array | None = None) -> A
     >>> log_softmax([0.0, -1000.0])
     array([    0., -1000.])
     """
-    return _backend.active.log_softmax(x, axis, out)
+    return _choice().kernels.log_softmax(x, axis, out)
 
 
 def log_softmax_backward(
@@ -1638,7 +1638,7 @@ def log_softmax_backward(
     >>> log_softmax_backward([1.0, 0.0], [0.0, -1000.0])
     array([0., 0.])
     """
-    return _backend.active.log_softmax_backward(dy, y, axis, out)
+    return _choice().kernels.log_softmax_backward(dy, y, axis, out)
 
 
 def logsumexp(
@@ -1675,4 +1675,4 @@ def logsumexp(
     >>> float(logsumexp([-1000.0, -1000.0]).round(4))
     -999.3069
     """
-    return _backend.active.logsumexp(x, axis, keepdims, out)
+    return _choice().kernels.logsumexp(x, axis, keepdims, out)

@@ -1,25 +1,25 @@
 """Which implementation runs, on which instruction set and how many threads.
 
-All of it is a property of the process, read at import from the environment:
+The process's own choice is read at import from the environment:
 ``FFKERNELS_BACKEND`` (``compiled`` or ``numpy``), ``FFKERNELS_ISA`` (``baseline``, ``avx2`` or
 ``avx512``), ``FFKERNELS_NUM_THREADS`` (else ``OMP_NUM_THREADS``, else the processors this process
-may use, affinity and control-group quota considered).
+may use, affinity and control-group quota considered). `use_backend` and `num_threads` choose for the
+current context alone.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 
-from . import __version__, _limits, _numpy
+from . import __version__, _context, _limits, _numpy, _processors
+from ._context import PROCESS, Choice
 
 __all__ = [
     "get_backend",
@@ -49,41 +49,10 @@ except ImportError as error:
 else:
     _why_not = ""
 
-#: The module whose functions the public ones call.
-active: ModuleType
+_COMPILED, _NUMPY = Choice(), Choice()
+_NUMPY.kernels = _numpy
 
-_kernels: ModuleType | None = None
 _threads = 1
-
-
-def _quota() -> float:
-    """Processors a control group grants, infinite without a limit."""
-    def read(name: str) -> str:
-        with open(f"/sys/fs/cgroup/{name}", encoding="ascii") as file:
-            return file.read()
-
-    try:
-        limit, period = read("cpu.max").split()
-        return math.inf if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        limit_us = int(read("cpu/cpu.cfs_quota_us"))
-        return limit_us / int(read("cpu/cpu.cfs_period_us")) if limit_us > 0 else math.inf
-    except (OSError, ValueError, ZeroDivisionError):
-        return math.inf
-
-
-def _affinity() -> frozenset[int]:
-    """The processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
-
-
-def _available_processors() -> int:
-    processors = len(_affinity())
-    return max(1, min(processors, math.ceil(min(_quota(), processors)), MAX_THREADS))
 
 
 def _threads_from_environment() -> int:
@@ -97,16 +66,34 @@ def _threads_from_environment() -> int:
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if openmp.isdecimal() and int(openmp) > 0:
         return min(int(openmp), MAX_THREADS)  # not ours to refuse
-    return _available_processors()
+    return min(_processors.available(), MAX_THREADS)
+
+
+def compiled_kernels(who: str = "the compiled backend is") -> Any:
+    """The compiled module; without one an ImportError, which says who is not available and why."""
+    if _COMPILED.kernels is None:
+        raise ImportError(f"{who} not available: {_why_not}")
+    return _COMPILED.kernels
+
+
+def _called(name: str) -> Choice:
+    if name not in BACKENDS:
+        raise ValueError(f'backend: expected "compiled" or "numpy", got {name!r}')
+    if name == "numpy":
+        return _NUMPY
+    compiled_kernels()
+    return _COMPILED
 
 
 def get_backend() -> Literal["compiled", "numpy"]:
-    """Name of the active backend, ``"compiled"`` or ``"numpy"``."""
-    return "numpy" if active is _numpy else "compiled"
+    """Name of the backend that is active in the current context, ``"compiled"`` or ``"numpy"``."""
+    return "numpy" if _context.choice().kernels is _numpy else "compiled"
 
 
 def set_backend(name: Literal["compiled", "numpy"]) -> None:
     """Make a backend the active one, for the whole process.
+
+    Within a `use_backend` what that chose holds until its end.
 
     Parameters
     ----------
@@ -119,20 +106,15 @@ def set_backend(name: Literal["compiled", "numpy"]) -> None:
     ImportError
         For ``"compiled"`` where no extension was built or it cannot run here; the message says why.
     """
-    global active
-    if name not in BACKENDS:
-        raise ValueError(f'backend: expected "compiled" or "numpy", got {name!r}')
-    if name == "numpy":
-        active = _numpy
-        return
-    if _kernels is None:
-        raise ImportError(f"the compiled backend is not available: {_why_not}")
-    active = _kernels
+    PROCESS.kernels = _called(name).kernels
 
 
 @contextmanager
 def use_backend(name: Literal["compiled", "numpy"]) -> Iterator[None]:
-    """Context in which another backend is the active one, for the whole process.
+    """Context in which another backend is the active one, for the current thread or asyncio task.
+
+    It is as with `numpy.errstate`: others are not touched; a task that is created within it begins with
+    it; a thread that is started within it, by a pool or by another library, has the process's backend.
 
     Parameters
     ----------
@@ -150,17 +132,16 @@ def use_backend(name: Literal["compiled", "numpy"]) -> Iterator[None]:
     ...     ffkernels.get_backend()
     'numpy'
     """
-    before = get_backend()
-    set_backend(name)
+    before = _context.backend.set(_called(name))
     try:
         yield
     finally:
-        set_backend(before)
+        _context.backend.reset(before)
 
 
 def get_isa() -> str | None:
     """Instruction set of the compiled kernels; None without them."""
-    return None if _kernels is None else str(_kernels.isa)
+    return None if _COMPILED.kernels is None else str(_COMPILED.kernels.isa)
 
 
 def set_isa(name: str) -> None:
@@ -173,23 +154,22 @@ def set_isa(name: str) -> None:
     ImportError
         Without compiled kernels.
     """
-    global active, _kernels
-    if _compiled is None:
-        raise ImportError(f"the compiled backend is not available: {_why_not}")
-    kernels = _compiled.load(name)
-    if active is not _numpy:
-        active = kernels
-    _kernels = kernels
+    before = compiled_kernels()
+    _COMPILED.kernels = _compiled.load(name)
+    if PROCESS.kernels is before:
+        PROCESS.kernels = _COMPILED.kernels
     _tell_kernels()
 
 
 def get_num_threads() -> int:
-    """How many threads a call on large arrays may use, by `set_num_threads` and by limits."""
-    return int(min(_threads, _limits.most()))
+    """How many threads a call on large arrays may use here: as chosen, and no more than limits say."""
+    return int(min(_context.threads.get(_threads), _limits.most()))
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads a call on large arrays may use; results do not depend on it.
+    """Set how many threads a call on large arrays may use, for the whole process.
+
+    Results do not depend on it. Within a `num_threads` the number of that holds until its end.
 
     The NumPy backend keeps the number and computes on one thread. More threads than this process has
     processors are not used. A limit set by threadpoolctl, on all libraries or on those of ``"openmp"``,
@@ -209,22 +189,32 @@ def set_num_threads(n: int) -> None:
         Where it is out of range.
     """
     global _threads
+    _threads = _checked(n)
+    _tell_kernels()
+
+
+def _checked(n: Any) -> int:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise TypeError(f"n: expected an integer, got {type(n).__name__}")
     if not 1 <= n <= MAX_THREADS:
         raise ValueError(f"n: expected an integer from 1 to {MAX_THREADS}, got {n}")
-    _threads = int(n)
-    _tell_kernels()
+    return int(n)
 
 
 def _tell_kernels() -> None:
-    if _kernels is not None:
-        _kernels.set_num_threads(min(get_num_threads(), len(_affinity())))
+    """How many threads the process wants, and how many a context may have that wants others."""
+    if _COMPILED.kernels is not None:
+        most = int(min(len(_processors.affinity()), _limits.most(), MAX_THREADS))
+        _COMPILED.kernels.set_num_threads(min(_threads, most), most)
 
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Context with another number of threads, for the whole process.
+    """Context with another number of threads, for calls by the current thread or asyncio task.
+
+    It is as with `numpy.errstate`: others are not touched; a task that is created within it begins with
+    it; a thread that is started within it, by a pool or by another library, has the process's number,
+    which is set by `set_num_threads`.
 
     Parameters
     ----------
@@ -238,12 +228,12 @@ def num_threads(n: int) -> Iterator[None]:
     ...     ffkernels.get_num_threads()
     1
     """
-    before = _threads
-    set_num_threads(n)
+    before = _context.threads.set(_checked(n))
+    _tell_kernels()  # by the processors that there are by now
     try:
         yield
     finally:
-        set_num_threads(before)
+        _context.threads.reset(before)
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
@@ -265,7 +255,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "isa built": _compiled.built() if _compiled else (),
         "isa supported": _compiled.supported() if _compiled else (),
         "threads": get_num_threads(),
-        "compiler": _kernels.compiler if _kernels else None,
+        "compiler": _COMPILED.kernels.compiler if _COMPILED.kernels else None,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",
@@ -280,15 +270,15 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 
 def _start() -> str:
     """Chooses at import; returns the reason in words."""
-    global active, _kernels, _threads, _why_not
-    active = _numpy
+    global _threads, _why_not
+    PROCESS.kernels = _numpy
     _threads = _threads_from_environment()
     wanted = os.environ.get("FFKERNELS_BACKEND")
     if wanted is not None and wanted not in BACKENDS:
         raise ValueError(f'FFKERNELS_BACKEND: expected "compiled" or "numpy", got {wanted!r}')
     if _compiled is not None:
         try:
-            _kernels = _compiled.load()
+            _COMPILED.kernels = _compiled.load()
         except ImportError as error:
             _why_not = str(error)
         else:
@@ -297,7 +287,7 @@ def _start() -> str:
     if wanted:
         set_backend(wanted)  # type: ignore[arg-type]  # is one of BACKENDS
         return f"FFKERNELS_BACKEND={wanted}"
-    if _kernels is None:
+    if _COMPILED.kernels is None:
         return "no compiled kernels"
     set_backend("compiled")
     return "compiled kernels are there, and are the default"

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ._arguments import Array
+from ._arguments import Array, check_sample_weight
 from ._training import LEARNING_RATES, MOMENTUM, Best, epoch
 from .adapters._extras import missing
 from .inputs import InputLayer
@@ -85,8 +85,10 @@ class _FeedForward(BaseEstimator):
                 f"validation_fraction: expected 0 to below 1, got {self.validation_fraction}"
             )
 
-    def _fit(self, x: Array, t: Array, outputs: int, classes: Array | None) -> None:
-        """Train on inputs as they came and targets as the net takes them."""
+    def _fit(
+        self, x: Array, t: Array, outputs: int, classes: Array | None, weights: Array | None
+    ) -> None:
+        """Train on inputs as they came, and targets and weights as the net takes them."""
         random = check_random_state(self.random_state)
         training = validation = rows = np.arange(len(x))
         # Of a regression at least two rows are held back, of classes one of each.
@@ -96,8 +98,12 @@ class _FeedForward(BaseEstimator):
             training, validation = train_test_split(
                 rows, test_size=held, stratify=classes, random_state=random
             )
-        self.input_layer_ = InputLayer(self.missing, scale=self.scale, dtype=x.dtype).fit(x[training])
-        inputs = self.input_layer_.transform(x)
+
+        def weights_of(part: Array) -> Array | None:
+            return None if weights is None else weights[part]
+
+        self.input_layer_ = InputLayer(self.missing, scale=self.scale, dtype=x.dtype)
+        inputs = self.input_layer_.fit(x[training], None, weights_of(training)).transform(x)
         rng = np.random.default_rng(random.randint(2**31))
         sizes = [x.shape[1], *self.hidden_layer_sizes, outputs]
         self.net_ = FeedForward(sizes, self.activation, self._loss, x.dtype, rng)
@@ -107,9 +113,13 @@ class _FeedForward(BaseEstimator):
         best, self.loss_curve_ = Best(self.net_), []
         with np.errstate(all="ignore"):  # a learning rate set too high is told below, once
             for number in range(1, self.max_iter + 1):
-                parts = epoch(self.net_, optimizer, inputs[training], t[training], self.batch_size, rng)
+                parts = epoch(
+                    self.net_, optimizer, inputs[training], t[training], self.batch_size, rng,
+                    sample_weight=weights_of(training),
+                )  # fmt: skip
                 self.loss_curve_.append(sum(parts))
-                loss = float(self.net_.loss(inputs[validation], t[validation]))
+                held_back = inputs[validation], t[validation]
+                loss = float(self.net_.loss(*held_back, sample_weight=weights_of(validation)))
                 if not np.isfinite(loss):
                     raise ValueError(
                         f"learning_rate_init: expected one under which the loss falls, got {rate}, "
@@ -126,6 +136,17 @@ class _FeedForward(BaseEstimator):
             self, x, reset=False, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan"
         )
         return self.net_.predict(self.input_layer_.transform(x))
+
+
+def _with_weight(X: Array, y: Array, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+    """The rows that have a weight, and the weights; all rows if there are none."""
+    if sample_weight is None:
+        return X, y, None
+    weights = check_sample_weight(sample_weight, X.shape[:1])
+    kept = weights > 0
+    if not kept.any():
+        raise ValueError("sample_weight: expected at least one above zero, got only zeros")
+    return X[kept], y[kept], weights[kept]
 
 
 class FeedForwardClassifier(ClassifierMixin, _FeedForward):
@@ -213,18 +234,26 @@ class FeedForwardClassifier(ClassifierMixin, _FeedForward):
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train on rows X, shape (rows, columns), with the class of each in y."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on rows X, shape (rows, columns), with the class of each in y.
+
+        A row of ``sample_weight`` 2 counts as two in the loss, the scales of the inputs and balanced
+        classes, and is one in a batch; one of 0 is left out.
+        """
         self._check()
         X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan")
         check_classification_targets(y)
+        X, y, weights = _with_weight(X, y, sample_weight)
         self.classes_, t = np.unique(y, return_inverse=True)
         classes = t
         if self.class_weight is not None:
             # A class's probabilities times its weight: a row with the weight in the class's place.
-            weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            if weights is not None and self.class_weight == "balanced":  # by rows for some releases
+                weight = weights.sum() / (len(self.classes_) * np.bincount(t, weights))
+            else:
+                weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
             t = np.diag(weight).astype(X.dtype)[t]
-        self._fit(X, t, len(self.classes_), classes)
+        self._fit(X, t, len(self.classes_), classes, weights)
         return self
 
     def predict_proba(self, X: Any) -> Array:
@@ -260,8 +289,12 @@ class FeedForwardRegressor(RegressorMixin, _FeedForward):
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train on rows X, shape (rows, columns), with a number of each, or a row of them, in y."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on rows X, shape (rows, columns), with a number of each, or a row of them, in y.
+
+        A row of ``sample_weight`` 2 counts as two in the loss and the scales of inputs and targets, and
+        is one in a batch; one of 0 is left out.
+        """
         self._check()
         X, y = validate_data(
             self,
@@ -272,10 +305,12 @@ class FeedForwardRegressor(RegressorMixin, _FeedForward):
             multi_output=True,
             y_numeric=True,
         )
+        X, y, weights = _with_weight(X, y, sample_weight)
         self._single = y.ndim == 1
         columns = y.reshape(len(y), -1)
-        self.target_scaler_ = StandardScaler().fit(columns)
-        self._fit(X, self.target_scaler_.transform(columns).astype(X.dtype), columns.shape[1], None)
+        self.target_scaler_ = StandardScaler().fit(columns, sample_weight=weights)
+        t = self.target_scaler_.transform(columns).astype(X.dtype)
+        self._fit(X, t, columns.shape[1], None, weights)
         return self
 
     def predict(self, X: Any) -> Array:

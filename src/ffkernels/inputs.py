@@ -11,16 +11,25 @@ numbers of 64 bits keep all their digits.
 
 from __future__ import annotations
 
-import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import Array, _any_array, check_dtype, is_real, real_number
+from ._arguments import Array, any_array, check_dtype, check_sample_weight, is_real, real_number
+from ._columns import (
+    column_of,
+    columns_of,
+    is_missing,
+    joined,
+    numbers_of,
+    place_of,
+    refuse_infinite,
+    table_of,
+)
 
 __all__ = ["Finding", "InputLayer", "inspect"]
 
@@ -32,220 +41,8 @@ def __dir__() -> list[str]:
 MISSING = ("zero", "mean", "median", "drop")
 SCALES = ("standard", "minmax", None)
 
-#: A range of so many units in the last place is rounding, not variation; at most the second, by which
-#: half precision, whose last place is a tenth of a percent, varies where it varies at all.
-_ROUNDING, _MOST_ROUNDING = 8, 1e-6
 #: Numbers that are transformed at a time.
 _BLOCK = 2**14
-
-
-class _Numbers(NamedTuple):
-    """Real numbers as floats: columns of a table, or one column."""
-
-    values: Array  # float32 or float64, NaN where missing; the caller's own memory where it can be
-    low: Array | None  # what float64 cannot hold of them: the numbers are values + low
-    rounding: Array  # of each column: the share of its largest value that is rounding
-
-    def columns(self) -> Iterator[tuple[Array, Array, float]]:
-        """Yield values, low and rounding of one after the other, in float64."""
-        for k in range(self.values.shape[1]):
-            values = self.values[:, k].astype(np.float64)
-            low = np.zeros(len(values)) if self.low is None else self.low[:, k]
-            yield values, low, float(self.rounding[k])
-
-
-class _Column(NamedTuple):
-    """A column of any type; what is missing of whole numbers stands beside them."""
-
-    values: Array
-    gaps: Array | None = None
-
-
-def _is_missing(item: Any) -> bool:
-    if isinstance(item, (float, np.generic)) or type(item).__name__ == "Decimal":
-        return bool(item != item)
-    return item is None or type(item).__name__ in ("NAType", "NaTType")
-
-
-def _numbers(column: _Column, name: str) -> _Numbers:
-    """Values of any type as floats."""
-    array, gaps = column
-    kind, low = array.dtype.kind, None
-    if kind == "O":
-        items = [None if _is_missing(item) else item for item in array.ravel()]
-        if all(isinstance(item, (datetime.date, type(None))) for item in items) and any(items):
-            return _numbers(_Column(np.array(items, "M8[us]").reshape(array.shape)), name)
-        filled = np.array([np.nan if item is None else item for item in items], object)
-        array = filled.reshape(array.shape)
-    try:
-        if kind == "c":
-            raise TypeError(f"dtype {array.dtype}, complex numbers")
-        if kind in "Mm":
-            whole = array.astype(f"{kind}8[s]")
-            low = np.nan_to_num((array - whole) / np.timedelta64(1, "s"))
-            values, gaps = whole.astype(np.int64).astype(np.float64), np.isnat(array)
-        elif kind in "iu" and array.dtype.itemsize == 8:
-            half = array.dtype.type(32)
-            upper = (array >> half << half).astype(np.float64)
-            lower = (array & array.dtype.type(0xFFFFFFFF)).astype(np.float64)
-            values = upper + lower
-            low = lower - (values - upper)
-        elif array.dtype in (np.float32, np.float64):
-            values = array
-        else:
-            with np.errstate(over="ignore"):  # beyond float64's range is infinity, which is refused
-                # By way of Python's own strings, whose messages are plainer.
-                values = (array.astype(object) if kind in "SU" else array).astype(np.float64)
-    except OverflowError as error:  # of Python's integers
-        raise ValueError(f"{name}: expected finite numbers or NaN, got {error}") from None
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected real numbers, got {error}") from None
-    if gaps is not None and gaps.any():
-        values = np.where(gaps, np.nan, values)
-        low = None if low is None else np.where(gaps, 0.0, low)
-    if low is not None and not low.any():
-        low = None
-    return _Numbers(values, low, np.array(_rounding(array.dtype)))
-
-
-def _rounding(dtype: np.dtype[Any]) -> float:
-    """The share of a column's largest value that is rounding, where it came in this type."""
-    if dtype.kind in "iubMm":
-        return 0.0
-    precision = np.finfo(dtype if dtype.kind == "f" else np.float64).eps
-    return min(_ROUNDING * float(precision), _MOST_ROUNDING)
-
-
-def _named(x: Any) -> tuple[list[str], list[Any]] | None:
-    """The names and columns of a table that has names; None for what has none."""
-    if isinstance(x, np.ndarray):
-        if x.dtype.names is None:
-            return None
-        columns = [(name, x[name]) for name in x.dtype.names]
-    elif isinstance(x, Mapping):
-        columns = list(x.items())
-    elif hasattr(x, "column_names") and hasattr(x, "column"):  # Arrow
-        columns = [(name, x.column(k)) for k, name in enumerate(x.column_names)]
-    elif hasattr(x, "columns") and hasattr(x, "iloc"):  # pandas
-        columns = [(name, x.iloc[:, k]) for k, name in enumerate(x.columns)]
-    elif hasattr(x, "columns") and hasattr(x, "get_columns"):  # polars
-        columns = list(zip(x.columns, x.get_columns(), strict=True))
-    else:
-        return None
-    return [str(name) for name, _ in columns], [column for _, column in columns]
-
-
-def _column(column: Any, name: str) -> _Column:
-    """One column of a table, of whatever library."""
-    gaps = None
-    if hasattr(column, "to_numpy") and hasattr(column, "isna"):  # pandas
-        kind = getattr(column.dtype, "kind", "O")
-        gaps = column.isna().to_numpy()
-        if kind in "Mm":  # of a time zone: its moments
-            arrow = getattr(column.dtype, "pyarrow_dtype", None)
-            if arrow is not None and not hasattr(arrow, "unit"):  # days
-                return _Column(column.to_numpy(object))
-            unit = column.dt.unit if arrow is None else arrow.unit
-            return _Column(np.asarray(column.to_numpy(f"{kind}8[{unit}]")))
-        if kind in "iub" and gaps.any():
-            whole = {"i": np.int64, "u": np.uint64, "b": np.float64}[kind]
-            return _Column(column.fillna(False if kind == "b" else 0).to_numpy(whole), gaps)
-        array = column.to_numpy(np.float64, na_value=np.nan) if kind == "f" else column.to_numpy()
-    else:
-        array = _any_array(column, name)
-        if array.dtype.kind == "f" and hasattr(column, "fill_null"):  # Arrow, polars
-            array, gaps = np.asarray(column.fill_null(0)), np.asarray(column.is_null())
-    array = np.atleast_1d(array)
-    if array.ndim != 1:
-        raise ValueError(f"{name}: expected one dimension, got {array.ndim}")
-    return _Column(array, gaps if array.dtype.kind in "iuf" else None)
-
-
-def _columns_of(x: Any, name: str) -> tuple[list[str], list[_Column]] | None:
-    """The names and columns of a table, all of one length; None for what has no names."""
-    named = _named(x)
-    if named is None:
-        return None
-    names, columns = named
-    if not names:
-        raise ValueError(f"{name}: expected at least one column, got none")
-    read = [_column(column, _at(name, n)) for n, column in zip(names, columns, strict=True)]
-    for n, column in zip(names, read, strict=True):
-        if len(column.values) != len(read[0].values):
-            raise ValueError(
-                f"{_at(name, n)}: expected {len(read[0].values)} rows like column "
-                f"{names[0]!r}, got {len(column.values)}"
-            )
-    return names, read
-
-
-def _at(name: str, column: str) -> str:
-    return f"{name}, column {column!r}"
-
-
-def _joined(parts: Sequence[_Numbers]) -> _Numbers:
-    """Tables side by side; columns of one dimension are tables of one column."""
-    matrices = [
-        _Numbers(
-            values := part.values[:, None] if part.values.ndim == 1 else part.values,
-            None if part.low is None else part.low.reshape(values.shape),
-            np.broadcast_to(part.rounding, values.shape[1]),
-        )
-        for part in parts
-    ]
-    if len(matrices) == 1:
-        return matrices[0]
-    low = None
-    if any(part.low is not None for part in matrices):
-        lows = [np.zeros(part.values.shape) if part.low is None else part.low for part in matrices]
-        low = np.concatenate(lows, axis=1)
-    return _Numbers(
-        np.concatenate([part.values for part in matrices], axis=1),
-        low,
-        np.concatenate([part.rounding for part in matrices]),
-    )
-
-
-def _table(x: Any, name: str = "x") -> tuple[_Numbers, list[str] | None]:
-    """Rows and columns with the columns' names, from a table or from several side by side."""
-    if isinstance(x, (list, tuple)) and x and all(_is_table(part) for part in x):
-        parts = [_table(part, f"{name}[{i}]")[0] for i, part in enumerate(x)]
-        for i, part in enumerate(parts):
-            if len(part.values) != len(parts[0].values):
-                raise ValueError(
-                    f"{name}[{i}]: expected {len(parts[0].values)} rows like {name}[0], "
-                    f"got {len(part.values)}"
-                )
-        return _joined(parts), None
-    named = _columns_of(x, name)
-    if named is None:
-        of_pandas = hasattr(x, "to_numpy") and hasattr(x, "isna")
-        table = _numbers(_column(x, name) if of_pandas else _Column(_any_array(x, name)), name)
-        if table.values.ndim not in (1, 2):
-            raise ValueError(f"{name}: expected one or two dimensions, got {table.values.ndim}")
-        table, names = _joined([table]), None
-    else:
-        names, columns = named
-        numbers = [_numbers(column, _at(name, n)) for n, column in zip(names, columns, strict=True)]
-        table = _joined(numbers)
-    if not table.values.shape[1]:
-        raise ValueError(f"{name}: expected at least one column, got none")
-    _refuse_infinite(table.values, name, names)
-    return table, names
-
-
-def _refuse_infinite(values: Array, name: str, names: Sequence[str] | None) -> None:
-    infinite = np.isinf(values)
-    if infinite.any():
-        row, column = np.argwhere(infinite)[0]
-        raise ValueError(
-            f"{name}: expected finite numbers or NaN, got {values[row, column]} "
-            f"in row {row}, column {column if names is None else repr(names[column])}"
-        )
-
-
-def _is_table(part: Any) -> bool:
-    return bool(getattr(part, "ndim", 0)) or (not isinstance(part, Mapping) and _named(part) is not None)
 
 
 def _difference(a: Array, a_low: Array, b: Array, b_low: Array) -> Array:
@@ -253,17 +50,27 @@ def _difference(a: Array, a_low: Array, b: Array, b_low: Array) -> Array:
     return (a - b) + (a_low - b_low)
 
 
-def _mean(values: Array, low: Array) -> tuple[Array, Array]:
+def _mean(values: Array, low: Array, weights: Array | None) -> tuple[Array, Array]:
     """The mean as two numbers, the second what float64 cannot hold of their sum.
 
     Of the differences from the first value, so that what all values share cannot cost digits.
     """
     distances = _difference(values, low, values[0], low[0])
-    step = distances.mean()
-    step += (distances - step).mean() + low[0]
+    step = np.average(distances, weights=weights)
+    step += np.average(distances - step, weights=weights) + low[0]
     mean = values[0] + step
     rest = mean - values[0]
     return mean, (values[0] - (mean - rest)) + (step - rest)
+
+
+def _median(values: Array, weights: Array | None) -> Any:
+    """The value with half of the weight below it and half above, or the middle of two."""
+    if weights is None:
+        return np.median(values)
+    order = values.argsort()
+    share = weights[order].cumsum()
+    share /= share[-1]
+    return values[order[share.searchsorted([0.5 - 1e-12, 0.5 + 1e-12])]].mean()  # sums are rounded
 
 
 class InputLayer:
@@ -327,23 +134,41 @@ class InputLayer:
             f"scale={self.scale!r}, dtype={np.dtype(self.dtype).name})"
         )
 
-    def fit(self, x: Any, y: Any = None) -> InputLayer:
-        """Learn columns, fillings and scales from training data; ``y`` is ignored."""
+    def fit(self, x: Any, y: Any = None, sample_weight: Any = None) -> InputLayer:
+        """Learn columns, fillings and scales from training data.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, columns), list of arrays, or table of named columns
+        y : any
+            Ignored.
+        sample_weight : array_like, shape (rows,), optional
+            Weight of each row; finite, at least 0. A row of weight 0 is as one that is left out, one of
+            weight 2 as two.
+        """
         self._check()
-        table, self.feature_names_in_ = _table(x)
+        table, self.feature_names_in_ = table_of(x)
         if not len(table.values):
             raise ValueError("x: expected at least one row, got none")
+        weights = None
+        if sample_weight is not None:
+            weights = check_sample_weight(sample_weight, table.values.shape[:1])
+            if not weights.any():
+                raise ValueError("sample_weight: expected at least one above zero, got only zeros")
         self.n_features_in_ = table.values.shape[1]
         gone = np.isnan(table.values)
-        self.columns_ = np.flatnonzero(gone.mean(axis=0) <= self.max_missing)
-        dropped = gone[:, self.columns_].any(axis=1) & (self.missing == "drop")
+        self.columns_ = np.flatnonzero(np.average(gone, 0, weights) <= self.max_missing)
+        kept = ~gone[:, self.columns_].any(axis=1) | (self.missing != "drop")
+        if weights is not None:
+            kept &= weights > 0
+            weights = weights[kept]
         count = len(self.columns_)
         self.fill_, self.offset_, self.remainder_ = np.zeros(count), np.zeros(count), np.zeros(count)
         self.scale_ = np.ones(count)
         chosen = {int(k): i for i, k in enumerate(self.columns_)}
         for k, (values, low, rounding) in enumerate(table.columns()):
             if k in chosen:
-                self._fit_column(chosen[k], values[~dropped], low[~dropped], rounding)
+                self._fit_column(chosen[k], values[kept], low[kept], rounding, weights)
         return self
 
     def _check(self) -> None:
@@ -358,17 +183,21 @@ class InputLayer:
         if not is_real(dtype):
             raise ValueError(f"dtype: expected float16, bfloat16, float32 or float64, got {dtype}")
 
-    def _fit_column(self, i: int, values: Array, low: Array, rounding: float) -> None:
+    def _fit_column(
+        self, i: int, values: Array, low: Array, rounding: float, weights: Array | None
+    ) -> None:
         """Learn from the values of the i-th column kept."""
         gone = np.isnan(values)
         # Powers of two lead to numbers around 1, whose sums and squares neither over- nor underflow.
         power = int(np.frexp(np.abs(values[~gone]).max(initial=0))[1])
         values, low = np.ldexp(values, -power), np.ldexp(low, -power)
         filling: Any = 0.0
-        if self.missing == "mean" and not gone.all():
-            filling, _ = _mean(values[~gone], low[~gone])
-        elif self.missing == "median" and not gone.all():
-            filling = np.median(values[~gone])
+        if not gone.all():
+            theirs = None if weights is None else weights[~gone]
+            if self.missing == "mean":
+                filling, _ = _mean(values[~gone], low[~gone], theirs)
+            elif self.missing == "median":
+                filling = _median(values[~gone], theirs)
         values[gone], self.fill_[i] = filling, np.ldexp(filling, power)
         if self.scale is None or not len(values):
             return
@@ -383,9 +212,9 @@ class InputLayer:
                 )
         constant = spread <= rounding * np.abs(values).max()
         if self.scale == "standard":
-            middle, rest = _mean(values, low)
+            middle, rest = _mean(values, low, weights)
             deviations = _difference(values, low, middle, rest)
-            spread = np.sqrt(np.mean(deviations**2))
+            spread = np.sqrt(np.average(deviations**2, weights=weights))
         else:
             middle, rest = values[least], low[least]
         self.offset_[i] = np.ldexp(middle, power)
@@ -404,12 +233,12 @@ class InputLayer:
         """
         if not hasattr(self, "columns_"):
             raise RuntimeError("InputLayer: expected fit before transform")
-        (table, low, _), names = _table(x)
+        (table, low, _), names = table_of(x)
         if table.shape[1] != self.n_features_in_:
             raise ValueError(f"x: expected {self.n_features_in_} columns, got {table.shape[1]}")
         if None not in (names, self.feature_names_in_) and names != self.feature_names_in_:
             raise ValueError(f"x: expected columns {self.feature_names_in_}, got {names}")
-        targets = None if y is None else _any_array(y, "y")
+        targets = None if y is None else any_array(y, "y")
         if targets is not None and targets.shape[:1] != (len(table),):
             came = len(targets) if targets.ndim else "a number"
             raise ValueError(f"y: expected {len(table)} rows like x, got {came}")
@@ -595,21 +424,21 @@ class _Inspected(NamedTuple):
 
 
 def _inspected(x: Any) -> tuple[list[_Inspected], list[str] | None]:
-    named = _columns_of(x, "x")
+    named = columns_of(x, "x")
     if named is None:
-        table, names = _table(x)
+        table, names = table_of(x)
         return [_shifted(*column) for column in table.columns()], names
     columns = []
     for name, column in zip(*named, strict=True):
         try:
-            numbers = _joined([_numbers(column, _at("x", name))])
+            numbers = joined([numbers_of(column, place_of("x", name))])
         except TypeError:
             if any(isinstance(item, complex) for item in column.values.tolist()):
                 raise
             texts, codes = _codes(column.values)
             columns.append(_Inspected(codes, 0.0, texts))
         else:
-            _refuse_infinite(numbers.values, "x", [name])
+            refuse_infinite(numbers.values, "x", [name])
             columns += [_shifted(*column) for column in numbers.columns()]
     return columns, named[0]
 
@@ -624,7 +453,7 @@ def _shifted(values: Array, low: Array, rounding: float) -> _Inspected:
 
 def _codes(values: Array) -> tuple[list[str], Array]:
     """Texts in their order, and the place of each value among them; NaN if missing."""
-    items = [None if _is_missing(item) else str(item) for item in values.tolist()]
+    items = [None if is_missing(item) else str(item) for item in values.tolist()]
     texts = sorted({item for item in items if item is not None})
     places = {text: float(k) for k, text in enumerate(texts)}
     return texts, np.array([np.nan if item is None else places[item] for item in items])
@@ -632,11 +461,11 @@ def _codes(values: Array) -> tuple[list[str], Array]:
 
 def _target(y: Any, rows: int) -> Array:
     """The target as float64, NaN where it is missing; text as its place in the alphabet."""
-    column = _column(y, "y")
+    column = column_of(y, "y")
     if len(column.values) != rows:
         raise ValueError(f"y: expected shape ({rows},), got ({len(column.values)},)")
     try:
-        return _numbers(column, "y").values.astype(np.float64)
+        return numbers_of(column, "y").values.astype(np.float64)
     except TypeError:
         return _codes(column.values)[1]
 

@@ -281,7 +281,7 @@ def merge_logsumexp(
     True
     """
     names = ("m1", "s1", "m2", "s2")
-    (m1, s1, m2, s2), _, dtype = _arguments._together(names, (m1, s1, m2, s2))
+    (m1, s1, m2, s2), _, dtype = _arguments.check_together(names, (m1, s1, m2, s2))
     m = np.maximum(m1, m2, dtype=np.float64)
     own = np.zeros((_shards.STATISTICS, 2, *m.shape))
     for block, (maximum, excess) in enumerate(((m1, s1), (m2, s2))):

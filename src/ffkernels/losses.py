@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from . import backend as _backend
+from ._context import choice as _choice
 
 __all__ = [
     "cross_entropy",
@@ -131,7 +131,7 @@ def softmax_cross_entropy(
     >>> float((losses @ [1, 1, 2] / 4).round(6))
     0.765068
     """
-    return _backend.active.softmax_cross_entropy(
+    return _choice().kernels.softmax_cross_entropy(
         logits, targets, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
@@ -215,7 +215,7 @@ def softmax_cross_entropy_with_grad(
     >>> dlogits is logits
     True
     """
-    return _backend.active.softmax_cross_entropy_with_grad(
+    return _choice().kernels.softmax_cross_entropy_with_grad(
         logits, targets, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
@@ -287,7 +287,7 @@ def softmax_cross_entropy_backward(
            [ 0.  , -0.  ],
            [-1.  ,  1.  ]])
     """
-    return _backend.active.softmax_cross_entropy_backward(
+    return _choice().kernels.softmax_cross_entropy_backward(
         probs, targets, dloss, axis, weight, ignore_index, label_smoothing, sample_weight, reduction, out
     )
 
@@ -350,7 +350,7 @@ def cross_entropy(
     >>> float(cross_entropy(p, t).round(6))
     0.789041
     """
-    return _backend.active.cross_entropy(p, t, axis, eps, sample_weight, reduction, out)
+    return _choice().kernels.cross_entropy(p, t, axis, eps, sample_weight, reduction, out)
 
 
 def cross_entropy_with_grad(
@@ -414,7 +414,7 @@ def cross_entropy_with_grad(
            [ 0., -5.],
            [-2.,  0.]])
     """
-    return _backend.active.cross_entropy_with_grad(p, t, axis, eps, sample_weight, reduction, out)
+    return _choice().kernels.cross_entropy_with_grad(p, t, axis, eps, sample_weight, reduction, out)
 
 
 def cross_entropy_backward(
@@ -475,7 +475,9 @@ def cross_entropy_backward(
            [  0., -10.],
            [ -6.,   0.]])
     """
-    return _backend.active.cross_entropy_backward(p, t, dloss, axis, eps, sample_weight, reduction, out)
+    return _choice().kernels.cross_entropy_backward(
+        p, t, dloss, axis, eps, sample_weight, reduction, out
+    )
 
 
 def sigmoid_cross_entropy(
@@ -548,7 +550,7 @@ def sigmoid_cross_entropy(
     >>> float(sigmoid_cross_entropy(logits, targets, pos_weight=[2.0, 1.0]).round(6))
     1.183562
     """
-    return _backend.active.sigmoid_cross_entropy(
+    return _choice().kernels.sigmoid_cross_entropy(
         logits, targets, weight, pos_weight, sample_weight, reduction, out
     )
 
@@ -624,7 +626,7 @@ def sigmoid_cross_entropy_with_grad(
     >>> dlogits
     array([[-1.  ,  0.25]])
     """
-    return _backend.active.sigmoid_cross_entropy_with_grad(
+    return _choice().kernels.sigmoid_cross_entropy_with_grad(
         logits, targets, weight, pos_weight, sample_weight, reduction, out
     )
 
@@ -690,7 +692,7 @@ def sigmoid_cross_entropy_backward(
     >>> sigmoid_cross_entropy_backward(logits, targets, weight=[4.0, 1.0], out=logits)
     array([[-1.  ,  0.25]])
     """
-    return _backend.active.sigmoid_cross_entropy_backward(
+    return _choice().kernels.sigmoid_cross_entropy_backward(
         logits, targets, dloss, weight, pos_weight, sample_weight, reduction, out
     )
 
@@ -737,7 +739,7 @@ def sum_squared_error(
     >>> float(sum_squared_error(y, t))  # divided by 2 rows, not by 4 numbers
     1.5
     """
-    return _backend.active.sum_squared_error(y, t, sample_weight, reduction, out)
+    return _choice().kernels.sum_squared_error(y, t, sample_weight, reduction, out)
 
 
 def sum_squared_error_with_grad(
@@ -784,7 +786,7 @@ def sum_squared_error_with_grad(
     array([[0.5, 1. ],
            [0. , 0.5]])
     """
-    return _backend.active.sum_squared_error_with_grad(y, t, sample_weight, reduction, out)
+    return _choice().kernels.sum_squared_error_with_grad(y, t, sample_weight, reduction, out)
 
 
 def sum_squared_error_backward(
@@ -829,4 +831,4 @@ def sum_squared_error_backward(
     array([[2., 4.],
            [0., 3.]])
     """
-    return _backend.active.sum_squared_error_backward(y, t, dloss, sample_weight, reduction, out)
+    return _choice().kernels.sum_squared_error_backward(y, t, dloss, sample_weight, reduction, out)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _numpy
-from . import backend as _backend
-from ._arguments import _FLOATS, Array, at_least, check_parameters
+from ._arguments import FLOATS, Array, at_least, check_parameters
+from ._context import choice as _choice
 from ._numpy import _nets
 
 __all__ = ["SGD", "Adam", "Optimizer", "adam_update", "momentum_update", "sgd_update"]
@@ -68,7 +68,7 @@ def sgd_update(param: Array, grad: npt.ArrayLike, lr: float, weight_decay: float
     >>> w
     array([0., 3.])
     """
-    _backend.active.sgd_update(param, grad, lr, weight_decay)
+    _choice().kernels.sgd_update(param, grad, lr, weight_decay)
 
 
 def momentum_update(
@@ -123,7 +123,7 @@ def momentum_update(
     >>> w, v
     (array([-0.25]), array([1.5]))
     """
-    _backend.active.momentum_update(param, grad, velocity, lr, momentum, weight_decay)
+    _choice().kernels.momentum_update(param, grad, velocity, lr, momentum, weight_decay)
 
 
 def adam_update(
@@ -184,7 +184,7 @@ def adam_update(
     >>> w
     array([0.5, 1.5])
     """
-    _backend.active.adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay)
+    _choice().kernels.adam_update(param, grad, m, v, step, lr, beta1, beta2, eps, weight_decay)
 
 
 class Optimizer(Protocol):
@@ -192,6 +192,20 @@ class Optimizer(Protocol):
 
     def update(self, params: Any, grads: Any) -> None:
         """Change the parameters in place, given their gradients under the same keys."""
+
+
+def refuse_optimizer(optimizer: Any) -> None:
+    """TypeError for what has no update, and for a class, which has one but no parameters' state."""
+    if not isinstance(optimizer, type) and callable(getattr(optimizer, "update", None)):
+        return
+    if isinstance(optimizer, type):
+        came = f"the class {optimizer.__name__}: write {optimizer.__name__}(...)"
+    else:
+        came = repr(optimizer) if isinstance(optimizer, str) else type(optimizer).__name__
+    raise TypeError(
+        "optimizer: expected SGD(lr=0.1), Adam() or another object with update(params, grads), "
+        f"got {came}"
+    )
 
 
 class SGD:
@@ -416,7 +430,7 @@ def _by_key(arrays: Any, name: str) -> Mapping[Hashable, Any]:
 
 def _is_plain(param: Any, grad: Any) -> bool:
     """Whether no update refuses these: what training meets at every step, told in half a microsecond."""
-    if not (type(param) is type(grad) is np.ndarray and param.dtype in _FLOATS):
+    if not (type(param) is type(grad) is np.ndarray and param.dtype in FLOATS):
         return False
     flags = param.flags
     return (
@@ -467,9 +481,10 @@ def _matched(
 
 def _run(name: str, arguments: Iterable[tuple[Any, ...]], numbers: tuple[float, ...]) -> None:
     """Call an update for each parameter; the twin's without a second check."""
-    if _backend.active is _numpy:
+    kernels = _choice().kernels
+    if kernels is _numpy:
         _nets.run(name, arguments, numbers)
         return
-    update = getattr(_backend.active, name)
+    update = getattr(kernels, name)
     for each in arguments:
         update(*each, *numbers)

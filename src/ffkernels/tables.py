@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from . import _text
-from ._arguments import Array, _any_array
-from .inputs import InputLayer, _at, _Column, _columns_of, _is_missing, _numbers
+from ._arguments import Array, any_array
+from ._columns import RawColumn, columns_of, is_missing, numbers_of, place_of
+from .inputs import InputLayer
 from .layers import TABLE, FeedForward
 
 __all__ = ["Column", "TableNet"]
@@ -55,27 +56,27 @@ class Column(NamedTuple):
             return [self.name]
         return [f"{self.name}={label(category)}" for category in self.categories]
 
-    def encode(self, values: _Column) -> list[Array]:
+    def encode(self, values: RawColumn) -> list[Array]:
         """Return the inputs; of categories that are not its own, and of none, all are 0."""
-        at = _at("x", self.name)
+        at = place_of("x", self.name)
         if self.categories is None:
             values = self._read(values, at)
-            numbers = _numbers(values, at)
+            numbers = numbers_of(values, at)
             # Where a second float would be needed, the input layer makes it from the values themselves.
             whole = numbers.low is None or values.gaps is not None
             return [numbers.values if whole else values.values]
         if isinstance(self.categories[0], str):
             items = values.values.tolist()
-            known: Any = np.array([None if _is_missing(item) else label(item) for item in items], object)
+            known: Any = np.array([None if is_missing(item) else label(item) for item in items], object)
         else:
-            known = _numbers(self._read(values, at), at).values
+            known = numbers_of(self._read(values, at), at).values
         return [(known == category).astype(np.float64) for category in self.categories]
 
-    def _read(self, values: _Column, at: str) -> _Column:
+    def _read(self, values: RawColumn, at: str) -> RawColumn:
         """Return the numbers or dates that are written in text, and other values as they are."""
         if values.values.dtype.kind not in "OTU":
             return values
-        items = [None if _is_missing(item) else item for item in values.values.tolist()]
+        items = [None if is_missing(item) else item for item in values.values.tolist()]
         if not any(isinstance(item, str) for item in items):
             return values
         texts = [
@@ -87,23 +88,23 @@ class Column(NamedTuple):
             if none and text is not None:
                 what = "dates such as 2024-01-31" if self.dates else "real numbers"
                 raise TypeError(f"{at}: expected {what}, got {text!r}")
-        return _Column(read)
+        return RawColumn(read)
 
 
 def encode(columns: Sequence[Column], x: Any) -> dict[str, Array]:
     """The inputs by name, as `InputLayer` takes them, of a table or of rows in the columns' order."""
-    named, wanted = _columns_of(x, "x"), [column.name for column in columns]
+    named, wanted = columns_of(x, "x"), [column.name for column in columns]
     if named is not None:
         given = dict(zip(*named, strict=True))
         if lacking := [name for name in wanted if name not in given]:
             raise ValueError(f"x: expected columns {wanted}, got none of the name {lacking[0]!r}")
     else:
-        array = _any_array(x, "x")
+        array = any_array(x, "x")
         if array.ndim != 2 or array.shape[1] != len(wanted):
             raise ValueError(
                 f"x: expected shape (rows, {len(wanted)}) with columns {wanted}, got {array.shape}"
             )
-        given = {name: _Column(array[:, k]) for k, name in enumerate(wanted)}
+        given = {name: RawColumn(array[:, k]) for k, name in enumerate(wanted)}
     inputs: dict[str, Array] = {}
     for column in columns:
         for name, values in zip(column.inputs, column.encode(given[column.name]), strict=True):

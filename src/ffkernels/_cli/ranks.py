@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .. import backend
+from .. import _processors, backend
 from . import CommandError
 
 Array = npt.NDArray[Any]
@@ -115,7 +115,7 @@ class Ranks:
         node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
         told = most or os.environ.get("FFKERNELS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
         if not told:
-            granted = node.allgather((backend._affinity(), backend._quota()))
+            granted = node.allgather((_processors.affinity(), _processors.quota()))
             backend.set_num_threads(_threads(granted, node.rank))
         sizes = self._comm.gather(node.size if node.rank == 0 else None) or []
         node.Free()

@@ -138,7 +138,7 @@ cdef int run_backward_bias(cnp.ndarray grad, cnp.ndarray saved, cnp.ndarray bias
     job.walk.wide = 1 << (job.output + 1)
     choose_span(&job.walk)
     grains = size // GRAIN_MEMORY
-    n_threads = <int>min(threads_for(grains), blocks)
+    n_threads = <int>min(threads_here(grains), blocks)
     totals_bytes = blocks * job.n * sizeof(double)
     job.sums_bytes = job.rows_a_span * job.n * itemsize + FF_LINE
     job.totals = totals_on_stack

@@ -15,6 +15,22 @@ cdef enum:
     GIL_ELEMENTS = 1 << 13       # below, letting go of the GIL costs more than others gain
     FIRST_SUMS = 64              # for so many blocks no memory has to be allocated
 
+cdef object threads_of_context = _context.threads
+cdef int most_threads = 1        # that a context may have
+
+
+cdef int threads_here(ptrdiff_t grains) noexcept:
+    """How many threads so many grains of work deserve, at least one for each, by what the context of the call
+    wants or else the process."""
+    cdef object wanted
+    if grains < 2:
+        return 1
+    wanted = get_value(threads_of_context)
+    if wanted is None:
+        return threads_for(grains)
+    return <int>min(grains, <ptrdiff_t>min(<int>wanted, most_threads))
+
+
 ctypedef struct BlockSums:
     double *of                   # one for each block
     double first[FIRST_SUMS]

@@ -35,6 +35,7 @@ and `..._lanes` for sixteen rows side by side; both compose the primitives of `r
 """
 
 cimport numpy as cnp
+from cpython.contextvars cimport get_value
 from cpython.ref cimport PyObject
 from libc.math cimport INFINITY, pow
 from libc.stddef cimport ptrdiff_t
@@ -42,7 +43,7 @@ from libc.stdint cimport PTRDIFF_MAX
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from ffkernels import _arguments
+from ffkernels import _arguments, _context
 
 cnp.import_array()
 
@@ -71,7 +72,10 @@ include "shards.pxi"
 include "optimizers.pxi"
 
 
-def set_num_threads(int n):
+def set_num_threads(int n, int most):
+    """How many threads a call may use, and how many at most where a context wants others."""
+    global most_threads
+    most_threads = most
     want_threads(n)
 
 

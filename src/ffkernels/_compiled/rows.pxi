@@ -456,7 +456,7 @@ cdef double run_rows(Rows *rows) except? -1:
     blocks = rows.series * rows.blocks_a_series
     size = rows.series * rows.rows_a_series * elements
     grains = 0 if size < GIL_ELEMENTS else size // rows.kernels.grain
-    n_threads = <int>min(threads_for(grains), blocks)
+    n_threads = <int>min(threads_here(grains), blocks)
     n_scratch = scratch_rows(rows) * n_threads
     if n_scratch and rows.n > PTRDIFF_MAX // 16 // n_scratch:
         raise MemoryError        # a row that is broadcast can be longer than memory

@@ -233,7 +233,7 @@ cdef object run_sigmoid_loss(SigmoidLoss *job, cnp.ndarray x, cnp.ndarray t, obj
     blocks = (job.size + LOGISTIC_SPAN - 1) // LOGISTIC_SPAN
     grains = job.size // GRAIN_LOGISTIC
     total = run_summed_blocks(
-        sigmoid_loss_block, job, &job.sums, blocks, job.size, <int>min(threads_for(grains), max(blocks, 1)), grains)
+        sigmoid_loss_block, job, &job.sums, blocks, job.size, <int>min(threads_here(grains), max(blocks, 1)), grains)
     if not job.weighted:             # else among the weights
         total *= normaliser
     return None if dloss is not None else finish_loss(total, reduction, work_type(x), values, loss_out)

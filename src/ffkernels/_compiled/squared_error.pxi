@@ -140,7 +140,7 @@ cdef double run_squared_error_rows(SquaredError *job) except? -1:
     job.rows_a_block = max(1, BLOCK_ELEMENTS // max(job.n, 1))
     blocks = (job.rows + job.rows_a_block - 1) // job.rows_a_block
     return run_summed_blocks(
-        squared_error_block, job, &job.sums, blocks, size, <int>min(threads_for(grains), blocks), grains)
+        squared_error_block, job, &job.sums, blocks, size, <int>min(threads_here(grains), blocks), grains)
 
 
 cdef double error_normaliser(const SquaredError *job) noexcept:

@@ -427,11 +427,13 @@ static ff_team *ff_take_team(void) {
     return nullptr;
 }
 
-/* As many threads as each of the calls in progress, one of them the asking one's, may have. */
-static int ff_fair_share(void) {
+/* As many threads as each of the calls in progress, one of them the asking one's, may have.  A call may ask
+   for more threads than the process wants. */
+static int ff_fair_share(int asked) {
+    const int wanted = ff_wanted.load();
     int calls = 0;
     for (int k = 0; k < FF_TEAMS; k++) calls += ff_teams[k].taken.load();
-    return (ff_wanted.load() + calls - 1) / calls;
+    return ((asked > wanted ? asked : wanted) + calls - 1) / calls;
 }
 
 static void want_threads(int n) { ff_wanted.store(n < FF_MAX_THREADS ? n : FF_MAX_THREADS); }
@@ -457,7 +459,7 @@ static void prepare_threads(void) {
 static void in_parallel(part_function run, const void *job, ptrdiff_t parts, int threads, ptrdiff_t grains) {
     ff_team *team = threads > 1 && (size_t)parts <= FF_MAX_PARTS ? ff_take_team() : nullptr;
     if (team) {
-        const int fair = ff_fair_share();
+        const int fair = ff_fair_share(threads);
         threads = fair < threads ? fair : threads;
         threads = threads > 1 ? ff_start(team, threads) : 1;
     }

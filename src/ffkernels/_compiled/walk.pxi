@@ -149,7 +149,7 @@ cdef void run_walk(Walk *walk) noexcept:
         return
     choose_span(walk)
     grains = size // walk.grain
-    n_threads = threads_for(grains)
+    n_threads = threads_here(grains)
     span = walk.chunk = walk.axes.shape[walk.axes.ndim - 1]
     if n_threads > 1:
         walk.chunk = max(min(CHUNK, size // (CHUNKS * n_threads)), walk.grain // 4, CHUNK_MULTIPLE)

@@ -22,7 +22,7 @@ quiet = np.errstate(all="ignore")
 
 
 @quiet
-def _quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
+def quietly(formula: Callable[..., Any], *arguments: Any) -> Any:
     return formula(*arguments)
 
 
@@ -803,7 +803,7 @@ def _rows(
     arrays, axis, work, result = _arguments.check_rows(names, values, axis, out)
     if work.size:
         rows = Rows(axis, *arrays, work)
-        _quietly(formula, rows, *rows.views)
+        quietly(formula, rows, *rows.views)
     return _arguments.deliver(work, result, out)
 
 
@@ -869,11 +869,35 @@ def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
     x, axis, work, result = _arguments.check_logsumexp(x, axis, keepdims, out)
     if x.size:
         rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
-        _quietly(_logsumexp, rows, *rows.views, work)
+        quietly(_logsumexp, rows, *rows.views, work)
     else:
         work.fill(-np.inf)
     return _arguments.deliver(work, result, out)
 
+
+#: By the names of their functions, for `_nets`, which has checked its arrays.
+FORMULAS: dict[str, Callable[..., None]] = {
+    "relu": _relu,
+    "relu_backward": _relu_backward,
+    "sigmoid": _sigmoid,
+    "sigmoid_backward": _sigmoid_backward,
+    "tanh": _tanh,
+    "tanh_backward": _tanh_backward,
+    "identity": _identity,
+    "identity_backward": _identity_backward,
+    "leaky_relu": _leaky_relu,
+    "leaky_relu_backward": _leaky_relu_backward,
+    "elu": _elu,
+    "elu_backward": _elu_backward,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_sigmoid_backward": _hard_sigmoid_backward,
+    "softplus": _softplus,
+    "softplus_backward": _softplus_backward,
+    "silu": _silu,
+    "silu_backward": _silu_backward,
+    "gelu": _gelu,
+    "gelu_backward": _gelu_backward,
+}
 
 __all__ = [
     "bias_elu",

@@ -21,10 +21,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 __all__ = ["FUSED", "run", "softmax_cross_entropy_with_grad"]
 
 
-def _pair(
-    function: Callable[[Array, Array], None], backward: Callable[[Array, Array, Array], None]
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _pair(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A function with its bias, and its backward pass with the bias's gradient, as the public ones."""
+    function, backward = formulas.FORMULAS[name], formulas.FORMULAS[f"{name}_backward"]
 
     @quiet
     def bias_function(x: Array, b: Array, out: Array) -> Array:
@@ -41,10 +40,9 @@ def _pair(
     return bias_function, backward_bias
 
 
-def _pair_from_input(
-    function: Callable[..., None], backward: Callable[..., None], *number: float
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _pair_from_input(name: str, *number: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The same of an activation that goes back from its input."""
+    function, backward = formulas.FORMULAS[name], formulas.FORMULAS[f"{name}_backward"]
 
     def bias_function(x: Array, b: Array, out: Array) -> Array:
         formulas.add_bias(x, b, out, function, *number)
@@ -58,16 +56,16 @@ def _pair_from_input(
 
 
 FUSED = {
-    "relu": _pair(formulas._relu, formulas._relu_backward),
-    "sigmoid": _pair(formulas._sigmoid, formulas._sigmoid_backward),
-    "tanh": _pair(formulas._tanh, formulas._tanh_backward),
-    "identity": _pair(formulas._identity, formulas._identity_backward),
-    "leaky_relu": _pair_from_input(formulas._leaky_relu, formulas._leaky_relu_backward, 0.01),
-    "elu": _pair_from_input(formulas._elu, formulas._elu_backward, 1.0),
-    "hard_sigmoid": _pair_from_input(formulas._hard_sigmoid, formulas._hard_sigmoid_backward),
-    "softplus": _pair_from_input(formulas._softplus, formulas._softplus_backward),
-    "silu": _pair_from_input(formulas._silu, formulas._silu_backward),
-    "gelu": _pair_from_input(formulas._gelu, formulas._gelu_backward, False),
+    "relu": _pair("relu"),
+    "sigmoid": _pair("sigmoid"),
+    "tanh": _pair("tanh"),
+    "identity": _pair("identity"),
+    "leaky_relu": _pair_from_input("leaky_relu", 0.01),
+    "elu": _pair_from_input("elu", 1.0),
+    "hard_sigmoid": _pair_from_input("hard_sigmoid"),
+    "softplus": _pair_from_input("softplus"),
+    "silu": _pair_from_input("silu"),
+    "gelu": _pair_from_input("gelu", False),
 }
 
 
@@ -88,12 +86,12 @@ def softmax_cross_entropy_with_grad(
 def _adam(param: Array, grad: Array, m: Array, v: Array, step: int, *numbers: float) -> None:
     lr, beta1, beta2, eps, weight_decay = numbers
     unbias1, unbias2 = 1 / (1 - beta1**step), 1 / (1 - beta2**step)
-    updates._adam(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, unbias1, unbias2)
+    updates.adam_step(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, unbias1, unbias2)
 
 
 _UPDATES: dict[str, Callable[..., None]] = {
-    "sgd_update": updates._sgd,
-    "momentum_update": updates._momentum,
+    "sgd_update": updates.sgd_step,
+    "momentum_update": updates.momentum_step,
     "adam_update": _adam,
 }
 

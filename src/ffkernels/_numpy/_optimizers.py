@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arguments
-from ._activations import _quietly
+from ._activations import quietly
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,12 +24,12 @@ def _decayed(grad: Array, param: Array, weight_decay: float) -> Array:
     return decayed
 
 
-def _sgd(param: Array, grad: Array, lr: float, weight_decay: float) -> None:
+def sgd_step(param: Array, grad: Array, lr: float, weight_decay: float) -> None:
     """param <- param - lr g."""
     param -= lr * _decayed(grad, param, weight_decay)
 
 
-def _momentum(
+def momentum_step(
     param: Array, grad: Array, velocity: Array, lr: float, momentum: float, weight_decay: float
 ) -> None:
     """velocity <- momentum velocity + g;  param <- param - lr velocity."""
@@ -38,7 +38,7 @@ def _momentum(
     param -= lr * velocity
 
 
-def _adam(
+def adam_step(
     param: Array,
     grad: Array,
     m: Array,
@@ -74,7 +74,7 @@ def sgd_update(param: Any, grad: Any, lr: Any, weight_decay: Any) -> None:
     lr = _arguments.real_number(lr, "lr")
     weight_decay = _arguments.real_number(weight_decay, "weight_decay")
     param, grad = _arguments.check_parameters(("param", "grad"), (param, grad))
-    _quietly(_sgd, param, grad, lr, weight_decay)
+    quietly(sgd_step, param, grad, lr, weight_decay)
 
 
 def momentum_update(
@@ -86,7 +86,7 @@ def momentum_update(
     param, grad, velocity = _arguments.check_parameters(
         ("param", "grad", "velocity"), (param, grad, velocity)
     )
-    _quietly(_momentum, param, grad, velocity, lr, momentum, weight_decay)
+    quietly(momentum_step, param, grad, velocity, lr, momentum, weight_decay)
 
 
 def adam_update(
@@ -103,4 +103,4 @@ def adam_update(
 ) -> None:
     numbers = _arguments.check_adam(step, lr, beta1, beta2, eps, weight_decay)
     param, grad, m, v = _arguments.check_parameters(("param", "grad", "m", "v"), (param, grad, m, v))
-    _quietly(_adam, param, grad, m, v, *numbers)
+    quietly(adam_step, param, grad, m, v, *numbers)

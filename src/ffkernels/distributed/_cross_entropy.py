@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arguments, _shards
-from .. import backend as _backend
 from .._arguments import NONE, REDUCTIONS, Array
+from .._context import choice
 from ._agreement import agree, check_communicator, contents, refuse
 
 NAME = "softmax_cross_entropy_with_grad"
@@ -132,7 +132,7 @@ def softmax_cross_entropy_with_grad(
     if call.indices is not None:
         _arguments.refuse_index(call.indices, classes, call.ignore_index)
     shard = _shards.shard(call, first, classes)
-    kernels = _backend.active
+    kernels = choice().kernels
     kernels.shard_statistics(shard, work, own)
     whole, factor, loss = _exchange(comm, shard, own, call.reduction)
     kernels.shard_gradient(shard, work, _shards.gradient(own, whole, shard, factor))

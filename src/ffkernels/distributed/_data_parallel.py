@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 from .. import backend as _backend
 from .._arguments import Array
-from ..layers import FeedForward, _refuse_optimizer
-from ..optimizers import SGD, Adam, Optimizer
+from ..layers import FeedForward
+from ..layers._net import put_gradients_in, summed_step
+from ..optimizers import SGD, Adam, Optimizer, refuse_optimizer
 from . import _agreement
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
-# What travels behind the gradients: the summed loss, the rows, and how many ranks refused theirs.
+# What travels behind the gradients: the summed loss, the rows' weight, how many ranks refused theirs.
 _TAIL = 3
 
 
@@ -88,7 +89,7 @@ class DataParallel:
         size = sum(param.size for param in net.params.values())
         self._message = np.empty(size + _TAIL, net.dtype)
         self._grads, self._tail = self._message[:size], self._message[size:]
-        net._put_gradients_in(self._grads)
+        put_gradients_in(net, self._grads)
         for name, param in net.params.items():
             net.grads[name][...] = param
         comm.Bcast(self._grads)
@@ -100,7 +101,14 @@ class DataParallel:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.net!r}, rank {self.comm.rank} of {self.comm.size})"
 
-    def train_step(self, x: npt.ArrayLike, t: npt.ArrayLike, optimizer: Optimizer) -> Any:
+    def train_step(
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        optimizer: Optimizer,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Any:
         """Move the parameters one step down the gradient over the rows of all ranks.
 
         Parameters
@@ -109,6 +117,9 @@ class DataParallel:
             This rank's rows, as `FeedForward.train_step` takes them; as many as there are, or none.
         optimizer : SGD, Adam, or anything with ``update(params, grads)``
             On every rank one with the same options, and the same one in every step.
+        sample_weight : array_like, optional
+            Of this rank's rows, as `FeedForward.train_step` takes it; without, each has weight 1. The
+            average is over the rows of all ranks.
 
         Returns
         -------
@@ -126,9 +137,8 @@ class DataParallel:
 
         refused: Exception | None = None
         try:
-            _refuse_optimizer(optimizer)
-            loss = self.net._step(x, t, reduction="sum")
-            self._tail[:] = loss, self.net._rows, 0
+            refuse_optimizer(optimizer)
+            self._tail[:] = *summed_step(self.net, x, t, sample_weight), 0
         except Exception as error:
             refused = error
             self._message[:] = 0
@@ -138,13 +148,13 @@ class DataParallel:
             _agreement.agree(self.comm, "train_step", {"optimizer": told})
             self._stepped = True
         self.comm.Allreduce(MPI.IN_PLACE, self._message)
-        total, rows, failed = self._tail.tolist()
+        total, weight, failed = self._tail.tolist()
         if failed:
             _agreement.raise_alike(self.comm, {}, refused)
-        rows = max(rows, 1.0)
-        self._grads *= self.net.dtype.type(1 / rows)
+        weight = weight or 1.0  # of no rows, whose gradients are 0
+        self._grads *= self.net.dtype.type(1 / weight)
         optimizer.update(self.net.params, self.net.grads)
-        return self.net.dtype.type(total / rows)
+        return self.net.dtype.type(total / weight)
 
     def predict(self, x: npt.ArrayLike) -> Array:
         """Return the net's outputs for rows of this rank, as `FeedForward.predict`."""

@@ -1,397 +1,22 @@
-"""The names of a deep-learning-from-scratch book's ``common`` package, computed by ffkernels.
-
-Nets written against the book's ``common.functions``, ``common.layers`` and ``common.gradient`` run on
-these functions and layers when their imports are changed::
-
-    from ffkernels.adapters.zero import *
-
-Names, signatures, flags and shapes are the book's, and so is what a reader sees of memory: every
-call returns fresh arrays, where `ffkernels.layers` reuse theirs. Dropout draws from NumPy's global
-generator, as the book's does, so that ``np.random.seed`` gives the same learning curve.
-
-A few values differ on purpose, since the book's are slips or biases. `DIFFERENCES` lists them;
-`set_book_values` and `use_book_values` bring each of them back.
-"""
+"""The book's ``common.layers``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import layers as _layers
-from .._arguments import _FLOATS, Array, real_array, real_number
-from ..activations import bias_identity, sigmoid, sigmoid_grad, softmax
-from ..activations import relu as _relu
-from ..activations import relu_grad as _relu_grad
-from ..losses import cross_entropy, softmax_cross_entropy
-from ..losses import sum_squared_error as _sum_squared_error
-
-__all__ = [
-    "DIFFERENCES",
-    "Affine",
-    "BatchNormalization",
-    "Dropout",
-    "Relu",
-    "Sigmoid",
-    "SoftmaxWithLoss",
-    "cross_entropy_error",
-    "identity_function",
-    "numerical_gradient",
-    "relu",
-    "relu_grad",
-    "set_book_values",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "softmax_loss",
-    "step_function",
-    "sum_squared_error",
-    "use_book_values",
-]
-
-
-def __dir__() -> list[str]:
-    return __all__
-
-
-#: Where the book computes another value: the name of each difference, and what the book does.
-DIFFERENCES = {
-    "relu_grad_at_zero": "relu_grad is 1 at 0, not 0",
-    "log_offset": "the logarithms of the cross-entropies are of y + 1e-7, not of y",
-    "argmax_targets": "rows of probabilities count in the cross-entropies as their largest class",
-    "dout_of_loss": "SoftmaxWithLoss.backward takes its dout as 1",
-    "one_sample": "SoftmaxWithLoss.backward divides one sample with a one-hot target by its classes",
-}
-
-_LOG_OFFSET = 1e-7
-_STEP = 1e-4  # of numerical_gradient
-_VARIANCE_OFFSET = 1e-6  # of batch normalisation; the book writes 10e-7
-
-_book: frozenset[str] = frozenset()
-
-
-def set_book_values(*names: str) -> None:
-    """Take the book's values for these differences and the exact ones for all others.
-
-    It holds for the whole process; without names every value is exact again.
-
-    Parameters
-    ----------
-    *names : str
-        Keys of `DIFFERENCES`; ``*DIFFERENCES`` for all.
-
-    Raises
-    ------
-    ValueError
-        For another name.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters import zero
-    >>> zero.set_book_values("relu_grad_at_zero")
-    >>> zero.relu_grad([-1.0, 0.0, 2.0])
-    array([0., 1., 1.])
-    >>> zero.set_book_values()
-    >>> zero.relu_grad([-1.0, 0.0, 2.0])
-    array([0., 0., 1.])
-    """
-    global _book
-    for name in names:
-        if name not in DIFFERENCES:
-            raise ValueError(f"names: expected some of {list(DIFFERENCES)}, got {name!r}")
-    _book = frozenset(names)
-
-
-@contextmanager
-def use_book_values(*names: str) -> Iterator[None]:
-    """Context of `set_book_values`.
-
-    Parameters
-    ----------
-    *names : str
-        Keys of `DIFFERENCES`.
-
-    Raises
-    ------
-    ValueError
-        For another name.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters import zero
-    >>> with zero.use_book_values("log_offset"):
-    ...     print(zero.cross_entropy_error([[1.0, 0.0]], [1]).round(4))
-    16.1181
-    """
-    before = _book
-    set_book_values(*names)
-    try:
-        yield
-    finally:
-        set_book_values(*before)
-
-
-def identity_function(x: Any) -> Any:
-    """x itself: the output of a net for regression.
-
-    Parameters
-    ----------
-    x : array_like
-
-    Returns
-    -------
-    array_like
-        The same object.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import identity_function
-    >>> identity_function(3.0)
-    3.0
-    """
-    return x
-
-
-def step_function(x: npt.ArrayLike) -> Array:
-    """1 where x > 0, else 0, as integers.
-
-    Parameters
-    ----------
-    x : array_like
-        Real numbers, of any shape.
-
-    Returns
-    -------
-    ndarray of int
-        Of the shape of ``x``.
-
-    Raises
-    ------
-    TypeError
-        If x is not real.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import step_function
-    >>> step_function([-1.0, 0.0, 2.0])
-    array([0, 0, 1])
-    """
-    return np.asarray(real_array(x, "x") > 0, dtype=int)
-
-
-def relu(x: npt.ArrayLike) -> Array:
-    """Rectified linear unit, `ffkernels.relu`: max(x, 0).
-
-    Parameters
-    ----------
-    x : array_like
-        Real numbers, of any shape.
-
-    Returns
-    -------
-    ndarray
-        Of the shape of ``x``.
-
-    Raises
-    ------
-    TypeError
-        If x is not real.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import relu
-    >>> relu([-1.0, 2.0])
-    array([0., 2.])
-    """
-    return _relu(x)
-
-
-def relu_grad(x: npt.ArrayLike) -> Array:
-    """Derivative of `relu` at x: 1 where x > 0, else 0.
-
-    Parameters
-    ----------
-    x : array_like
-        Real numbers, of any shape.
-
-    Returns
-    -------
-    ndarray
-        Of the shape of ``x``.  With the difference ``"relu_grad_at_zero"`` 1 where x >= 0.
-
-    Raises
-    ------
-    TypeError
-        If x is not real.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import relu_grad
-    >>> relu_grad([-1.0, 0.0, 2.0])
-    array([0., 0., 1.])
-    """
-    if "relu_grad_at_zero" in _book:
-        x = real_array(x, "x")
-        return (x >= 0).astype(x.dtype)
-    return _relu_grad(x)
-
-
-def _one_sample(y: Any, t: npt.ArrayLike) -> npt.ArrayLike:
-    """The target of one sample in the shapes that the losses know, where the book takes any shape."""
-    if np.ndim(y) != 1 or np.shape(t) == np.shape(y):
-        return t
-    size = np.size(t)
-    if size == np.size(y):
-        return np.reshape(t, np.shape(y))
-    return np.reshape(t, ()) if size == 1 else t
-
-
-def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-    """Half the sum of squared errors, ½ Σ (y - t)², over the whole batch.
-
-    Parameters
-    ----------
-    y, t : array_like
-        Outputs and targets, of one shape, two numbers included: nothing is broadcast.
-
-    Returns
-    -------
-    scalar
-        Not divided by the size of the batch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If y or t is not real, or their shapes differ.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import sum_squared_error
-    >>> float(sum_squared_error([1.0, 2.0], [0.0, 0.0]))
-    2.5
-    """
-    if np.ndim(y) == np.ndim(t) == 0:
-        y, t = np.reshape(y, 1), np.reshape(t, 1)
-    return _sum_squared_error(y, t, reduction="sum")
-
-
-def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-    """Cross-entropy of probabilities, -Σ t log y, averaged over the batch.
-
-    Parameters
-    ----------
-    y : array_like, shape (N, classes) or (classes,)
-        Probabilities; one dimension is one sample.
-    t : array_like
-        One-hot rows or other probabilities of the shape of ``y``, or class indices, integers of shape
-        (N,); for one sample a single index, also as [2], or probabilities as one row.
-
-    Returns
-    -------
-    scalar
-        With the difference ``"log_offset"`` of y + 1e-7, finite even where y is 0.
-
-    Raises
-    ------
-    IndexError
-        For a class index out of range; negative ones do not wrap.
-    TypeError, ValueError
-        If y or t has another type or shape.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import cross_entropy_error
-    >>> float(cross_entropy_error([[0.25, 0.75], [0.5, 0.5]], [1, 0]).round(4))
-    0.4904
-    """
-    y = real_array(y, "y")
-    t = _one_sample(y, t)
-    if "argmax_targets" in _book and np.shape(t) == y.shape:
-        t = np.argmax(t, axis=-1)
-    return cross_entropy(y + y.dtype.type(_LOG_OFFSET) if "log_offset" in _book else y, t)
-
-
-def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-    """Cross-entropy of softmax(X), averaged over the batch.
-
-    Computed from X and not through the logarithm of rounded probabilities.
-
-    Parameters
-    ----------
-    X : array_like, shape (N, classes) or (classes,)
-        Logits.
-    t : array_like
-        As for `cross_entropy_error`.
-
-    Returns
-    -------
-    scalar
-
-    Raises
-    ------
-    IndexError
-        For a class index out of range.
-    TypeError, ValueError
-        If X or t has another type or shape.
-
-    Examples
-    --------
-    >>> from ffkernels.adapters.zero import softmax_loss
-    >>> float(softmax_loss([[0.0, 0.0]], [1]).round(4))
-    0.6931
-    """
-    if _book & {"log_offset", "argmax_targets"}:
-        return cross_entropy_error(softmax(X), t)
-    return softmax_cross_entropy(X, _one_sample(X, t))
-
-
-def numerical_gradient(f: Callable[[Array], Any], x: Array) -> Array:
-    """Gradient of f at x by central differences, (f(x + h) - f(x - h)) / 2h with h = 1e-4.
-
-    Parameters
-    ----------
-    f : callable
-        Called with ``x``; it may as well ignore its argument and read x from a net, since x is
-        changed in place for each call, and is as it was afterwards.
-    x : ndarray of floats
-        Of any shape; float64, or the differences have few digits.
-
-    Returns
-    -------
-    ndarray
-        Of the shape and type of ``x``.
-
-    Raises
-    ------
-    TypeError
-        If x is not an array of floats.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from ffkernels.adapters.zero import numerical_gradient
-    >>> numerical_gradient(lambda x: (x**2).sum(), np.array([3.0, 4.0])).round(6)
-    array([6., 8.])
-    """
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-        came = getattr(x, "dtype", type(x).__name__)
-        raise TypeError(f"x: expected an array of floats, got {came}")
-    grad = np.empty_like(x)
-    for index in np.ndindex(x.shape):
-        kept = x[index]
-        try:
-            x[index] = kept + _STEP
-            above = f(x)
-            x[index] = kept - _STEP
-            below = f(x)
-        finally:
-            x[index] = kept
-        grad[index] = (above - below) / (2 * _STEP)
-    return grad
+from ... import layers as _layers
+from ..._arguments import FLOATS, Array, real_array, real_number
+from ..._batches import as_floats, as_rows, as_upstream, check_batch
+from ...activations import bias_identity
+from ...layers._base import Layer
+from ._differences import from_book
+from ._functions import cross_entropy_error, one_sample
+
+# Of batch normalisation; the book writes 10e-7.
+_VARIANCE_OFFSET = 1e-6
 
 
 class Relu(_layers.Relu):
@@ -460,7 +85,7 @@ class Affine(_layers.Affine):
             If dout is not real, or of another shape.
         """
         rows = self._from_forward()
-        dout = _layers._upstream(dout, (len(rows), len(self.b)), self.W.dtype, np.empty)
+        dout = as_upstream(dout, (len(rows), len(self.b)), self.W.dtype, np.empty)
         self.dW, self.db = np.empty_like(self.W), np.empty_like(self.b)
         return super().backward(dout)
 
@@ -498,9 +123,9 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):
         TypeError, ValueError
             If x or t has another type or shape.
         """
-        t = _one_sample(x, t)
+        t = one_sample(x, t)
         super().forward(x, t)
-        if _book & {"log_offset", "argmax_targets"}:
+        if from_book() & {"log_offset", "argmax_targets"}:
             self.loss = cross_entropy_error(self._from_forward(), t)
         return self.loss
 
@@ -519,15 +144,15 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):
         TypeError, ValueError
             If dout is not a number.
         """
-        if "dout_of_loss" in _book:
+        if "dout_of_loss" in from_book():
             dout = 1.0
         y = self._from_forward()
-        if "one_sample" in _book and y.ndim == 1 and np.shape(self.t) == y.shape:
+        if "one_sample" in from_book() and y.ndim == 1 and np.shape(self.t) == y.shape:
             dout = dout / len(y)
         return super().backward(dout)
 
 
-class Dropout(_layers._Layer):
+class Dropout(Layer):
     """Drops each number with a probability in training; in tests scales all by those that stay.
 
     Parameters
@@ -584,7 +209,7 @@ class Dropout(_layers._Layer):
         TypeError
             If x is not real.
         """
-        x = _layers._floats(x, "x")
+        x = as_floats(x, "x")
         if not train_flg:
             self._saved = np.asarray(x.dtype.type(1 - self.dropout_ratio))
         else:
@@ -610,10 +235,10 @@ class Dropout(_layers._Layer):
             If dout is not real, or of another shape.
         """
         factor = self._from_forward()
-        return np.multiply(_layers._upstream(dout, self._shape, self._dtype, np.empty), factor)
+        return np.multiply(as_upstream(dout, self._shape, self._dtype, np.empty), factor)
 
 
-class BatchNormalization(_layers._Layer):
+class BatchNormalization(Layer):
     """gamma·(x - mean)/sqrt(variance + 1e-6) + beta, each column by its own mean and variance.
 
     In training these are the batch's, in tests running averages of those; the variance is divided
@@ -674,7 +299,7 @@ class BatchNormalization(_layers._Layer):
     ) -> None:
         super().__init__(copy=True)
         for name, array in (("gamma", gamma), ("beta", beta)):
-            if not isinstance(array, np.ndarray) or array.dtype not in _FLOATS:
+            if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
                 came = getattr(array, "dtype", type(array).__name__)
                 raise TypeError(f"{name}: expected an array of float32 or float64, got {came}")
         if gamma.ndim != 1:
@@ -729,10 +354,10 @@ class BatchNormalization(_layers._Layer):
             If x has another number of columns, or in training no rows.
         """
         columns = len(self.gamma)
-        batch = _layers._batch(x, columns)
+        batch = check_batch(x, columns)
         floats = batch if batch.dtype.kind == "f" else batch.astype(np.float64)
         dtype = np.result_type(floats, self.gamma)
-        rows = _layers._rows(floats, columns, dtype, np.empty)
+        rows = as_rows(floats, columns, dtype, np.empty)
         if train_flg:
             if not len(rows):
                 raise ValueError(f"x: expected at least one row to train on, got {batch.shape}")
@@ -770,7 +395,7 @@ class BatchNormalization(_layers._Layer):
             If dout is not real, or of another shape.
         """
         xn = self._from_forward()
-        dout = _layers._upstream(dout, self._shape, xn.dtype, np.empty).reshape(xn.shape)
+        dout = as_upstream(dout, self._shape, xn.dtype, np.empty).reshape(xn.shape)
         self.dbeta = np.add.reduce(dout, axis=0)
         self.dgamma = np.einsum("ij,ij->j", xn, dout)
         scale = self.gamma * self._inverse_std

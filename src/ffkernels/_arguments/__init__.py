@@ -1,0 +1,107 @@
+"""What a caller may pass: converted where NumPy users expect it, refused with reasons where not.
+
+Both backends go through this package, the compiled one only for arguments its fast path does not
+know, so that they accept the same things and refuse the rest with the same words.  Nothing is
+written to any array before everything has been checked.
+"""
+
+from __future__ import annotations
+
+from .arrays import (
+    FLOATS,
+    INDEX,
+    Array,
+    any_array,
+    as_dtype,
+    at_least,
+    check_dtype,
+    finite_number,
+    is_by_tanh,
+    is_real,
+    normalise_axis,
+    real_array,
+    real_number,
+    without_axis,
+    work_dtype,
+)
+from .functions import (
+    check_backward_bias,
+    check_backward_input_bias,
+    check_bias,
+    check_elementwise,
+    check_logsumexp,
+    check_rows,
+    check_together,
+)
+from .losses import (
+    MEAN,
+    NONE,
+    REDUCTIONS,
+    SUM,
+    Loss,
+    SigmoidLoss,
+    SquaredError,
+    check_class_loss,
+    check_dloss,
+    check_eps,
+    check_gradient_out,
+    check_loss_out,
+    check_reduction,
+    check_sample_weight,
+    check_sigmoid_loss,
+    check_squared_error,
+    in_runs,
+    loss_of_some_classes,
+    refuse_index,
+)
+from .outputs import check_out, deliver, make_output
+from .updates import check_adam, check_parameters
+
+__all__ = [
+    "FLOATS",
+    "INDEX",
+    "MEAN",
+    "NONE",
+    "REDUCTIONS",
+    "SUM",
+    "Array",
+    "Loss",
+    "SigmoidLoss",
+    "SquaredError",
+    "any_array",
+    "as_dtype",
+    "at_least",
+    "check_adam",
+    "check_backward_bias",
+    "check_backward_input_bias",
+    "check_bias",
+    "check_class_loss",
+    "check_dloss",
+    "check_dtype",
+    "check_elementwise",
+    "check_eps",
+    "check_gradient_out",
+    "check_logsumexp",
+    "check_loss_out",
+    "check_out",
+    "check_parameters",
+    "check_reduction",
+    "check_rows",
+    "check_sample_weight",
+    "check_sigmoid_loss",
+    "check_squared_error",
+    "check_together",
+    "deliver",
+    "finite_number",
+    "in_runs",
+    "is_by_tanh",
+    "is_real",
+    "loss_of_some_classes",
+    "make_output",
+    "normalise_axis",
+    "real_array",
+    "real_number",
+    "refuse_index",
+    "without_axis",
+    "work_dtype",
+]
