@@ -17,7 +17,7 @@ matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 pytest.importorskip("threadpoolctl")
 
-from ffkernels._cli import cases, goals, markdown, peers, report, rounds  # noqa: E402
+from ffkernels._benchmark import cases, goals, markdown, peers, report, rooflines, rounds  # noqa: E402
 from ffkernels._operations import OPERATIONS  # noqa: E402
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
@@ -256,8 +256,9 @@ def test_tables_are_aligned_without_empty_columns():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_peers_compute_the_same(loaded, monkeypatch, name, dtype):
     """A race against another function, or a wrong one, would prove nothing."""
-    monkeypatch.setattr("ffkernels._cli.peers.torch._COMPILED_FROM", 0)
-    monkeypatch.setattr("ffkernels._cli.peers.tensorflow._XLA_FROM", 0 if dtype == "float32" else 1e9)
+    of_peers = "ffkernels._benchmark.peers"
+    monkeypatch.setattr(f"{of_peers}.torch._COMPILED_FROM", 0)
+    monkeypatch.setattr(f"{of_peers}.tensorflow._XLA_FROM", 0 if dtype == "float32" else 1e9)
     operation = BY_NAME[name]
     arguments = operation.draw(np.random.default_rng(0), (20, 30), np.dtype(dtype))
     expected = _arrays(operation.textbook(*arguments, **operation.options[0]))
@@ -375,7 +376,7 @@ def test_an_epoch_is_every_row_once_in_the_smaller_last_batch_too(loaded):
 
 def test_matrix_products_are_the_eight_of_a_step(monkeypatch):
     net, x, _ = cases.step_arguments(16)
-    products = cases.matrix_products(net, x)
+    products = rooflines.matrix_products(net, x)
     multiplications = []
     monkeypatch.setattr(
         np, "matmul", lambda a, b, out: multiplications.append(a.shape[0] * a.shape[1] * out.shape[1])
@@ -394,7 +395,7 @@ def test_every_case_has_ours_and_most_a_roofline():
     for case in cases.cases(["10"], quick=True, threads=1):
         calls = case.contenders({}, 2)
         assert cases.OURS in calls
-        assert (cases.ROOFLINE in calls) == (case.operation != "cross_entropy")
+        assert (rooflines.ROOFLINE in calls) == (case.operation != "cross_entropy")
         for call in calls.values():
             call()
 
@@ -423,7 +424,7 @@ def test_pytorch_compiles_to_the_same_loss(loaded, monkeypatch):
     name, peer = "softmax_cross_entropy_with_grad", loaded["torch-compile"]
     x, t = BY_NAME[name].draw(np.random.default_rng(0), (20, 30), np.float32)
     want, grad = ffkernels.softmax_cross_entropy_with_grad(x, t)
-    monkeypatch.setattr("ffkernels._cli.peers.torch._IN_PLACE_FROM", 0)  # the form of large arrays
+    monkeypatch.setattr("ffkernels._benchmark.peers.torch._IN_PLACE_FROM", 0)  # the form of large arrays
     call = peer.call(name, (x, t), x)
     compiled = peer.torch.compile(call.function.__wrapped__, backend="inductor", fullgraph=True)
     assert float(compiled(*call.arguments)) == pytest.approx(want, rel=1e-5)

@@ -15,7 +15,7 @@ import pytest
 
 import ranks
 from ffkernels.__main__ import main
-from ffkernels._cli.ranks import _threads
+from ffkernels._train.ranks import _threads
 from ffkernels.layers import FeedForward
 from ffkernels.tables import TableNet
 from ranks import environment, mpiexec, why_not
@@ -34,10 +34,11 @@ import functools, json, os, signal, sys
 import numpy as np
 from ffkernels import layers
 from ffkernels.__main__ import main
-from ffkernels._cli import train, training
+from ffkernels._train import fit, preparation, training
 def show(self, history):
     json.dump(vars(history), open(f"{self.options.output}/history.json", "w"))
-train.FeedForward, train.Training.show = functools.partial(layers.FeedForward, dtype=np.float64), show
+preparation.FeedForward = functools.partial(layers.FeedForward, dtype=np.float64)
+training.Training.show = show
 rank = int(os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or 0)
 open(f"process {os.getpid()}", "w").close()
 steps = 0
@@ -64,13 +65,13 @@ def _folder(tmp_path, monkeypatch):
 @pytest.fixture
 def alone(monkeypatch):
     """Runs commands as HOOKED does, in this process."""
-    from ffkernels._cli import train
+    from ffkernels._train import preparation, training
 
     def show(self, history):
         Path(self.options.output, "history.json").write_text(json.dumps(vars(history)))
 
-    monkeypatch.setattr(train, "FeedForward", functools.partial(FeedForward, dtype=np.float64))
-    monkeypatch.setattr(train.Training, "show", show)
+    monkeypatch.setattr(preparation, "FeedForward", functools.partial(FeedForward, dtype=np.float64))
+    monkeypatch.setattr(training.Training, "show", show)
     return lambda *commands: [main(command.split()) for command in commands]
 
 
@@ -182,7 +183,7 @@ def test_what_the_user_can_put_right_is_said_once(command, words):
     [
         # In a step the others are told; between two they wait in the next, and have to be ended.
         ("if rank == 1: at(7, lambda: {}['gone'])", "KeyError: 'gone' (on rank 1)"),
-        ("if rank == 1: training.epoch = lambda *a: {}['gone']", "rank 1: Traceback"),
+        ("if rank == 1: fit.epoch = lambda *a: {}['gone']", "rank 1: Traceback"),
     ],
 )
 def test_an_exception_on_one_rank_ends_all(line, words):

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__, show_config
-from ._cli import CommandError
-from ._cli.ranks import launched, together
+from ._command import CommandError
+from ._train.ranks import launched, together
 from .layers import ACTIVATIONS
 
 # What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
@@ -27,21 +27,21 @@ def _info(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     with together() as ranks:
-        from ._cli import training
+        from ._train import command
 
-        training.run(options, ranks)
+        command.run(options, ranks)
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from ._cli import predict
+    from ._train import predict
 
     predict.run(options)
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from ._cli import bench
+    from ._benchmark import command
 
-    bench.run(options)
+    command.run(options)
 
 
 def _count(text: str) -> int:
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "train",
-        argument_default=argparse.SUPPRESS,  # to tell what was given; _cli/train.py has the defaults
+        argument_default=argparse.SUPPRESS,  # to tell what was given; _train/options.py has the defaults
         help="train a net on handwritten digits, or on a table of your own",
         description="""Train a net on scikit-learn's handwritten digits, or with --csv and --target
         on a table of your own; test it on rows held out, and draw what it learnt. Missing values

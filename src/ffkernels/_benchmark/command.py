@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import platform
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import ffkernels
 
-from . import CommandError, cases, goals, peers, report
-from .rounds import DEFAULT, QUICK, measure, medians
+from .._command import CommandError
+from . import cases, goals, peers, report
+from .process import measured_apart
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,8 +52,11 @@ def run(options: argparse.Namespace) -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         for count in threads:
+            chosen = [case.name for case in cases.cases(options.only, options.quick, count)]
             first, *others = (
-                _in_a_process_of_its_own(options, names, backend, count, Path(folder))
+                measured_apart(
+                    chosen, names, count, quick=options.quick, backend=backend, folder=Path(folder)
+                )
                 for names in peers.apart(found, count)
             )
             for other in others:
@@ -103,69 +103,3 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _in_a_process_of_its_own(
-    options: argparse.Namespace, names: list[str], backend: str, threads: int, folder: Path
-) -> Any:
-    """Measure with so many threads; some peers learn their number only when they start."""
-    path = folder / "results.json"
-    asked = {"only": options.only, "quick": options.quick, "names": names, "threads": threads}
-    command = [sys.executable, "-m", __name__, json.dumps(asked), str(path)]
-    environment = peers.environment(threads, backend, str(folder))
-    code = subprocess.run(command, env=environment, check=False).returncode
-    if code:
-        raise CommandError(f"the measurement with {threads} thread(s) ended with code {code}")
-    return json.loads(path.read_text())
-
-
-def _measure(only: list[str], quick: bool, names: list[str], threads: int) -> dict[str, Any]:
-    ffkernels.set_num_threads(threads)
-    loaded = {name: peers.PEERS[name](threads) for name in names}
-    chosen = cases.cases(only, quick, threads)
-    results = []
-    # A log takes a line where a terminal draws over the last.
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(chosen, desc=f"{threads} thread(s)", unit=" cases", mininterval=interval) as bar:
-        for case in bar:
-            bar.set_postfix_str(case.name, refresh=False)
-            results.append(_result(case, loaded, threads, quick))
-    batches = [case.shape[0] for case in chosen if case.group == "steps"]
-    memory = {str(batch): cases.step_memory(batch) for batch in batches}
-    return {"results": results, "memory of a training step": memory}
-
-
-def _result(
-    case: cases.Case, loaded: dict[str, peers.Peer], threads: int, quick: bool
-) -> dict[str, Any]:
-    with case.limits(threads):
-        turns = measure(
-            case.contenders(loaded, threads),
-            QUICK if quick else DEFAULT,
-            threads=threads,
-            pause=case.pause,
-        )
-    seconds = medians(turns)
-    rooflines = [seconds.pop(name) for name in list(seconds) if name.startswith(cases.ROOFLINE)]
-    ours = seconds[cases.OURS]
-    return {
-        "case": case.name,
-        "operation": case.operation,
-        "size": case.size,
-        "group": case.group,
-        "shape": case.shape,
-        "dtype": case.dtype,
-        "elements": case.elements,
-        "threads": threads,
-        "rounds": len(turns[cases.OURS]),
-        "seconds": seconds | ({cases.ROOFLINE: min(rooflines)} if rooflines else {}),
-        "ns an element": 1e9 * ours / case.elements,
-        "us a call": 1e6 * ours,
-        "times as long": {name: s / ours for name, s in seconds.items() if name != cases.OURS},
-        "of the roofline": ours / min(rooflines) if rooflines else None,
-    }
-
-
-if __name__ == "__main__":
-    asked = json.loads(sys.argv[1])
-    Path(sys.argv[2]).write_text(json.dumps(_measure(**asked)))

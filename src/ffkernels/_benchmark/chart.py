@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
+from .._style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
 
 # Colour and line: libraries that are there twice keep their colour.
 _LOOKS = {

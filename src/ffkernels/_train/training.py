@@ -1,0 +1,136 @@
+"""A training on a table, from the options to the pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import backend, get_num_threads, optimizers
+from .._command import CommandError
+from .._epochs import LEARNING_RATES, MOMENTUM
+from ..tables import TableNet, label
+from . import checkpoint, figures
+from .comparison import peer_outputs, step_times
+from .fit import History, Job, Rows, State, accuracy, blas_threads, r_squared
+from .log import say
+from .options import chosen_options, kept_options, prepare_paths
+from .preparation import choose_inputs, read_table, split, targets, untrained
+from .results import compare, draw, judge, score
+
+Array = npt.NDArray[Any]
+
+
+class Training:
+    """A training as the first rank knows it: made of a table, and shown when it is done."""
+
+    def __init__(self, given: argparse.Namespace, machines: list[int]) -> None:
+        self.options, stored = chosen_options(given)
+        options = self.options
+        if options.csv is None and (options.target or options.task or options.keep or options.drop):
+            raise CommandError("--target, --task, --keep and --drop go with --csv")
+        prepare_paths(options.output, options.save, options.checkpoint)
+        table, target = read_table(options)
+        if options.class_weight and target.classes is None:
+            raise CommandError(f"--class-weight is for classes, {target.name} is a regression")
+        parts = split(target, options.test_size, options.seed)
+        columns = choose_inputs(options, table, target, parts.training)
+        self.model = model = untrained(options, columns, table, target, parts.training)
+        self.held_out, self.true = table.iloc[parts.test], target.values[parts.test]
+        training, validation = (
+            Rows(model.inputs(table.iloc[part]), targets(model, target.values[part]))
+            for part in (parts.training, parts.validation)
+        )
+        weight = None
+        if options.class_weight:
+            counts = np.bincount(training.t, minlength=len(model.classes or ()))
+            weight = (len(training.t) / (len(counts) * counts)).astype(model.net.dtype)
+            say("Weights", *_weights(weight, model))
+        if options.lr is None:
+            options.lr = LEARNING_RATES[options.optimizer]
+        say(
+            "Rows",
+            f"{len(training.x)} to train on, {len(validation.x)} to validate, "
+            f"{len(self.true)} held out to test",
+        )
+        say(
+            "Net",
+            f"{'-'.join(map(str, model.net.sizes))}, {options.activation}; {options.optimizer}, "
+            f"learning rate {options.lr:g}, batches of {options.batch_size}; "
+            f"backend {backend.get_backend()}",
+        )
+        if sum(machines) > 1:
+            say("Ranks", _ranks(machines))
+        state = State.begin(model.net, self._optimizer(optimizers), options.seed)
+        if stored is not None:
+            stored.restore(state)
+            say("Resumed", f"{stored.path}, after epoch {stored.epochs}")
+        watched = r_squared if target.classes is None else accuracy
+        sizes = options.epochs, options.batch_size
+        self.job = Job(state, training, validation, watched, *sizes, weight)
+
+    def _optimizer(self, module: ModuleType) -> Any:
+        """Return the optimiser, made of the classes of a module."""
+        lr = self.options.lr
+        return module.Adam(lr) if self.options.optimizer == "adam" else module.SGD(lr, MOMENTUM)
+
+    def after_epoch(self, state: State) -> None:
+        """Write a checkpoint where one is due."""
+        options = self.options
+        if options.checkpoint and state.history.epochs % options.checkpoint_every == 0:
+            checkpoint.write(options.checkpoint, state, kept_options(options), options.fingerprint)
+
+    def show(self, history: History) -> None:
+        """Save the net, say how good it is, and draw what it learnt."""
+        options, model = self.options, self.model
+        say(
+            "Training",
+            f"{history.seconds:.2f} s, {history.epochs} epochs; kept is epoch {history.best_epoch}, "
+            "the best on the validation rows",
+        )
+        if options.save:
+            _save(model, options.save)
+        training, outputs = self.job.training, model.outputs(self.held_out)
+        with blas_threads(model.net, options.batch_size, options.threads):
+            both = Rows(*map(np.concatenate, zip(training, self.job.validation, strict=True)))
+            x = model.inputs(self.held_out)
+            peer, epochs = peer_outputs(both, x, history.seconds, options.seed)
+        if model.classes is None:
+            peer = model.mean + model.scale * peer
+        say(
+            "Result",
+            judge(outputs, self.true, model.classes),
+            f"{score(peer, self.true, model.classes)} with scikit-learn's default net in the same "
+            f"{history.seconds:.2f} s, {epochs} epochs, as a check",
+        )
+        say("A step", *compare(step_times(model.net, self._optimizer, training, options.batch_size)))
+        curves = options.output / "curves.png"
+        figures.curves(history, "R²" if model.classes is None else "accuracy", curves)
+        drawn = draw(options, model, self.held_out, outputs, self.true)
+        say("Pictures", str(curves), *map(str, drawn))
+
+
+def _ranks(machines: list[int]) -> str:
+    threads = get_num_threads()
+    return (
+        f"{sum(machines)} processes on {len(machines)} machine{'s' if len(machines) > 1 else ''}, "
+        f"{threads} thread{'s' if threads > 1 else ''} each"
+    )
+
+
+def _weights(weight: Array, model: TableNet) -> list[str]:
+    least, most = weight.argmin(), weight.argmax()
+    names = [label(name) for name in model.classes or ()]
+    return [f"from {weight[least]:.3g} for {names[least]} to {weight[most]:.3g} for {names[most]}"]
+
+
+def _save(model: TableNet, path: Path) -> None:
+    try:
+        model.save(path)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from None
+    say("Saved", f"{path}, for python -m ffkernels predict and ffkernels.tables.TableNet.load")
