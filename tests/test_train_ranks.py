@@ -150,7 +150,7 @@ def test_one_rank_speaks_and_writes(monkeypatch):
     monkeypatch.setattr(ranks, "environment", lambda: given)
     run = mpiexec(2, "-m", "ffkernels", "train", "--epochs", "3", "--save", "net.npz")
     assert run.returncode == 0, run.stdout
-    for label in ("Data  ", "Net  ", "Training  ", "Saved  ", "Result  ", "A step  ", "Pictures  "):
+    for label in ("Data  ", "Net  ", "Training  ", "Saved  ", "Result  ", "Step  ", "Pictures  "):
         assert run.stdout.count(label) == 1, run.stdout
     assert "Ranks     2 processes on 1 machine, " in run.stdout
     # What is saved and shown is the net that was trained.
@@ -161,6 +161,17 @@ def test_one_rank_speaks_and_writes(monkeypatch):
     assert run.stdout.count("| 123/123 [") == 1, run.stdout
     assert sorted(path.name for path in Path().iterdir()) == ["ffkernels-run", "net.npz"]
     assert len(list(Path("ffkernels-run").iterdir())) == 3
+
+
+@needs_mpi
+def test_one_rank_tells_it_as_json():
+    run = mpiexec(2, "-m", "ffkernels", "train", "--epochs", "2", "--json")
+    assert run.returncode == 0, run.stdout
+    told = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    events = [event["event"] for event in told]
+    assert events.count("ranks") == 1 and events.count("epoch") == 2 and len(set(events)) == 9, events
+    ranks = told[events.index("ranks")]
+    assert set(ranks) == {"event", "processes", "machines", "threads"} and ranks["processes"] == 2
 
 
 @needs_mpi

@@ -9,6 +9,7 @@
 - `peers`: how each library spells each operation, in which form it is fastest, a module a library;
 - `rounds`: contenders in turns, and the clock;
 - `goals`: what the project holds itself to;
+- `history`: what has become slower than in a run that was saved;
 - `report`, `markdown` and `chart`: what came, as tables and as a picture.
 
 It needs the extra ``bench``, and measures those peers that are installed.

@@ -42,6 +42,7 @@ def measured_apart(
         [sys.executable, "-m", __name__, str(path)],
         env=peers.environment(threads, backend, str(folder)),
         input=json.dumps(asked),
+        stdout=2,  # what a peer prints is no result
         text=True,
         check=False,
     )
@@ -62,7 +63,7 @@ def _measured(chosen: list[str], names: list[str], threads: int, quick: bool) ->
             results.append(_result(case, loaded, threads, quick))
     batches = [case.shape[0] for case in found if case.group == "steps"]
     memory = {str(batch): cases.step_memory(batch) for batch in batches}
-    return {"results": results, "memory of a training step": memory}
+    return {"results": results, "step_bytes": memory}
 
 
 def _result(
@@ -89,10 +90,10 @@ def _result(
         "threads": threads,
         "rounds": len(turns[cases.OURS]),
         "seconds": seconds | ({ROOFLINE: min(bounds)} if bounds else {}),
-        "ns an element": 1e9 * ours / case.elements,
-        "us a call": 1e6 * ours,
-        "times as long": {name: s / ours for name, s in seconds.items() if name != cases.OURS},
-        "of the roofline": ours / min(bounds) if bounds else None,
+        "ns_an_element": 1e9 * ours / case.elements,
+        "us_a_call": 1e6 * ours,
+        "times_as_long": {name: s / ours for name, s in seconds.items() if name != cases.OURS},
+        "of_the_roofline": ours / min(bounds) if bounds else None,
     }
 
 

@@ -12,7 +12,8 @@
 - `fit`: epochs, the progress bar, and when to stop;
 - `checkpoint`: a training in a file;
 - `comparison`: scikit-learn's net in the same time; a step beside the NumPy backend and textbook code;
-- `results`: how good the net is, in words and, by `figures`, in pictures.
+- `results`: how good the net is, in words and, by `figures`, in pictures;
+- `log`: what all these tell, for people or as JSON.
 
 ``python -m ffkernels predict`` is in `predict`. Both need more than NumPy: the extra ``train``.
 """

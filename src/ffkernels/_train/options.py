@@ -30,7 +30,7 @@ _FIXED: dict[str, Any] = {
 # What it keeps to unless told otherwise; paths are found again from another folder, too.
 _PATHS: dict[str, Path | None] = {"csv": None, "output": Path("ffkernels-run"), "save": None}
 _KEPT = _FIXED | {"epochs": 100, "checkpoint_every": 1} | _PATHS
-_DEFAULTS = _KEPT | {"threads": None, "checkpoint": None, "resume": None}
+_DEFAULTS = _KEPT | {"threads": None, "checkpoint": None, "resume": None, "json": False}
 
 
 def chosen_options(given: argparse.Namespace) -> tuple[argparse.Namespace, Checkpoint | None]:

@@ -18,7 +18,7 @@ from ..layers import FeedForward
 from ..tables import Column, TableNet, encode
 from .columns import MAX_CATEGORIES, Target, choose_columns, find_column, find_target
 from .csv_files import listed, read_csv
-from .log import say
+from .log import Log
 
 Array = npt.NDArray[Any]
 Positions = npt.NDArray[np.intp]
@@ -36,11 +36,10 @@ class Split(NamedTuple):
     test: Positions
 
 
-def read_table(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
+def read_table(options: argparse.Namespace, log: Log) -> tuple[pd.DataFrame, Target]:
     """Return the columns but the target's, and the target, of the rows that have one."""
     if options.csv is None:
-        title, name, frame = "scikit-learn's digits", "digit", _digits()
-        remarks: list[str] = []
+        title, name, frame, remarks = "scikit-learn's digits", "digit", _digits(), []
     else:
         title, (frame, remarks) = str(options.csv), read_csv(options.csv)
         if options.target is None:
@@ -50,12 +49,18 @@ def read_table(options: argparse.Namespace) -> tuple[pd.DataFrame, Target]:
     target, more = find_target(frame[name], options.task)
     kind = "numbers, a regression" if target.classes is None else f"{len(target.classes)} classes"
     told = "" if options.task or options.csv is None else ", unless --task says otherwise"
-    say(
+    remarks = [*remarks, *more]
+    log.say(
         "Data",
         f"{title}: {len(frame)} rows of {len(frame.columns)} columns",
         f"target {name}: {kind}{told}",
         *remarks,
-        *more,
+        source=title,
+        rows=len(frame),
+        columns=len(frame.columns),
+        target=name,
+        classes=target.classes,
+        remarks=remarks,
     )
     table = frame.drop(columns=name)
     for option, wanted in (("--keep", options.keep), ("--drop", options.drop)):
@@ -89,7 +94,7 @@ def split(target: Target, test_size: float, seed: int) -> Split:
 
 
 def choose_inputs(
-    options: argparse.Namespace, table: pd.DataFrame, target: Target, training: Positions
+    options: argparse.Namespace, table: pd.DataFrame, target: Target, training: Positions, log: Log
 ) -> list[Column]:
     """Return the columns that a net can learn from, of all that the table has."""
     suspects: list[str] = []
@@ -119,12 +124,20 @@ def choose_inputs(
             "; ".join(["no column is left to learn from", *remarks[:_MOST_REMARKS]])
             + "; --keep COLUMN takes one all the same"
         )
+    shown = remarks[:_MOST_REMARKS]
     if len(remarks) > _MOST_REMARKS:
-        remarks[_MOST_REMARKS:] = [f"and {len(remarks) - _MOST_REMARKS} more remarks of the kind"]
+        shown.append(f"and {len(remarks) - _MOST_REMARKS} more remarks of the kind")
     if remarks and options.csv:
-        remarks.append("(--keep COLUMN takes one as it is, --drop COLUMN leaves one out)")
+        shown.append("(--keep COLUMN takes one as it is, --drop COLUMN leaves one out)")
     count = sum(len(column.inputs) for column in columns)
-    say("Inputs", f"{count}, from {len(columns)} of {table.shape[1]} columns", *remarks)
+    log.say(
+        "Inputs",
+        f"{count}, from {len(columns)} of {table.shape[1]} columns",
+        *shown,
+        inputs=count,
+        columns=[column.name for column in columns],
+        remarks=remarks,
+    )
     return columns
 
 

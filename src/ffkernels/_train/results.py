@@ -21,27 +21,43 @@ _COUNTED = "(rows count from 0 below the names, as pandas.read_csv counts them)"
 _IMAGES, _CHARTS = 12, 6
 
 
-def judge(outputs: Array, true: Array, classes: Any) -> str:
-    """Say how good the net is on held-out rows, and how good one that knows no inputs is."""
+def judge(outputs: Array, true: Array, classes: Any) -> dict[str, Any]:
+    """Return how good the net is on held-out rows, and how good one that knows no inputs is."""
+    judged = {"rows": len(true)} | score(outputs, true, classes)
     if classes is None:
+        rmse = float(root_mean_squared_error(true, outputs))
+        return judged | {"rmse": rmse, "standard_deviation": float(true.std())}
+    right = int(np.count_nonzero(outputs.argmax(axis=1) == true))
+    return judged | {"right": right, "commonest_class": float(np.bincount(true).max() / len(true))}
+
+
+def judged_in_words(judged: dict[str, Any]) -> str:
+    """Say what `judge` found."""
+    if "rmse" in judged:
         return (
-            f"RMSE {root_mean_squared_error(true, outputs):.4g}, R² {r2_score(true, outputs):.3f} "
-            f"on {len(true)} held-out rows (their standard deviation: {true.std():.4g})"
+            f"RMSE {judged['rmse']:.4g}, {score_in_words(judged)} on {judged['rows']} held-out rows "
+            f"(their standard deviation: {judged['standard_deviation']:.4g})"
         )
-    right = np.count_nonzero(outputs.argmax(axis=1) == true)
     return (
-        f"accuracy {right / len(true):.2%}, {right} of {len(true)} held-out rows "
-        f"(the commonest class alone: {np.bincount(true).max() / len(true):.2%})"
+        f"accuracy {score_in_words(judged)}, {judged['right']} of {judged['rows']} held-out rows "
+        f"(the commonest class alone: {judged['commonest_class']:.2%})"
     )
 
 
-def score(outputs: Array, true: Array, classes: Any) -> str:
+def score(outputs: Array, true: Array, classes: Any) -> dict[str, float]:
+    """Return the figure by which nets are compared, by its name."""
     if classes is None:
-        return f"R² {r2_score(true, outputs):.3f}"
-    return f"{np.mean(outputs.argmax(axis=1) == true):.2%}"
+        return {"r_squared": float(r2_score(true, outputs))}
+    return {"accuracy": float(np.mean(outputs.argmax(axis=1) == true))}
 
 
-def compare(times: dict[str, float]) -> list[str]:
+def score_in_words(scored: dict[str, Any]) -> str:
+    """Say what `score` found."""
+    return f"{scored['accuracy']:.2%}" if "accuracy" in scored else f"R² {scored['r_squared']:.3f}"
+
+
+def steps_in_words(times: dict[str, float]) -> list[str]:
+    """Say how long a training step takes, by implementation."""
     named = {
         "compiled": "compiled kernels",
         "numpy": "NumPy backend",
