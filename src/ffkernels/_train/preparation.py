@@ -39,7 +39,8 @@ class Split(NamedTuple):
 def read_table(options: argparse.Namespace, log: Log) -> tuple[pd.DataFrame, Target]:
     """Return the columns but the target's, and the target, of the rows that have one."""
     if options.csv is None:
-        title, name, frame, remarks = "scikit-learn's digits", "digit", _digits(), []
+        title, name, frame = "scikit-learn's digits", "digit", _digits()
+        remarks: list[str] = []
     else:
         title, (frame, remarks) = str(options.csv), read_csv(options.csv)
         if options.target is None:
