@@ -213,7 +213,7 @@ def test_losses_are_listed_and_red_on_a_terminal(monkeypatch):
         report.text(measured, everything=True, goals=False),
         report.markdown(measured, goals=False),
     ):
-        assert "Against ffkernels 0.1 of then (old/bench.json): 7 cases take 1.00 times as" in text
+        assert "Against ffkernels 0.1 of then (old/bench.json):\n7 cases take 1.00 times as" in text
         assert "1 is slower by more than 10 %, every time of three." in text
         assert "\n- relu 10, 2 threads: 1.31, 1.20, 1.25 x\n" in text and "\033" not in text
     monkeypatch.delenv("NO_COLOR", raising=False)

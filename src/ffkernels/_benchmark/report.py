@@ -191,7 +191,7 @@ def _against(compared: dict[str, Any]) -> list[str]:
     count = f"{len(slower)} are" if len(slower) > 1 else "1 is" if slower else "None is"
     turns = ", every time of three" if slower else ""
     head = (
-        f"Against ffkernels {compared['ffkernels']} of {compared['date']} ({compared['file']}): "
+        f"Against ffkernels {compared['ffkernels']} of {compared['date']} ({compared['file']}):\n"
         f"{compared['cases']} cases take {median:.2f} times as long, half of them {low:.2f} to "
         f"{high:.2f} times. {count} slower by more than 10 %{turns}."
     )
