@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def step_times(
     try:
         with blas_threads(net, batch_size):
             # BLAS may use more threads than ours do.
-            return medians(measure(steps, _EFFORT, threads=len(backend._affinity()), before=before))
+            return medians(measure(steps, _EFFORT, threads=os.cpu_count() or 1, before=before))
     finally:
         backend.set_backend(active)
 
