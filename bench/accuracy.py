@@ -25,7 +25,7 @@ from report import write_section
 
 import ffkernels
 from ffkernels import _numpy, backend
-from ffkernels._cli.markdown import table
+from ffkernels._benchmark.markdown import table
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 
 import ffkernels
-from ffkernels._cli.rounds import Call, Effort, measure, medians
+from ffkernels._benchmark.rounds import Call, Effort, measure, medians
 
 EFFORT = Effort(rounds=101, least=5, seconds=5.0)
 
@@ -34,7 +34,7 @@ def jax_pair(x, t):
     from ffkernels.adapters.jax import softmax_cross_entropy
 
     def from_logits(x, t):
-        # The fastest of the forms that were tried: see `ffkernels._cli.peers.jax`.
+        # The fastest of the forms that were tried: see `ffkernels._benchmark.peers.jax`.
         return (jax.nn.logsumexp(x, 1) - jnp.take_along_axis(x, t[:, None], 1)[:, 0]).mean()
 
     def copied(x, t):

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from sklearn.datasets import load_digits
 
-from ffkernels._cli import textbook
+from ffkernels._benchmark.peers import textbook
 from ffkernels.adapters import zero
 
 EPOCHS, BATCH, SIZES = 10, 100, (64, 100, 100, 10)

@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 import ffkernels
-from ffkernels._cli import cases, peers
+from ffkernels._benchmark import cases, peers
 
 WANTED = peers.default(quick=True)
 FOUND = [name for name in WANTED if name not in peers.lacking(WANTED)]

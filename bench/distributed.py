@@ -24,7 +24,7 @@ import numpy as np
 from report import write_section
 
 import ffkernels
-from ffkernels._cli.markdown import table
+from ffkernels._benchmark.markdown import table
 from ffkernels.distributed import (
     DataParallel,
     linear_cross_entropy_with_grad,

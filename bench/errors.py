@@ -23,7 +23,7 @@ from accuracy import distance, implementations, ulps
 from report import write_section
 
 import ffkernels
-from ffkernels._cli.markdown import table
+from ffkernels._benchmark.markdown import table
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Results = dict[str, Array]

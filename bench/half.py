@@ -5,30 +5,21 @@ arrays that fit a cache and in arrays that do not. PyTorch's columns are its own
 """
 
 import sys
-import time
 
 import ml_dtypes
 import numpy as np
 
 import ffkernels as ff
+from ffkernels._benchmark.rounds import Call, Effort, measure
 
 TYPES = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
-ROUNDS = 9
+EFFORT = Effort(rounds=9, least=9, seconds=0, turn=0.01)
 
 
-def best_times(calls, seconds=0.01):
-    """The best of alternating rounds for each call, in seconds."""
-    best = [float("inf")] * len(calls)
-    for _ in range(ROUNDS):
-        for k, call in enumerate(calls):
-            time.sleep(0.01)
-            call()
-            start, count = time.perf_counter(), 0
-            while count == 0 or time.perf_counter() - start < seconds:
-                call()
-                count += 1
-            best[k] = min(best[k], (time.perf_counter() - start) / count)
-    return best
+def best_times(functions):
+    """The best of alternating rounds for each function, in seconds."""
+    turns = measure({k: Call(function) for k, function in enumerate(functions)}, EFFORT)
+    return [min(seconds) for seconds in turns.values()]
 
 
 def drawn(shape, arrays, dtype):

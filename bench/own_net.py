@@ -8,7 +8,6 @@ each step of the guide makes it, the median over alternating rounds. On one thre
 
 import argparse
 import statistics
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,12 @@ from report import write_section
 from threadpoolctl import threadpool_limits
 
 import ffkernels
+from ffkernels._benchmark import markdown
+from ffkernels._benchmark.rounds import Call, Effort, measure
 
 GUIDE = Path(__file__).parents[1] / "docs" / "your-own-net.md"
 SIZES = [(hidden, rows) for hidden in (64, 256) for rows in (32, 256)]
-ROUNDS = 60
-CALLS = 10
-PAUSE = 0.01  # lets threads of the call before fall asleep
+EFFORT = Effort(rounds=60, least=60, seconds=0)
 LR = 1e-6  # nothing is learnt by heart: fading gradients become denormal, and products slow
 
 
@@ -57,15 +56,7 @@ def compare(contenders, hidden, rows):
     x = rng.normal(size=(rows, 64)).astype(np.float32)
     t = rng.integers(0, 10, rows)
     trained = {name: net([64, hidden, hidden, 10], LR) for name, net in contenders.items()}
-    seconds = {name: [] for name in trained}
-    for _ in range(ROUNDS):
-        for name, net in trained.items():
-            time.sleep(PAUSE)
-            net.train_step(x, t)
-            start = time.perf_counter()
-            for _ in range(CALLS):
-                net.train_step(x, t)
-            seconds[name].append((time.perf_counter() - start) / CALLS)
+    seconds = measure({name: Call(net.train_step, (x, t)) for name, net in trained.items()}, EFFORT)
     own, *others = seconds
     gains = {
         name: statistics.median(a / b for a, b in zip(seconds[own], seconds[name], strict=True))
@@ -79,13 +70,12 @@ def table():
         contenders = nets()
         columns = [compare(contenders, hidden, rows) for hidden, rows in SIZES]
     first, *others = contenders
+    header = ["", *(f"H {hidden}, batch {rows}" for hidden, rows in SIZES)]
     lines = [
-        ["", *(f"H {hidden}, batch {rows}" for hidden, rows in SIZES)],
-        ["---"] * (1 + len(SIZES)),
         [first, *(f"{1e6 * own:.0f} us" for own, _ in columns)],
         *([name, *(f"{gains[name]:.2f} x" for _, gains in columns)] for name in others),
     ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown.table(header, lines) + "\n"
 
 
 def main():

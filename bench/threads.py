@@ -12,8 +12,8 @@ import statistics
 import numpy as np
 
 import ffkernels
-from ffkernels._cli.cases import our_call
-from ffkernels._cli.rounds import Effort, measure
+from ffkernels._benchmark.cases import our_call
+from ffkernels._benchmark.rounds import Effort, measure
 from ffkernels._operations import OPERATIONS
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}

@@ -682,7 +682,7 @@ FORK_EVERY = 2000
 
 
 def instruction_sets():
-    return ff.show_config(mode="dicts")["isa supported"]
+    return ff.show_config(mode="dicts")["isa_supported"]
 
 
 def run_case(seed, number):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
-from ffkernels._cli import textbook
+from ffkernels._benchmark.peers import textbook
 from ffkernels.adapters import zero
 from references import normal, slope
 

@@ -17,7 +17,8 @@ matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 pytest.importorskip("threadpoolctl")
 
-from ffkernels._cli import cases, goals, markdown, peers, report, rounds  # noqa: E402
+from ffkernels._benchmark import cases, goals, history, markdown, peers, report, rooflines, rounds  # noqa: E402
+from ffkernels._command import CommandError  # noqa: E402
 from ffkernels._operations import OPERATIONS  # noqa: E402
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
@@ -44,9 +45,9 @@ def loaded(tmp_path_factory):
 
 def measured_of(results, **more):
     """Return what the command would have measured."""
-    machine = dict.fromkeys(("date", "processor", "processors", "ffkernels", "isa"), "?")
+    machine = dict.fromkeys(("date", "processor", "processors", "ffkernels", "isa", "numpy"), "?")
     names = dict.fromkeys(("numpy", "torch"), "2")
-    nothing = {"wanted": [], "memory of a training step": {}}
+    nothing = {"wanted": [], "step_bytes": {}}
     measured = {"machine": machine | {"backend": "compiled"}, "peers": names, "results": results}
     return measured | {"threads": [1]} | nothing | more
 
@@ -55,8 +56,8 @@ def result_of(case, times, **more):
     operation, _, size = case.partition(" ")
     given = {
         "case": case, "operation": operation, "size": size, "group": "functions", "shape": [1000],
-        "dtype": "float32", "elements": 1000, "threads": 1, "us a call": 2.0, "ns an element": 2.0,
-        "times as long": times, "of the roofline": None, "gain over one thread": None,
+        "dtype": "float32", "elements": 1000, "threads": 1, "us_a_call": 2.0, "ns_an_element": 2.0,
+        "times_as_long": times, "of_the_roofline": None, "gain_over_one_thread": None,
     }  # fmt: skip
     return given | more
 
@@ -74,10 +75,10 @@ def test_command_writes_json_markdown_and_picture(tmp_path, capfd):
         assert result["elements"] == np.prod(result["shape"]) and result["rounds"] >= 3
         assert set(result["seconds"]) == {"ffkernels", "textbook", "numpy", "roofline"}
         ours, theirs = result["seconds"]["ffkernels"], result["seconds"]["numpy"]
-        assert 0 < ours < 1 and result["us a call"] == pytest.approx(1e6 * ours)
-        assert result["ns an element"] == pytest.approx(1e9 * ours / result["elements"])
-        assert result["times as long"]["numpy"] == pytest.approx(theirs / ours)
-        assert result["of the roofline"] == pytest.approx(ours / result["seconds"]["roofline"])
+        assert 0 < ours < 1 and result["us_a_call"] == pytest.approx(1e6 * ours)
+        assert result["ns_an_element"] == pytest.approx(1e9 * ours / result["elements"])
+        assert result["times_as_long"]["numpy"] == pytest.approx(theirs / ours)
+        assert result["of_the_roofline"] == pytest.approx(ours / result["seconds"]["roofline"])
     assert {row["work"] for row in measured["wanted"]} >= {"tiny arrays, up to 1000"}
 
     printed = capfd.readouterr().out
@@ -100,6 +101,157 @@ def test_the_numpy_backend_is_measured_when_asked_for(tmp_path, capfd):
     assert "as long as ffkernels' NumPy backend" in capfd.readouterr().out
     measured = json.loads((tmp_path / "bench.json").read_text())
     assert measured["machine"]["backend"] == "numpy" and measured["results"]
+
+
+def saved(path, results, **more):
+    """What the command would have saved, and the machine and peers of a run to compare with it."""
+    measured = measured_of(results, **more)
+    path.write_text(json.dumps(measured))
+    return path, measured["machine"], measured["peers"]
+
+
+def never(keys):
+    raise AssertionError(f"measured {keys} again")
+
+
+def test_a_loss_is_told_by_what_ran_beside_it(tmp_path):
+    """The clock of the machine halves, which slows all; relu alone becomes 1.3 times as slow."""
+    before = [
+        result_of("relu 1000", {"numpy": 2.0, "torch": 4.0}, of_the_roofline=1.0),
+        result_of("tanh 1000", {"numpy": 2.0, "torch": 4.0}, of_the_roofline=1.0),
+        result_of("tanh 1000", {"numpy": 2.0}, threads=2),
+        result_of("gone 1000", {"numpy": 2.0}),
+    ]
+    now = [
+        result_of("relu 1000", {"numpy": 2 / 1.3, "torch": 4 / 1.3}, us_a_call=5.2, of_the_roofline=1.3),
+        # One contender's bad luck.
+        result_of("tanh 1000", {"numpy": 2.0, "torch": 2.0}, us_a_call=4.0, of_the_roofline=1.0),
+        result_of("tanh 1000", {"numpy": 2.1}, threads=2),
+        result_of("new 1000", {"numpy": 2.0}),
+    ]
+    asked = []
+
+    def again(keys):
+        asked.append(keys)
+        return [result_of("relu 1000", {"numpy": 2 / 1.2, "torch": 4 / 1.2}, of_the_roofline=1.2)]
+
+    compared = history.Saved(*saved(tmp_path / "bench.json", before)).compare(now, again)
+    assert asked == 2 * [[("relu 1000", 1)]]
+    (slower,) = compared["slower"]
+    assert slower == {
+        "case": "relu 1000", "threads": 1, "times_as_long": pytest.approx([1.3, 1.2, 1.2]),
+    }  # fmt: skip
+    assert compared["cases"] == 3 and compared["beside"] == ["numpy", "torch", "roofline"]
+    assert compared["quartiles"] == pytest.approx(np.quantile([1.3, 1.0, 2 / 2.1], [0.25, 0.5, 0.75]))
+
+
+def test_what_is_slower_only_once_is_noise(tmp_path):
+    before = [result_of(case, {"numpy": 2.0}) for case in ("relu 10", "tanh 10")]
+    given = saved(tmp_path / "bench.json", before)
+    turns = iter([1.5, 1.05])
+
+    def again(keys):
+        return [result_of(case, {"numpy": 2 / next(turns)}) for case, _ in keys]
+
+    now = [result_of("relu 10", {"numpy": 1.0}), result_of("tanh 10", {"numpy": 2 / 1.09})]
+    compared = history.Saved(*given).compare(now, again)
+    assert not compared["slower"] and compared["cases"] == 2 and next(turns, None) is None
+    assert not history.Saved(*given).compare(now[1:], never)["slower"]
+
+
+def test_other_releases_and_our_own_functions_are_nothing_to_compare_by(tmp_path):
+    times = {"numpy": 2.0, "torch": 4.0, "contiguous": 0.5}
+    path, machine, _ = saved(tmp_path / "bench.json", [result_of("relu 10", times, of_the_roofline=1.0)])
+    now = [result_of("relu 10", {"numpy": 2.0, "torch": 1.0, "contiguous": 0.1}, of_the_roofline=3.0)]
+    other = machine | {"numpy": "another"}
+    compared = history.Saved(path, other, {"numpy": "2", "torch": "3"}).compare(now, never)
+    assert compared["beside"] == ["numpy"] and compared["quartiles"] == [1.0, 1.0, 1.0]
+    with pytest.raises(CommandError, match="NumPy and every peer were other releases then"):
+        history.Saved(path, other, {"numpy": "3", "jax": "2"})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"processor": "another"}, "was measured with another processor: another, not [?]"),
+        ({"backend": "numpy"}, "was measured with another backend: numpy, not compiled"),
+        ({"isa": "avx2"}, "was measured with another isa: avx2, not [?]"),
+        ("results", "expected what bench --save wrote: KeyError.'results'"),
+        ("[]", "expected what bench --save wrote: TypeError"),
+        ("{", "expected what bench --save wrote: JSONDecodeError"),
+        (None, "No such file"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(tmp_path, change, words):
+    path, machine, names = saved(tmp_path / "bench.json", [result_of("relu 10", {"numpy": 2.0})])
+    written = json.loads(path.read_text())
+    if isinstance(change, dict):
+        path.write_text(json.dumps(written | {"machine": machine | change}))
+    elif change == "results":
+        path.write_text(json.dumps({key: value for key, value in written.items() if key != change}))
+    elif change is None:
+        path.unlink()
+    else:
+        path.write_text(change)
+    with pytest.raises(CommandError, match=f"bench.json: {words}"):
+        history.Saved(path, machine, names)
+    if change is None:
+        path.write_text(json.dumps(written))
+        other = [result_of("tanh 10", {"numpy": 2.0})]
+        with pytest.raises(CommandError, match="holds none of the cases"):
+            history.Saved(tmp_path, machine, names).compare(other, never)
+
+
+def test_losses_are_listed_and_red_on_a_terminal(monkeypatch):
+    row = {"case": "relu 10", "threads": 2, "times_as_long": [1.31, 1.2, 1.25]}
+    against = {
+        "file": "old/bench.json", "ffkernels": "0.1", "date": "then", "beside": ["numpy"], "cases": 7,
+        "quartiles": [0.98, 1.0, 1.02], "slower": [row],
+    }  # fmt: skip
+    measured = measured_of([result_of("relu 10", {"numpy": 2.0})], against=against)
+    for text in (
+        report.text(measured, everything=True, goals=False),
+        report.markdown(measured, goals=False),
+    ):
+        assert "Against ffkernels 0.1 of then (old/bench.json):\n7 cases take 1.00 times as" in text
+        assert "1 is slower by more than 10 %, every time of three." in text
+        assert "\n- relu 10, 2 threads: 1.31, 1.20, 1.25 x\n" in text and "\033" not in text
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    text = report.text(measured, everything=True, goals=False)
+    assert "\n\033[31m- relu 10, 2 threads: 1.31, 1.20, 1.25 x\033[0m\n" in text
+    against["slower"] = []
+    text = report.text(measured, everything=True, goals=False)
+    assert "None is slower by more than 10 %." in text and "\033" not in text
+
+
+def test_a_loss_is_an_exit_code(tmp_path, capfd):
+    """Files that say what was measured here was four times as fast before, or as slow."""
+    chosen = ["--only", "relu_backward 1000", "--quick", "--peers", "textbook,numpy", "--threads", "1"]
+    assert main(["bench", *chosen, "--save", str(tmp_path)]) == 0
+    measured = json.loads((tmp_path / "bench.json").read_text())
+    codes = []
+    for factor in (4.0, 0.25):
+        results = [
+            result
+            | {
+                "times_as_long": {name: factor * t for name, t in result["times_as_long"].items()},
+                "of_the_roofline": result["of_the_roofline"] / factor,
+            }
+            for result in measured["results"]
+        ]
+        path = tmp_path / f"{factor}.json"
+        path.write_text(json.dumps(measured | {"results": results}))
+        capfd.readouterr()
+        codes.append(main(["bench", *chosen, "--against", str(path)]))
+        out = capfd.readouterr().out
+        assert ("\n- relu_backward 1000, 1 thread: " in out) == (factor == 4)
+        assert ("None is slower by more than 10 %" in out) == (factor < 1)
+    assert codes == [1, 0]
+    assert main(["bench", *chosen, "--against", str(tmp_path / "nowhere.json")]) == 2
+    assert "nowhere.json: No such file" in capfd.readouterr().err
 
 
 def test_mistakes_are_told_in_a_line(capsys):
@@ -138,7 +290,7 @@ def test_peers_of_another_process_stand_beside_the_others(tmp_path):
     chosen = ["--only", "relu 100000", "--quick", "--peers", "numpy,numba", "--threads", "2"]
     assert main(["bench", *chosen, "--save", str(tmp_path)]) == 0
     (result, *_) = json.loads((tmp_path / "bench.json").read_text())["results"]
-    assert set(result["times as long"]) == {"numpy", "numba"}
+    assert set(result["times_as_long"]) == {"numpy", "numba"}
     assert set(result["seconds"]) == {"ffkernels", "numpy", "numba", "roofline"}
 
 
@@ -171,8 +323,8 @@ def test_goals_are_shown_only_when_asked_for():
 
 def test_goals_are_judged_by_the_worst_case_of_the_backend_that_ran():
     results = [
-        result_of("relu 1000", {"numpy": 1.5}, **{"us a call": 0.4}),
-        result_of("tanh 1000", {"numpy": 0.8}, **{"us a call": 0.6}),
+        result_of("relu 1000", {"numpy": 1.5}, **{"us_a_call": 0.4}),
+        result_of("tanh 1000", {"numpy": 0.8}, **{"us_a_call": 0.6}),
     ]
     rows = {(r["work"], r["figure"]): r for r in goals.judge(measured_of(results))}
     tiny = rows["tiny arrays, up to 1000", "us a call"]
@@ -210,9 +362,9 @@ def test_the_gain_of_threads_is_that_of_the_times_shown(tmp_path, capfd):
     assert main(["bench", *chosen, "--save", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "bench.json").read_text())["results"]
     by_threads = {r["threads"]: r for r in results if r["case"] == "softmax 1000x100"}
-    assert by_threads[1]["gain over one thread"] is None
-    assert by_threads[2]["gain over one thread"] == pytest.approx(
-        by_threads[1]["us a call"] / by_threads[2]["us a call"]
+    assert by_threads[1]["gain_over_one_thread"] is None
+    assert by_threads[2]["gain_over_one_thread"] == pytest.approx(
+        by_threads[1]["us_a_call"] / by_threads[2]["us_a_call"]
     )
 
 
@@ -230,7 +382,7 @@ def test_a_summary_fits_a_terminal():
     times = dict.fromkeys(set(peers.PEERS) - {"sklearn"}, 123.4)
     epoch_times = dict.fromkeys(set(peers.PEERS) - {"scipy", "tensorflow"}, 123.4)
     function = result_of("softmax_cross_entropy_with_grad 512x32000", times)
-    function |= {"of the roofline": 12.3, "gain over one thread": 1.23, "us a call": 12345.0}
+    function |= {"of_the_roofline": 12.3, "gain_over_one_thread": 1.23, "us_a_call": 12345.0}
     epoch = result_of("epoch 20000x784 batch 512 adam", epoch_times, group="epochs")
     names = dict.fromkeys(peers.PEERS, "2")
     measured = measured_of([function, epoch | {"shape": [20000, 784]}], peers=names)
@@ -256,8 +408,9 @@ def test_tables_are_aligned_without_empty_columns():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_peers_compute_the_same(loaded, monkeypatch, name, dtype):
     """A race against another function, or a wrong one, would prove nothing."""
-    monkeypatch.setattr("ffkernels._cli.peers.torch._COMPILED_FROM", 0)
-    monkeypatch.setattr("ffkernels._cli.peers.tensorflow._XLA_FROM", 0 if dtype == "float32" else 1e9)
+    of_peers = "ffkernels._benchmark.peers"
+    monkeypatch.setattr(f"{of_peers}.torch._COMPILED_FROM", 0)
+    monkeypatch.setattr(f"{of_peers}.tensorflow._XLA_FROM", 0 if dtype == "float32" else 1e9)
     operation = BY_NAME[name]
     arguments = operation.draw(np.random.default_rng(0), (20, 30), np.dtype(dtype))
     expected = _arrays(operation.textbook(*arguments, **operation.options[0]))
@@ -375,7 +528,7 @@ def test_an_epoch_is_every_row_once_in_the_smaller_last_batch_too(loaded):
 
 def test_matrix_products_are_the_eight_of_a_step(monkeypatch):
     net, x, _ = cases.step_arguments(16)
-    products = cases.matrix_products(net, x)
+    products = rooflines.matrix_products(net, x)
     multiplications = []
     monkeypatch.setattr(
         np, "matmul", lambda a, b, out: multiplications.append(a.shape[0] * a.shape[1] * out.shape[1])
@@ -394,7 +547,7 @@ def test_every_case_has_ours_and_most_a_roofline():
     for case in cases.cases(["10"], quick=True, threads=1):
         calls = case.contenders({}, 2)
         assert cases.OURS in calls
-        assert (cases.ROOFLINE in calls) == (case.operation != "cross_entropy")
+        assert (rooflines.ROOFLINE in calls) == (case.operation != "cross_entropy")
         for call in calls.values():
             call()
 
@@ -423,7 +576,7 @@ def test_pytorch_compiles_to_the_same_loss(loaded, monkeypatch):
     name, peer = "softmax_cross_entropy_with_grad", loaded["torch-compile"]
     x, t = BY_NAME[name].draw(np.random.default_rng(0), (20, 30), np.float32)
     want, grad = ffkernels.softmax_cross_entropy_with_grad(x, t)
-    monkeypatch.setattr("ffkernels._cli.peers.torch._IN_PLACE_FROM", 0)  # the form of large arrays
+    monkeypatch.setattr("ffkernels._benchmark.peers.torch._IN_PLACE_FROM", 0)  # the form of large arrays
     call = peer.call(name, (x, t), x)
     compiled = peer.torch.compile(call.function.__wrapped__, backend="inductor", fullgraph=True)
     assert float(compiled(*call.arguments)) == pytest.approx(want, rel=1e-5)

@@ -108,7 +108,7 @@ def test_no_openmp_is_linked(configured):
 def test_no_openmp_is_loaded():
     program = (
         "import ffkernels as ff, numpy as np\n"
-        "for isa in ff.show_config('dicts')['isa supported']:\n"
+        "for isa in ff.show_config('dicts')['isa_supported']:\n"
         "    ff.set_isa(isa)\n"
         "    ff.softmax(np.ones((1000, 1000)))\n"
         "print(open('/proc/self/maps').read())"

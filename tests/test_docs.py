@@ -74,7 +74,7 @@ def test_examples_of_the_guides(guide, capsys):
 def test_the_table_of_the_guide_to_your_own_net_is_measured_on_its_code(monkeypatch):
     pytest.importorskip("threadpoolctl")
     own_net = importlib.import_module("own_net")
-    for name, value in {"SIZES": [(4, 2)], "ROUNDS": 1, "CALLS": 1}.items():
+    for name, value in {"SIZES": [(4, 2)], "EFFORT": own_net.EFFORT._replace(rounds=1, least=1)}.items():
         monkeypatch.setattr(own_net, name, value)
     guide = own_net.GUIDE.read_text().partition("<!-- own net -->")[2].partition("<!-- end")[0]
     measured, shown = (re.findall(r"^\| (.*?) \|", table, re.M) for table in (own_net.table(), guide))

@@ -9,7 +9,7 @@ import pytest
 
 import ffkernels as ff
 from ffkernels import layers
-from ffkernels._cli import textbook
+from ffkernels._benchmark.peers import textbook
 from ffkernels._operations import FROM_INPUT, OPERATIONS
 from ffkernels.layers import FeedForward
 from ffkernels.optimizers import SGD, Adam

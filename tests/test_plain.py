@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ffkernels import optimizers
-from ffkernels._cli import plain
+from ffkernels._benchmark.peers import plain
 from ffkernels._operations import OPERATIONS
 from ffkernels.layers import FeedForward
 

@@ -17,14 +17,15 @@ pd = pytest.importorskip("pandas")
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Runs a command in an empty folder; returns its exit code, output, errors and history."""
-    from ffkernels._cli import figures, timing, train
+    from ffkernels._benchmark.rounds import QUICK
+    from ffkernels._train import comparison, figures, training
 
     histories = []
-    monkeypatch.setattr(timing, "_BUDGET", 0.02)
+    monkeypatch.setattr(comparison, "_EFFORT", QUICK)
     monkeypatch.setattr(figures, "curves", lambda history, *_: histories.append(history))
     for name in ("predicted", "confusion", "images", "rows"):
         monkeypatch.setattr(figures, name, lambda *_: None)
-    monkeypatch.setattr(train, "peer_outputs", lambda both, x, *_: (np.zeros((len(x), *SHAPE)), 0))
+    monkeypatch.setattr(training, "peer_outputs", lambda both, x, *_: (np.zeros((len(x), *SHAPE)), 0))
     monkeypatch.chdir(tmp_path)
 
     def run(command):
@@ -79,7 +80,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(run, monkeypatch, options, after):
 
 def test_resume_alone_is_enough(run, monkeypatch, tmp_path):
     """Also from another folder: what was asked for is done where it was asked for."""
-    from ffkernels._cli import checkpoint
+    from ffkernels._train import checkpoint
 
     table()
     command = "train --csv t.csv --target kind --drop z --epochs 6"
@@ -107,9 +108,9 @@ def test_resume_alone_is_enough(run, monkeypatch, tmp_path):
 
 
 def test_early_stopping_goes_on_counting(run, monkeypatch):
-    from ffkernels._cli import training
+    from ffkernels._train import fit
 
-    monkeypatch.setattr(training, "_PATIENCE", 3)
+    monkeypatch.setattr(fit, "_PATIENCE", 3)
     table()
     command = "train --csv t.csv --target kind --drop z --hidden 64 --lr 0.05 --batch-size 8"
     whole = run(f"{command} --save whole.npz")[3]
@@ -125,7 +126,7 @@ def test_early_stopping_goes_on_counting(run, monkeypatch):
 
 
 def test_a_checkpoint_every_so_many_epochs(run, monkeypatch):
-    from ffkernels._cli import checkpoint
+    from ffkernels._train import checkpoint
 
     written = []
     write = checkpoint.write

@@ -466,7 +466,7 @@ def test_a_limit_on_every_instruction_set(limits):
     before = ff.get_isa()
     try:
         with limits(3):
-            for isa in ff.show_config("dicts")["isa supported"]:
+            for isa in ff.show_config("dicts")["isa_supported"]:
                 ff.set_isa(isa)
                 assert ff.get_num_threads() == 3
                 with limits(1):

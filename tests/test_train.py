@@ -20,9 +20,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(autouse=True)
 def _short_timings(monkeypatch):
-    from ffkernels._cli import timing
+    from ffkernels._benchmark.rounds import QUICK
+    from ffkernels._train import comparison
 
-    monkeypatch.setattr(timing, "_BUDGET", 0.02)
+    monkeypatch.setattr(comparison, "_EFFORT", QUICK)
 
 
 @pytest.fixture
@@ -313,7 +314,7 @@ def test_ragged_tables_are_told_by_their_lines(run):
     ],
 )
 def test_numbers_as_people_write_them(write, separator, told, tmp_path):
-    from ffkernels._cli.tables import read_csv
+    from ffkernels._train.csv_files import read_csv
 
     values = np.random.default_rng(0).normal(2500, 200, 60).round(2)
     rows = [(write(v), "x") for v in [*values, 999.5, 1234567.25]]
@@ -445,7 +446,7 @@ def test_threads(run):
 def test_labels_with_dollars_and_long_names(run, tmp_path, monkeypatch):
     from matplotlib.text import Text
 
-    from ffkernels._cli import figures
+    from ffkernels._train import figures
 
     drawn = []
     keep = Text.draw
@@ -465,7 +466,7 @@ def test_labels_with_dollars_and_long_names(run, tmp_path, monkeypatch):
 
 
 def test_the_net_is_saved_before_anything_is_drawn(run, monkeypatch):
-    from ffkernels._cli import figures
+    from ffkernels._train import figures
 
     monkeypatch.setattr(figures, "curves", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -481,7 +482,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_the_training(run, tm
 
 
 def test_rows_in_pictures_count_as_pandas_does(run, monkeypatch):
-    from ffkernels._cli import figures
+    from ffkernels._train import figures
 
     captions = []
     monkeypatch.setattr(figures, "rows", lambda frame, at, said, *a: captions.extend(said))

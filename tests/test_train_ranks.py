@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 import ranks
 from ffkernels.__main__ import main
-from ffkernels._cli.ranks import _threads
+from ffkernels._train.ranks import _threads
 from ffkernels.layers import FeedForward
 from ffkernels.tables import TableNet
 from ranks import environment, mpiexec, why_not
@@ -34,10 +35,11 @@ import functools, json, os, signal, sys
 import numpy as np
 from ffkernels import layers
 from ffkernels.__main__ import main
-from ffkernels._cli import train, training
+from ffkernels._train import fit, preparation, training
 def show(self, history):
     json.dump(vars(history), open(f"{self.options.output}/history.json", "w"))
-train.FeedForward, train.Training.show = functools.partial(layers.FeedForward, dtype=np.float64), show
+preparation.FeedForward = functools.partial(layers.FeedForward, dtype=np.float64)
+training.Training.show = show
 rank = int(os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or 0)
 open(f"process {os.getpid()}", "w").close()
 steps = 0
@@ -64,13 +66,13 @@ def _folder(tmp_path, monkeypatch):
 @pytest.fixture
 def alone(monkeypatch):
     """Runs commands as HOOKED does, in this process."""
-    from ffkernels._cli import train
+    from ffkernels._train import preparation, training
 
     def show(self, history):
         Path(self.options.output, "history.json").write_text(json.dumps(vars(history)))
 
-    monkeypatch.setattr(train, "FeedForward", functools.partial(FeedForward, dtype=np.float64))
-    monkeypatch.setattr(train.Training, "show", show)
+    monkeypatch.setattr(preparation, "FeedForward", functools.partial(FeedForward, dtype=np.float64))
+    monkeypatch.setattr(training.Training, "show", show)
     return lambda *commands: [main(command.split()) for command in commands]
 
 
@@ -149,7 +151,7 @@ def test_one_rank_speaks_and_writes(monkeypatch):
     monkeypatch.setattr(ranks, "environment", lambda: given)
     run = mpiexec(2, "-m", "ffkernels", "train", "--epochs", "3", "--save", "net.npz")
     assert run.returncode == 0, run.stdout
-    for label in ("Data  ", "Net  ", "Training  ", "Saved  ", "Result  ", "A step  ", "Pictures  "):
+    for label in ("Data  ", "Net  ", "Training  ", "Saved  ", "Result  ", "Step  ", "Pictures  "):
         assert run.stdout.count(label) == 1, run.stdout
     assert "Ranks     2 processes on 1 machine, " in run.stdout
     # What is saved and shown is the net that was trained.
@@ -160,6 +162,18 @@ def test_one_rank_speaks_and_writes(monkeypatch):
     assert run.stdout.count("| 123/123 [") == 1, run.stdout
     assert sorted(path.name for path in Path().iterdir()) == ["ffkernels-run", "net.npz"]
     assert len(list(Path("ffkernels-run").iterdir())) == 3
+
+
+@needs_mpi
+def test_one_rank_tells_it_as_json():
+    run = mpiexec(2, "-m", "ffkernels", "train", "--epochs", "2", "--json")
+    assert run.returncode == 0, run.stdout
+    # Behind what the progress bar left on the line: both outputs come as one.
+    told = [json.loads(text) for text in re.findall('{"event".*', run.stdout)]
+    events = [event["event"] for event in told]
+    assert events.count("ranks") == 1 and events.count("epoch") == 2 and len(set(events)) == 10, events
+    ranks = told[events.index("ranks")]
+    assert set(ranks) == {"event", "processes", "machines", "threads"} and ranks["processes"] == 2
 
 
 @needs_mpi
@@ -182,7 +196,7 @@ def test_what_the_user_can_put_right_is_said_once(command, words):
     [
         # In a step the others are told; between two they wait in the next, and have to be ended.
         ("if rank == 1: at(7, lambda: {}['gone'])", "KeyError: 'gone' (on rank 1)"),
-        ("if rank == 1: training.epoch = lambda *a: {}['gone']", "rank 1: Traceback"),
+        ("if rank == 1: fit.epoch = lambda *a: {}['gone']", "rank 1: Traceback"),
     ],
 )
 def test_an_exception_on_one_rank_ends_all(line, words):

@@ -13,35 +13,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__, show_config
-from ._cli import CommandError
-from ._cli.ranks import launched, together
+from ._command import CommandError, in_red, print_json
+from ._train.ranks import launched, together
 from .layers import ACTIVATIONS
 
 # What the extras ``train`` and ``bench`` bring, under the names by which it is imported.
 _EXTRA = ("matplotlib", "pandas", "sklearn", "threadpoolctl", "tqdm")
 
 
-def _info(options: argparse.Namespace) -> None:
-    show_config()
+def _info(options: argparse.Namespace) -> int:
+    if options.json:
+        print_json(show_config("dicts") or {})
+    else:
+        show_config()
+    return 0
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> int:
     with together() as ranks:
-        from ._cli import training
+        from ._train import command
 
-        training.run(options, ranks)
+        command.run(options, ranks)
+    return 0
 
 
-def _predict(options: argparse.Namespace) -> None:
-    from ._cli import predict
+def _predict(options: argparse.Namespace) -> int:
+    from ._train import predict
 
     predict.run(options)
+    return 0
 
 
-def _bench(options: argparse.Namespace) -> None:
-    from ._cli import bench
+def _bench(options: argparse.Namespace) -> int:
+    from ._benchmark import command
 
-    bench.run(options)
+    return command.run(options)
 
 
 def _count(text: str) -> int:
@@ -88,10 +94,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("info", help="show what runs here, and why")
     command.set_defaults(run=_info)
+    command.add_argument("--json", action="store_true", help="as one JSON object")
 
     command = commands.add_parser(
         "train",
-        argument_default=argparse.SUPPRESS,  # to tell what was given; _cli/train.py has the defaults
+        argument_default=argparse.SUPPRESS,  # to tell what was given; _train/options.py has the defaults
         help="train a net on handwritten digits, or on a table of your own",
         description="""Train a net on scikit-learn's handwritten digits, or with --csv and --target
         on a table of your own; test it on rows held out, and draw what it learnt. Missing values
@@ -186,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="go on from a checkpoint, with its options and on its table, and write on to it",
     )
+    add("--json", action="store_true", help="tell it as JSON, an object a line, an epoch a line too")
 
     command = commands.add_parser(
         "predict",
@@ -240,6 +248,13 @@ def _parser() -> argparse.ArgumentParser:
         help="write bench.json, bench.md and bench.png to a folder",
     )
     add(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="compare with a bench.json that --save wrote on this machine, or its folder; exit code 1 "
+        "where something has become slower by more than 10 %%",
+    )
+    add(
         "--only",
         nargs="+",
         default=[],
@@ -252,11 +267,12 @@ def _parser() -> argparse.ArgumentParser:
         help="fewer sizes and rounds, no epochs, and no torch-compile unless it is named",
     )
     add("--goals", action="store_true", help="also show what the project holds itself to")
+    add("--json", action="store_true", help="as one JSON object, which is what --save writes, too")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code: 2 for what the user can put right."""
+    """Run one command; return the exit code: 1 for a loss of speed, 2 for what to put right."""
     parser = _parser()
     _, rank = launched()
     # Of several ranks one says what is wrong.
@@ -268,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(options, "hidden"):
         options.hidden = list(itertools.chain(*options.hidden))
     try:
-        options.run(options)
+        code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads has enough, as `head` has; nor may Python's last flush say so.
@@ -281,8 +297,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         message = f"{error.name} is not installed: pip install 'ffkernels[{options.extra}]'"
     else:
-        return 0
-    print(f"{parser.prog}: {message}", file=sys.stderr)
+        return code
+    print(in_red(f"{parser.prog}: {message}", sys.stderr), file=sys.stderr)
     return 2
 
 

@@ -252,8 +252,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "backend": get_backend(),
         "why": _why_not or _reason,
         "isa": get_isa(),
-        "isa built": _compiled.built() if _compiled else (),
-        "isa supported": _compiled.supported() if _compiled else (),
+        "isa_built": _compiled.built() if _compiled else (),
+        "isa_supported": _compiled.supported() if _compiled else (),
         "threads": get_num_threads(),
         "compiler": _COMPILED.kernels.compiler if _COMPILED.kernels else None,
         "python": platform.python_version(),
@@ -264,7 +264,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         return config
     for name, value in config.items():
         text = ", ".join(value) if isinstance(value, tuple) else value
-        sys.stdout.write(f"{name:15} {text}\n")
+        sys.stdout.write(f"{name.replace('_', ' '):15} {text}\n")
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from ._arguments import Array, check_sample_weight
-from ._training import LEARNING_RATES, MOMENTUM, Best, epoch
+from ._epochs import LEARNING_RATES, MOMENTUM, Best, epoch
 from .adapters._extras import missing
 from .inputs import InputLayer
 from .layers import Activation, FeedForward

@@ -12,8 +12,8 @@ from typing import Any
 import numpy.typing as npt
 
 from .. import _files
-from . import CommandError
-from .training import History, State
+from .._command import CommandError
+from .fit import History, State
 
 Array = npt.NDArray[Any]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .._command import CommandError
 from ..tables import TableNet, label
-from . import CommandError
-from .tables import find_column, listed, read_csv, unique
+from .columns import find_column
+from .csv_files import listed, read_csv, unique
 
 
 def run(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._operations import FROM_INPUT, OPERATIONS
+from ..._operations import FROM_INPUT, OPERATIONS
 
 Array = npt.NDArray[Any]
 

@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._operations import UPDATE_NUMBERS
-from .rounds import Call
+from ..._operations import UPDATE_NUMBERS
+from ..rounds import Call
 
 Array = npt.NDArray[Any]
 
@@ -440,7 +440,7 @@ _UPDATES: dict[str, Callable[..., Any]] = {
 
 
 def call(name: str, arguments: Sequence[Any], out: Any, axis: int = -1) -> Call:
-    """Return a call of an operation, as a peer of the benchmark does: see `peers.Peer.call`."""
+    """Return a call of an operation, as a peer of the benchmark does: see `base.Peer.call`."""
     if name in _UPDATES:
         own = [a.copy() for a in arguments]
         return Call(_UPDATES[name], (*own, *UPDATE_NUMBERS[name]))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,13 +11,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from .. import get_num_threads
-from .._training import Best, epoch, share
+from .._command import CommandError, progress_bar
+from .._epochs import Best, epoch, share
 from ..layers import FeedForward
 from ..optimizers import SGD, Adam
-from . import CommandError
 from .ranks import Ranks
 
 Array = npt.NDArray[Any]
@@ -31,8 +26,6 @@ Score = Callable[[Array, Array], float]
 _PATIENCE = 20
 # Training rows on which the score is computed after each epoch.
 _SCORED_ROWS = 10_000
-# Epochs by which the time of one is measured of scikit-learn's net.
-_PROBED = 3
 # Multiplications in a matrix product from which BLAS gains by its threads.
 _WORTH_THREADS = 2**25
 
@@ -112,27 +105,6 @@ class Job:
     weight: Array | None = None
 
 
-def run(given: argparse.Namespace, ranks: Ranks) -> None:
-    """Do what the command line asks for: `train` prepares it and shows what came of it."""
-    threads = getattr(given, "threads", None)
-    machines = ranks.limit_threads(threads)
-    # Alone, BLAS takes what it finds; ranks of one machine share its processors.
-    threads = threads or (get_num_threads() if ranks.size > 1 else None)
-    made = []
-
-    def prepare() -> Job:
-        from .train import Training  # the other ranks need none of what it imports
-
-        made.append(Training(given, machines))
-        return made[0].job
-
-    job = ranks.from_first(prepare)
-    history = fit(job, ranks, threads, made[0].after_epoch if made else None)
-    if made:
-        made[0].show(history)
-    ranks.wait()
-
-
 def fit(
     job: Job,
     ranks: Ranks,
@@ -154,19 +126,17 @@ def fit(
     parallel = ranks.parallel(net)
     before, begin = history.seconds, time.perf_counter()
     steps = -(-len(training.x) // job.batch_size)
-    # A log takes a line where a terminal draws over the last.
-    interval = 0.1 if sys.stderr.isatty() else 2.0
 
     def scored(rows: Rows) -> float:
         outputs = ranks.joined(net.predict(rows.x[share(len(rows.x), ranks.rank, ranks.size)]))
         return float("nan") if outputs is None else job.score(outputs, rows.t)
 
     with (
-        tqdm(
+        progress_bar(
             total=job.epochs * steps,
             initial=history.epochs * steps,
             unit=" steps",
-            mininterval=interval,
+            seconds=2,
             disable=not ranks.first,
         ) as bar,
         blas_threads(net, -(-job.batch_size // ranks.size), threads),
@@ -208,25 +178,3 @@ def fit(
     best.restore()
     history.best_epoch, history.seconds = best.epoch, before + time.perf_counter() - begin
     return history
-
-
-def peer_outputs(training: Rows, x: Array, seconds: float, seed: int) -> tuple[Array, int]:
-    """Return what scikit-learn's default net says of x after so many seconds, and its epochs in them.
-
-    Probabilities of classes, or the values of a regression. How many epochs it has time for is measured
-    before; more than its default it is not given.
-    """
-    from sklearn.exceptions import ConvergenceWarning  # a second that the other ranks need not wait
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-
-    classes = training.t.ndim == 1
-    net = (MLPClassifier if classes else MLPRegressor)(random_state=seed)
-    t = training.t if classes else training.t[:, 0]
-    most = net.max_iter
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        begin = time.perf_counter()
-        net.set_params(max_iter=_PROBED).fit(training.x, t)
-        possible = _PROBED * seconds / (time.perf_counter() - begin)
-        net.set_params(max_iter=int(np.clip(possible, 1, most))).fit(training.x, t)
-    return net.predict_proba(x) if classes else net.predict(x), net.n_iter_

@@ -15,15 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from sklearn.metrics import confusion_matrix
 
+from .. import _style
+from .._style import BLUE, GREY, ORANGE
 from ..tables import label
-from . import style
-from .style import BLUE, GREY, ORANGE
-from .training import History
+from .fit import History
 
 Array = npt.NDArray[Any]
 
 # Names are what users call things: a dollar sign begins no mathematics.
-STYLE = {**style.STYLE, "text.parse_math": False}
+STYLE = {**_style.STYLE, "text.parse_math": False}
 
 
 def cut(name: str, most: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._command import in_red
 from . import chart
 from .goals import Result, best_peer, contiguous, gain
 from .markdown import Row, aligned, table
@@ -56,6 +58,9 @@ def text(measured: dict[str, Any], *, everything: bool, goals: bool) -> str:
         for work, *figures in rows:
             by_work.setdefault(work, []).append(figures)
         parts.append(aligned(header, by_work))
+    if "against" in measured:
+        head, *lines = _against(measured["against"])
+        parts.append("\n".join([head, *(in_red(line, sys.stdout) for line in lines)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,6 +70,9 @@ def markdown(measured: dict[str, Any], *, goals: bool) -> str:
     for results in _blocks(measured, everything=False):
         parts.append(table(*_figures(measured, results)))
     parts += [*_epochs_in_words(measured), _slower(measured)]
+    if "against" in measured:
+        head, *lines = _against(measured["against"])
+        parts.append("\n\n".join([head, *(["\n".join(lines)] if lines else [])]))
     if goals:
         parts.append("### Wanted and measured\n\n" + table(*_wanted(measured["wanted"])))
     parts.append(
@@ -126,13 +134,13 @@ def _aligned(measured: dict[str, Any], results: Iterable[Result]) -> str:
 
 
 def _row(result: Result, names: Sequence[str]) -> Row:
-    times = result["times as long"]
+    times = result["times_as_long"]
     return [
         result["case"],
         str(result["threads"]),
-        _time(result["us a call"]),
+        _time(result["us_a_call"]),
         *(_number(times.get(name), " x") for name in names),
-        _number(result["of the roofline"]),
+        _number(result["of_the_roofline"]),
         _number(contiguous(result)),
         _number(gain(result), " x"),
     ]
@@ -144,7 +152,7 @@ def _epochs_in_words(measured: dict[str, Any]) -> list[str]:
         return []
     takes = []
     for name in measured["peers"]:
-        times = [r["times as long"][name] for r in epochs if name in r["times as long"]]
+        times = [r["times_as_long"][name] for r in epochs if name in r["times_as_long"]]
         if times:
             takes.append(f"{TITLES[name]} {min(times):.1f} to {max(times):.1f} x")
     rows, inputs = epochs[0]["shape"]
@@ -166,7 +174,7 @@ def _slower(measured: dict[str, Any]) -> str:
         by_work.setdefault((result["operation"], result["threads"]), []).append(result)
     lines = []
     for (operation, threads), cases in by_work.items():
-        times = {name: t for name, t in cases[0]["times as long"].items() if name in PEERS}
+        times = {name: t for name, t in cases[0]["times_as_long"].items() if name in PEERS}
         name = min(times, key=lambda name: times[name])
         more = f", and less so in {len(cases) - 1} more" if len(cases) > 1 else ""
         where = f"{operation} {cases[0]['size']}, {_threads(threads)}"
@@ -174,6 +182,25 @@ def _slower(measured: dict[str, Any]) -> str:
     count = f"{len(behind)} of {len(results)}"
     head = f"A peer is faster by more than 5 % in {count} cases. In the worst of each work it takes:"
     return "\n".join([head, "", *lines])
+
+
+def _against(compared: dict[str, Any]) -> list[str]:
+    """Return in words how a run compares with a saved one, and a line for each case that is slower."""
+    low, median, high = compared["quartiles"]
+    slower = compared["slower"]
+    count = f"{len(slower)} are" if len(slower) > 1 else "1 is" if slower else "None is"
+    turns = ", every time of three" if slower else ""
+    head = (
+        f"Against ffkernels {compared['ffkernels']} of {compared['date']} ({compared['file']}):\n"
+        f"{compared['cases']} cases take {median:.2f} times as long, half of them {low:.2f} to "
+        f"{high:.2f} times. {count} slower by more than 10 %{turns}."
+    )
+    return [head] + [
+        f"- {row['case']}, {_threads(row['threads'])}: "
+        + ", ".join(f"{times:.2f}" for times in row["times_as_long"])
+        + " x"
+        for row in slower
+    ]
 
 
 def _threads(count: int) -> str:

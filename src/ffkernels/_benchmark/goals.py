@@ -27,41 +27,41 @@ class Goal:
 
 
 def _us(result: Result) -> float | None:
-    return result["us a call"]
+    return result["us_a_call"]
 
 
 def _ns(result: Result) -> float | None:
-    return result["ns an element"]
+    return result["ns_an_element"]
 
 
 def _roofline(result: Result) -> float | None:
-    return result["of the roofline"]
+    return result["of_the_roofline"]
 
 
 def best_peer(result: Result) -> float | None:
     """Return how many times as long as ours the fastest peer takes, None without one."""
-    return min((t for name, t in result["times as long"].items() if name in PEERS), default=None)
+    return min((t for name, t in result["times_as_long"].items() if name in PEERS), default=None)
 
 
 def _of_plain(result: Result) -> float | None:
-    times = result["times as long"].get("numpy")
+    times = result["times_as_long"].get("numpy")
     return times and 1 / times
 
 
 def _us_beyond_plain(result: Result) -> float | None:
-    times = result["times as long"].get("numpy")
-    return times and result["us a call"] * (1 - times)
+    times = result["times_as_long"].get("numpy")
+    return times and result["us_a_call"] * (1 - times)
 
 
 def contiguous(result: Result) -> float | None:
     """Return our time by that for the same rows one after the other."""
-    times = result["times as long"].get(CONTIGUOUS)
+    times = result["times_as_long"].get(CONTIGUOUS)
     return times and 1 / times
 
 
 def gain(result: Result) -> float | None:
     """Return our time on one thread by that on as many as here."""
-    return result["gain over one thread"]
+    return result["gain_over_one_thread"]
 
 
 def _case(*names: str) -> Callable[[Result], bool]:
@@ -176,7 +176,7 @@ def judge(measured: dict[str, Any]) -> list[dict[str, Any]]:
             ]
             if figures:
                 rows.append(_judged(goal, threads, figures))
-    for batch, count in measured["memory of a training step"].items():
+    for batch, count in measured["step_bytes"].items():
         rows.append(
             {
                 "work": f"training step, batch {batch}, from the second on",

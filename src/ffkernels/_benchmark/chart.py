@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from .style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
+from .._style import BLUE, GREEN, GREY, ORANGE, PURPLE, STYLE
 
 # Colour and line: libraries that are there twice keep their colour.
 _LOOKS = {
@@ -83,7 +83,7 @@ def _panel(axes: Axes, name: str, results: Sequence[dict[str, Any]], peers: Sequ
 
     results = sorted(results, key=at)
     for peer in peers:
-        points = [(at(r), r["times as long"][peer]) for r in results if peer in r["times as long"]]
+        points = [(at(r), r["times_as_long"][peer]) for r in results if peer in r["times_as_long"]]
         if points:
             colour, line = _LOOKS[peer]
             axes.plot(
@@ -92,7 +92,7 @@ def _panel(axes: Axes, name: str, results: Sequence[dict[str, Any]], peers: Sequ
     axes.axhline(1, color="black", lw=1.3, label="ffkernels")
     axes.set(xscale="log", yscale="log", title=_title(name))
     axes.set_xlabel("batch" if name in _NETS else "elements")
-    bounds = [(at(r), 1 / r["of the roofline"]) for r in results if r["of the roofline"]]
+    bounds = [(at(r), 1 / r["of_the_roofline"]) for r in results if r["of_the_roofline"]]
     low, high = axes.get_ylim()
     low, high = min(low, 0.5, *(0.6 * bound for _, bound in bounds)), max(high, 2.5)
     axes.set_ylim(low, high)

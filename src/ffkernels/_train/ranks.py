@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _processors, backend
-from . import CommandError
+from .._command import CommandError
 
 Array = npt.NDArray[Any]
 _T = TypeVar("_T")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..._operations import OPERATIONS, UPDATE_NUMBERS
-from .. import plain, textbook
 from ..rounds import Call
+from . import plain, textbook
 from .base import BETA1, BETA2, EPS, Forms, Params, Peer, Train
 
 

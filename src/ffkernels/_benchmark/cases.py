@@ -9,7 +9,6 @@ import inspect
 import math
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,13 +24,13 @@ from ..layers import FeedForward
 from ..optimizers import SGD, Adam
 from .peers import LEARNING_RATE, Peer
 from .peers.base import in_batches
+from .rooflines import ROOFLINE, THREADS_FROM, linear_products, matrix_products, rooflines, streams
 from .rounds import PAUSE, Call
 
 Array = npt.NDArray[Any]
 Contenders = dict[str, Call]
 
-#: Ourselves, and what nothing can be faster than.
-OURS, ROOFLINE = "ffkernels", "roofline"
+OURS = "ffkernels"
 #: The same function along the last axis of a C-ordered array with rows of the same number and length.
 CONTIGUOUS = "contiguous"
 
@@ -50,19 +49,6 @@ NET = (784, 256, 256, 10)
 _QUICK_SIZES = (1000, 10**5)
 _QUICK_SHAPES = ((64, 10), (512, 1000))
 _QUICK_BATCHES = (100,)
-
-# The arrays an operation has to read and write, where its arguments do not say it.
-_STREAMS: dict[str, tuple[int, int] | None] = {
-    "identity_grad": (0, 1),
-    "identity_backward": (1, 1),
-    "identity_backward_bias": (1, 1),
-    "cross_entropy": None,  # reads one element of a row
-    "cross_entropy_with_grad": (0, 1),
-    "cross_entropy_backward": (0, 1),
-}
-
-# Elements below which neither we nor a peer use a second thread.
-_THREADS_FROM = 2**14
 
 
 @dataclass(frozen=True)
@@ -130,7 +116,7 @@ def cases(only: Sequence[str], quick: bool, threads: int) -> list[Case]:
 def _worth_threads(case: Case) -> bool:
     if case.group == "functions" and case.dtype == "float64":
         return False
-    return case.multiplies or case.elements >= _THREADS_FROM
+    return case.multiplies or case.elements >= THREADS_FROM
 
 
 def _all() -> Iterator[Case]:
@@ -213,9 +199,9 @@ def _function(
         calls: dict[str, Call | None] = {OURS: ours}
         for name, peer in peers.items():
             calls[name] = peer.call(operation.name, arguments, out)
-        streams = _streams(operation, arguments, out)
+        reads, writes = streams(operation, arguments, out)
         in_place = operation.kind == "update"
-        calls |= rooflines(*streams, arguments[0], threads, in_place=in_place)
+        calls |= rooflines(reads, writes, arguments[0], threads, in_place=in_place)
         return _there(calls)
 
     return Case(operation.name, group, shape, dtype, contenders)
@@ -270,14 +256,7 @@ def _linear(shape: tuple[int, int, int]) -> Case:
         }
         for peer_name, peer in peers.items():
             calls[peer_name] = peer.call(name, arguments, w)
-        logits, dx, dw = x @ w, np.empty_like(x), np.empty_like(w)
-
-        def products() -> None:
-            np.matmul(x, w, out=logits)
-            np.matmul(logits, w.T, out=dx)
-            np.matmul(x.T, logits, out=dw)
-
-        calls[ROOFLINE] = Call(products)
+        calls[ROOFLINE] = Call(linear_products(x, w))
         return _there(calls)
 
     return Case("linear_cross_entropy_with_grad", "linear", shape, "float32", contenders)
@@ -326,24 +305,6 @@ def step_arguments(rows: int) -> tuple[FeedForward, Array, Array]:
     return FeedForward(NET, seed=0), x, rng.integers(0, NET[-1], rows)
 
 
-def matrix_products(net: FeedForward, x: Array) -> Callable[[], None]:
-    """Return the products of a training step alone, into arrays that are there."""
-    weights = [param for name, param in net.params.items() if name.startswith("W")]
-    layers = [x, *(np.ones((len(x), W.shape[1]), W.dtype) for W in weights)]
-    douts = [layer.copy() for layer in layers]
-    grads = [np.empty_like(W) for W in weights]
-
-    def products() -> None:
-        for W, before, after in zip(weights, layers, layers[1:], strict=False):
-            np.matmul(before, W, out=after)
-        for k in reversed(range(len(weights))):
-            np.matmul(layers[k].T, douts[k + 1], out=grads[k])
-            if k:
-                np.matmul(douts[k + 1], weights[k].T, out=douts[k])
-
-    return products
-
-
 def step_memory(batch: int) -> int:
     """Return the bytes a training step takes at its peak, from the second one on."""
     net, x, t = step_arguments(batch)
@@ -364,78 +325,3 @@ def step_memory(batch: int) -> int:
 
 def _there(calls: dict[str, Call | None]) -> Contenders:
     return {name: call for name, call in calls.items() if call is not None}
-
-
-def _streams(operation: Operation, arguments: Sequence[Any], out: Any) -> tuple[int, int]:
-    """Return how many arrays of the first argument's size are read and written; 0, 0 if not all."""
-    if operation.name in _STREAMS:
-        return _STREAMS[operation.name] or (0, 0)
-    reads = sum(a.shape == arguments[0].shape for a in arguments)
-    if operation.kind == "update":
-        return reads, reads - 1  # all but the gradient
-    return reads, int(out is not None and out.shape == arguments[0].shape)
-
-
-def rooflines(
-    reads: int, writes: int, like: Array, threads: int, *, in_place: bool = False
-) -> Contenders:
-    """Return the fastest plain way to move the same bytes through the processor, as contenders.
-
-    NumPy's own loops, each a single pass: `fill` for an array that is only written, `max` for one
-    that is only read, `copyto` for one in and one out, which the C library streams past the cache
-    where it is large, `add` for two in and one out; for more arrays several of these, for an update
-    in place. `add` does not stream: before it writes a large array it reads that, so that a kernel
-    that streams can be faster.
-
-    The loops let go of the interpreter's lock, so that with more threads each takes its part of the
-    arrays. Waking them costs more than a small array: the roofline is the faster one of one thread
-    and all.
-    """
-    passes: list[Callable[[Array, Array, Array], Call]] = []
-    if in_place:
-        passes = [lambda a, b, c: Call(np.add, (a, b, a))]
-        passes += [lambda a, b, c: Call(np.negative, (c, c))] * (writes - 1)
-    elif writes:
-        passes = [_PASSES[reads]]
-    else:
-        passes = [lambda a, b, c: Call(np.max, (a,))] * reads
-    if not passes:
-        return {}
-
-    def call(arrays: Sequence[Array]) -> Call:
-        made = [one_pass(*arrays) for one_pass in passes]
-        return made[0] if len(made) == 1 else Call(_in_turn, made)
-
-    arrays = [np.ones(like.size, like.dtype) for _ in range(3)]
-    arrays[1].fill(0)
-    calls = {ROOFLINE: call(arrays)}
-    if threads > 1 and like.size >= _THREADS_FROM:
-        split = [np.array_split(array, threads) for array in arrays]
-        parts = [call(part) for part in zip(*split, strict=True)]
-        calls[f"{ROOFLINE}, {threads} threads"] = Call(_at_once, parts)
-    return calls
-
-
-# By the arrays that are read, for one that is written.
-_PASSES: tuple[Callable[[Array, Array, Array], Call], ...] = (
-    lambda a, b, c: Call(a.fill, (1,)),
-    lambda a, b, c: Call(np.copyto, (b, a)),
-    lambda a, b, c: Call(np.add, (a, b, c)),
-)
-
-
-def _in_turn(*calls: Call) -> None:
-    for call in calls:
-        call()
-
-
-def _at_once(*calls: Call) -> None:
-    others = [_pool().submit(call.function, *call.arguments, **call.keywords) for call in calls[1:]]
-    calls[0]()
-    for other in others:
-        other.result()
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor()
