@@ -14,7 +14,8 @@ from ffkernels import activations, losses
 MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers", "tables"]
 ROOT = Path(__file__).parents[1]
 # That for thinc has its own test, which also reads the results; so has that for C.
-GUIDES = ["README", "docs/functions", "docs/large-vocabularies", "docs/your-own-net"]
+GUIDES = ["README"]
+GUIDES += [f"docs/{name}" for name in ("start", "mathematics", "functions", "large-vocabularies", "your-own-net")]
 GUIDES += [f"docs/adapters-{name}" for name in ("autograd", "mygrad", "nnfs", "sklearn", "zero")]
 
 
