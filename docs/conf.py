@@ -1,0 +1,49 @@
+"""The site's configuration: `python -m sphinx -W --keep-going docs build/site`.
+
+Sphinx with numpydoc and NumPy's theme, as NumPy, SciPy and scikit-learn have it, since the
+docstrings are numpydoc; MyST, so that the guides are Markdown, which reads as well in the
+repository.
+"""
+
+import ffkernels
+
+project = "ffkernels"
+author = "The ffkernels developers"
+copyright = author
+version = release = ffkernels.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas need no other server
+    "matplotlib.sphinxext.plot_directive",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_templates"]
+default_role = "autolink"
+
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+
+# Modules of the API list what is in their `__all__`; what is a name of the package itself goes by that.
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autosummary_context = {"short": ffkernels.__all__}
+autodoc_typehints = "none"  # numpydoc says the types in words
+autodoc_mock_imports = ["torch"]  # several GB, of which the docstrings need nothing
+numpydoc_show_class_members = False
+
+plot_formats = ["svg"]
+plot_html_show_formats = plot_html_show_source_link = False
+
+html_title = "ffkernels"
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {
+    "navbar_align": "left",
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": True,
+}
+html_show_sourcelink = False
