@@ -28,10 +28,10 @@ default_role = "autolink"
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
 
-# Modules of the API list what is in their `__all__`; what is a name of the package itself goes by that.
+# A module of the API lists its `__all__`; what is a name of the package too goes by that.
 autosummary_ignore_module_all = False
-autosummary_imported_members = True
-autosummary_context = {"short": ffkernels.__all__}
+homes = {name: getattr(getattr(ffkernels, name), "__module__", None) for name in ffkernels.__all__}
+autosummary_context = {"homes": homes}
 autodoc_typehints = "none"  # numpydoc says the types in words
 autodoc_mock_imports = ["torch"]  # several GB, of which the docstrings need nothing
 numpydoc_show_class_members = False

@@ -114,7 +114,7 @@ def _path(step):
 
 def _adagrad(theta, gradient, h, _, k):
     h += gradient * gradient
-    theta -= 1.5 * gradient / np.sqrt(h)
+    theta -= 1.5 * gradient / (np.sqrt(h) + 1e-7)
 
 
 def optimizers():

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
@@ -51,6 +52,20 @@ def test_docstrings_name_dtypes_and_show_options(name):
     if name in losses.__all__:
         shown = {"out"} | ({"weight"} & set(inspect.signature(function).parameters))
         assert all(f"{option}=" in examples for option in shown)
+
+
+def test_every_public_name_is_in_the_api():
+    """A module's page lists its `__all__`; so every module has one, and every name of the package a module."""
+    listed = re.findall(r"^   (ffkernels\.\S+)$", TEXTS["docs/api.md"], re.MULTILINE)
+    packages = [("ffkernels", ffkernels), ("ffkernels.adapters", ffkernels.adapters)]
+    modules = [f"{name}.{m.name}" for name, p in packages for m in pkgutil.iter_modules(p.__path__)]
+    public = {name for name in modules if not name.rpartition(".")[2].startswith("_")}
+    assert public - {"ffkernels.adapters"} | {"ffkernels.get_include"} == set(listed)
+    for name in set(ffkernels.__all__) - {"__version__", "adapters", "get_include"}:
+        value = getattr(ffkernels, name)
+        home = value.__name__ if inspect.ismodule(value) else value.__module__
+        assert home in listed
+        assert inspect.ismodule(value) or name in importlib.import_module(home).__all__
 
 
 def test_every_function_is_in_the_guide_to_functions():
