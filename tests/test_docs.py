@@ -55,7 +55,7 @@ def test_docstrings_name_dtypes_and_show_options(name):
 
 
 def test_every_public_name_is_in_the_api():
-    """A module's page lists its `__all__`; so every module has one, and every name of the package a module."""
+    """A module's page lists its `__all__`: so every module has one, and every name a module."""
     listed = re.findall(r"^   (ffkernels\.\S+)$", TEXTS["docs/api.md"], re.MULTILINE)
     packages = [("ffkernels", ffkernels), ("ffkernels.adapters", ffkernels.adapters)]
     modules = [f"{name}.{m.name}" for name, p in packages for m in pkgutil.iter_modules(p.__path__)]
@@ -114,9 +114,10 @@ def test_the_table_of_the_guide_to_your_own_net_is_measured_on_its_code(monkeypa
 @pytest.mark.parametrize("page", TEXTS)
 def test_commands_name_what_there_is(page):
     """Programs of the repository, their options, and the extras that are installed."""
-    program_and_arguments = r"((?:bench|tests|docs)/\w+\.py)((?: [^\s`()]+)*)"
-    for program, arguments in re.findall(program_and_arguments, TEXTS[page]):
-        code = (ROOT / program).read_text("utf-8")
+    commands = r"(-m ffkernels|(?:bench|tests|docs)/\w+\.py)((?: [^\s`()]+)*)"
+    for program, arguments in re.findall(commands, TEXTS[page]):
+        path = "src/ffkernels/__main__.py" if program == "-m ffkernels" else program
+        code = (ROOT / path).read_text("utf-8")
         for option in re.findall(r" (--[\w-]+)", arguments):
             assert f'"{option}"' in code, f"{program} {option}"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
