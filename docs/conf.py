@@ -5,6 +5,8 @@ docstrings are numpydoc; MyST, so that the guides are Markdown, which reads as w
 repository.
 """
 
+import thinc.api  # noqa: F401  # before torch is mocked, whose version it would read
+
 import ffkernels
 
 project = "ffkernels"
