@@ -23,20 +23,23 @@ FAULTS = """() => {
     for (const formula of all(".math"))
         if (!formula.querySelector("mjx-container"))
             faults.push("formula not set: " + formula.textContent);
-    for (const error of all("mjx-merror"))
+    // MathJax sets a command that it does not know in red.
+    for (const error of all("mjx-merror, mjx-container [style*='color: red']"))
         faults.push("error in a formula: " + error.textContent);
     for (const image of all("img"))
         if (!image.complete || !image.naturalWidth) faults.push("no picture: " + image.src);
-    if (document.documentElement.scrollWidth > innerWidth)
-        faults.push(`scrolls sideways: ${document.documentElement.scrollWidth} of ${innerWidth}`);
+    for (const box of [document.documentElement, ...all("main, .bd-article-container")])
+        if (box.scrollWidth > box.clientWidth + 1)
+            faults.push(`scrolls sideways: ${box.scrollWidth} of ${box.clientWidth}`);
     for (const wide of all("main table, main pre, main .math, main img")) {
-        // What reaches beyond the window has to be in a box of its own that scrolls.
-        const scrolls = (box) => ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
-        let box = wide;
-        while (box && !scrolls(box)) box = box.parentElement;
-        const seen = wide.getBoundingClientRect();
-        if ((seen.right > innerWidth + 1 || seen.left < -1) && (!box || box === document.body))
-            faults.push("cut off: " + wide.tagName + " " + wide.textContent.slice(0, 60));
+        // Up to the box in which it scrolls nothing may hide what is beyond its edge.
+        const right = wide.getBoundingClientRect().right;
+        for (let box = wide.parentElement; box && box.tagName !== "MAIN"; box = box.parentElement) {
+            const overflow = getComputedStyle(box).overflowX;
+            if (["auto", "scroll"].includes(overflow)) break;
+            if (overflow !== "visible" && right > box.getBoundingClientRect().right + 1)
+                faults.push("cut off: " + wide.tagName + " " + wide.textContent.slice(0, 60));
+        }
     }
     return faults;
 }"""

@@ -5,9 +5,13 @@ docstrings are numpydoc; MyST, so that the guides are Markdown, which reads as w
 repository.
 """
 
-import thinc.api  # noqa: F401  # before torch is mocked, whose version it would read
+from importlib import import_module
 
 import ffkernels
+
+# Libraries that look for PyTorch see that it is not here: before it is mocked.
+for module in ("estimators", "adapters.jax", "adapters.mygrad", "adapters.sklearn", "adapters.thinc"):
+    import_module(f"ffkernels.{module}")
 
 project = "ffkernels"
 author = "The ffkernels developers"
@@ -42,10 +46,15 @@ plot_formats = ["svg"]
 plot_html_show_formats = plot_html_show_source_link = False
 
 html_title = "ffkernels"
+html_favicon = "_static/icon.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {
     "navbar_align": "left",
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
 }
+html_sidebars = {page: [] for page in ("index", "start", "mathematics")}  # nothing below them
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_show_sourcelink = False
