@@ -9,6 +9,8 @@ from importlib import import_module
 
 import ffkernels
 
+MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers"]
+
 # Libraries that look for PyTorch see that it is not here: before it is mocked.
 for module in ("estimators", "adapters.jax", "adapters.mygrad", "adapters.sklearn", "adapters.thinc"):
     import_module(f"ffkernels.{module}")
@@ -36,8 +38,13 @@ myst_heading_anchors = 3
 
 # A module of the API lists its `__all__`; what is a name of the package too goes by that.
 autosummary_ignore_module_all = False
-homes = {name: getattr(getattr(ffkernels, name), "__module__", None) for name in ffkernels.__all__}
-autosummary_context = {"homes": homes}
+short = {
+    (module.__name__, name)
+    for module in map(import_module, ("ffkernels." + name for name in MODULES))
+    for name in module.__all__
+    if getattr(ffkernels, name, None) is getattr(module, name)
+}
+autosummary_context = {"short": short}
 autodoc_typehints = "none"  # numpydoc says the types in words
 autodoc_mock_imports = ["torch"]  # several GB, of which the docstrings need nothing
 numpydoc_show_class_members = False
