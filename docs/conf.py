@@ -5,6 +5,7 @@ docstrings are numpydoc; MyST, so that the guides are Markdown, which reads as w
 repository.
 """
 
+import re
 from importlib import import_module
 
 import ffkernels
@@ -65,3 +66,13 @@ html_theme_options = {
 html_sidebars = {page: [] for page in ("index", "start", "mathematics")}  # nothing below them
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_show_sourcelink = False
+
+
+def setup(app):
+    app.connect("source-read", plots_as_rst)
+
+
+def plots_as_rst(app, name, source):
+    """Matplotlib's `plot` writes reStructuredText, which it can hand to a parser of that alone."""
+    plot = r"^```{plot} (.*)\n(:alt: .*)\n```$"
+    source[0] = re.sub(plot, r"```{eval-rst}\n.. plot:: \1\n   \2\n```", source[0], flags=re.MULTILINE)

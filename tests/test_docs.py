@@ -25,7 +25,7 @@ ELSEWHERE = {
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in PAGES}
 GUIDES = [page for page, text in TEXTS.items() if "```python\n" in text and page not in ELSEWHERE]
-PLOT = re.compile(r"^\.\. plot:: plots\.py (\w+)$", re.MULTILINE)
+PLOT = re.compile(r"^```{plot} plots\.py (\w+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", MODULES)
