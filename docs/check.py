@@ -97,7 +97,8 @@ def main(folder):
                 report(page, "any width", f"no such page: {path}")
             elif name and name not in names.get(path, {name}):
                 report(page, "any width", f"no such place: {path}#{name}")
-    print(*sorted(set(problems)), sep="\n")
+    for problem in sorted(set(problems)):
+        print(problem)
     count = sum(map(len, links.values()))
     print(f"{len(pages)} pages at {len(WIDTHS)} widths, {count} links: {len(problems)} problems")
     return bool(problems)
