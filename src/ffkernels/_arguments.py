@@ -889,7 +889,7 @@ def check_parameters(
             continue
         if not isinstance(value, np.ndarray) or isinstance(value, (np.ma.MaskedArray, np.matrix)):
             raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
-        if value.dtype not in (np.float32, np.float64) or not value.dtype.isnative:
+        if not value.dtype.isnative or value.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name}: expected dtype float32 or float64, got {value.dtype}")
         if not value.flags.aligned:
             raise ValueError(f"{name}: expected an aligned array, got an unaligned one")
