@@ -373,7 +373,8 @@ class _Part:
 
     def forget(self) -> None:
         self.own: Array | None = None  # the statistics of each block, where what it became is kept
-        self.whole = self.dx = np.empty(0)
+        self.whole: Array = np.empty(0)
+        self.dx: Array = np.empty(0)
 
 
 @quiet

@@ -272,7 +272,7 @@ def sigmoid(x: npt.ArrayLike, out: Array | None = None) -> Array:
 def sigmoid_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     """Derivative of `sigmoid` at x: s(x) s(-x).
 
-    Computed as e^-|x| / (1 + e^-|x|)^2, which keeps its relative accuracy for large |x|, where
+    Computed as e^-abs(x) / (1 + e^-abs(x))^2, which keeps its relative accuracy for large abs(x), where
     s (1 - s) cancels.
 
     Parameters
@@ -419,7 +419,7 @@ def tanh(x: npt.ArrayLike, out: Array | None = None) -> Array:
 def tanh_grad(x: npt.ArrayLike, out: Array | None = None) -> Array:
     """Derivative of `tanh` at x: sech^2 x.
 
-    Computed as 4 s(2x) s(-2x), which does not cancel for large |x| as 1 - tanh^2 x does.
+    Computed as 4 s(2x) s(-2x), which does not cancel for large abs(x) as 1 - tanh^2 x does.
 
     Parameters
     ----------
@@ -1098,7 +1098,7 @@ def hard_sigmoid_backward_bias(
 def softplus(x: npt.ArrayLike, out: Array | None = None) -> Array:
     """Softplus, a smooth `relu`: log(1 + e^x).
 
-    Computed as max(x, 0) + log1p(e^-|x|): nothing overflows, and large negative x keep their digits.
+    Computed as max(x, 0) + log1p(e^-abs(x)): nothing overflows, and large negative x keep their digits.
 
     Parameters
     ----------
@@ -1356,8 +1356,8 @@ def gelu(
 ) -> Array:
     """Gaussian error linear unit: x Phi(x), Phi the distribution function of a normal variable.
 
-    Computed as max(x, 0) - |x| erfc(|x| / sqrt 2) / 2, so that large negative x keep their digits; at
-    -inf it is the limit, -0.0.
+    Computed as max(x, 0) - abs(x) erfc(abs(x) / sqrt 2) / 2, so that large negative x keep their digits;
+    at -inf it is the limit, -0.0.
 
     Parameters
     ----------

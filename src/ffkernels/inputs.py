@@ -94,8 +94,9 @@ class InputLayer:
     columns_ : ndarray of int
         The columns kept.
     fill_, offset_, remainder_, scale_ : ndarray
-        Of each kept column: (x - offset_ - remainder_) / scale_ once NaN is replaced by fill_.
-        remainder_ is what float64 cannot hold of the offset, scale_ infinite for a constant column.
+        Of each kept column: ``(x - offset_ - remainder_) / scale_`` once NaN is replaced by ``fill_``.
+        ``remainder_`` is what float64 cannot hold of the offset, ``scale_`` infinite for a constant
+        column.
     n_features_in_ : int
     feature_names_in_ : list of str or None
         The names of a table's columns; another table must have the same in the same order.

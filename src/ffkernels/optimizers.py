@@ -463,7 +463,7 @@ def _matched(
         state = states.get(key) if arrays else ()
         if state is None:
             state = tuple(np.zeros_like(param) for _ in range(arrays))
-        elif arrays:
+        elif state:
             kept = state[0]
             if kept.shape != param.shape:
                 raise ValueError(

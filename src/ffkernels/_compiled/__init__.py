@@ -8,7 +8,7 @@ import os
 from types import ModuleType
 
 try:
-    from . import cpu  # type: ignore[attr-defined]
+    from . import cpu
 except ImportError as error:
     raise ImportError(
         "no compiled kernels were built: the installation found no usable C++ compiler"
