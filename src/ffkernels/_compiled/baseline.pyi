@@ -15,7 +15,7 @@ isa: Final[str]
 compiler: Final[str]
 c_functions: Final[CapsuleType]  # the table of ffkernels.h
 
-def set_num_threads(n: int) -> None: ...
+def set_num_threads(n: int, most: int) -> None: ...
 
 # elementwise.pxi
 
