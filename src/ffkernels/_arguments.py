@@ -514,7 +514,7 @@ class Loss(NamedTuple):
 
     scores: Array  # logits or probabilities, in the type to compute in, or with `halves` in half
     axis: int
-    indices: Array | None  # class of each row, C-ordered intp
+    indices: Array | None  # class of each row, C-ordered intp where all are in range
     probabilities: Array | None  # or the targets' full shape, in the type to compute in
     weight: Array | None
     ignore_index: int | None
@@ -612,10 +612,10 @@ def loss_of_some_classes(
             "ignore_index: expected None where targets are probabilities, "
             f"got {ignore_index}"
         )
+    if indices is not None:
+        indices, ignore_index = _as_indices(indices, ignore_index)
     if probabilities is not None:
         probabilities = _to_work(probabilities, work, halves)
-    if ignore_index is not None and abs(ignore_index) > np.iinfo(np.intp).max:
-        ignore_index = None  # no target can be it
     return Loss(
         scores if dtype == work else _to_work(scores, work, halves),
         axis,
@@ -675,9 +675,29 @@ def _class_targets(
         array = array.astype(np.intp)  # an empty list, which NumPy makes float64
     if array.dtype.kind not in "iu":
         raise TypeError(f"{own}: expected integers as class indices, got dtype {_dtype_of(array)}")
-    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.intp).max:
-        array = np.minimum(array, np.iinfo(np.intp).max)  # out of range as it was, not wrapped
-    return np.require(array, np.intp, ["C", "A"]), None
+    return array, None
+
+
+def _as_indices(array: Array, ignore_index: int | None) -> tuple[Array, int | None]:
+    """Class indices as C-ordered intp, and which of them is ignored.
+
+    No class has a number beyond intp. Where such a number is ignored another stands for it; any other is
+    left as it is, in an array of its type, for `refuse_index` to name it.
+    """
+    limits, ignored = np.iinfo(_INDEX), ignore_index
+    if ignored is not None and not limits.min <= ignored <= limits.max:
+        ignored = None
+    if array.dtype == _INDEX and array.flags.c_contiguous and array.flags.aligned:
+        return array, ignored
+    if np.can_cast(array.dtype, _INDEX):
+        return np.require(array, _INDEX, ["C", "A"]), ignored
+    beyond = (array < limits.min) | (array > limits.max)
+    if (array[beyond] != ignore_index).any():
+        return array, ignored
+    indices = array.astype(_INDEX, "C")
+    if beyond.any():
+        indices[beyond] = ignored = limits.min
+    return indices, ignored
 
 
 def refuse_index(
