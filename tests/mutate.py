@@ -4,9 +4,9 @@ An operator, a comparison, a constant or a word of some line of code is changed,
 copy of the tree, and the tests that there are for that file must fail, one file of them after the other,
 or take ten times as long as they do.  A change that they all pass is a survivor.
 
-The kernels are built for one instruction set, with all their changes in one build: an expression becomes a
-choice between what stands there and what instead, by a number in the environment.  What cannot be chosen
-so, a constant of a type for example, is built alone; what does not compile is not counted.
+The kernels are built for one instruction set, with all their changes in one build: an expression
+becomes a choice between what stands there and what instead, by a number in the environment.  What cannot
+be chosen so, a constant of a type for example, is built alone; what does not compile is not counted.
 """
 
 import argparse
@@ -116,6 +116,7 @@ CHANGES = (
 LEFT_OUT = re.compile(
     r"^\s*(from|import|cimport|@|def |class |ctypedef|#|template|assert|__)"
     r"|GRAIN|grain|Literal|: Any|TypeVar|fetch|FETCH|FEWEST|CROWDED|TILE_COLUMN|strict=|astype.*copy="
+    r"|__builtin_shuffle|QuadPart|\bv(ld1|st1|mla|and|cvt)"  # of other compilers and systems
 )
 
 
@@ -126,7 +127,11 @@ def code_of(path):
     strings = r'"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
     comments = r"/\*(?:.|\n)*?\*/|//[^\n]*|^\s*#[^\n]*" if path.suffix == ".h" else r"#[^\n]*"
     blank = re.compile(f"(?P<string>{strings})|{comments}", re.MULTILINE)
-    return text, blank.sub(lambda found: re.sub(r"[^\n]", "_" if found["string"] else " ", found[0]), text)
+
+    def blanked(found):
+        return re.sub(r"[^\n]", "_" if found["string"] else " ", found[0])
+
+    return text, blank.sub(blanked, text)
 
 
 class Change(NamedTuple):
@@ -167,13 +172,14 @@ def line_at(text, place):
     return text[text.rfind("\n", 0, place) + 1 : text.find("\n", place)].strip()
 
 
-# ---- changes that are chosen when the kernels run --------------------------------------------------------
+# ---- changes that are chosen when the kernels run -----------------------------------------------------
 
 CHOICE = "ff_change"
 #: Before every source, and where Cython looks for what it may call.
 IN_CPP = f"""#pragma once
 #include <stdlib.h>
-static const int {CHOICE} = [] {{ const char *n = getenv("FFKERNELS_CHANGE"); return n ? atoi(n) : 0; }}();
+static int chosen() {{ const char *n = getenv("FFKERNELS_CHANGE"); return n ? atoi(n) : 0; }}
+static const int {CHOICE} = chosen();
 """
 IN_CYTHON = f"cdef extern from * nogil:\n    int {CHOICE}\n\n"
 
@@ -206,8 +212,8 @@ def expression(code, change):
         c = code[start - 1]
         if c in CLOSED:
             # What comes after a block or a condition is a statement of its own.
-            apart = not cython and (c == "}" or (c == ")" and re.match(r" +[A-Za-z_]", code[start : start + 9])))
-            if depth == 0 and apart:
+            apart = c == "}" or (c == ")" and re.match(r" +[A-Za-z_]", code[start : start + 9]))
+            if depth == 0 and apart and not cython:
                 break
             depth += 1
         elif c in OPEN:
@@ -232,8 +238,8 @@ def expression(code, change):
 
 
 def with_choices(path, numbered):
-    """The text of a file in which each of these changes is made where its number is chosen, and the numbers
-    of those that are not in it."""
+    """The text of a file in which each of these changes is made where its number is chosen, and the
+    numbers of those that are not in it."""
     text, code = code_of(path)
     cython, left, whole = path.suffix == ".pxi", [], len(text)
     placed = [(expression(code, change), number, change) for number, change in numbered]
@@ -315,7 +321,7 @@ class Tree:
         return self.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], 1800)
 
     def build_choices(self, numbered):
-        """Builds the kernels with all of these changes but those that cannot be chosen, which it returns."""
+        """Builds the kernels with all of these changes but those that cannot be chosen: returns them."""
         left, paths = set(), {change.path for change in numbered.values()}
         while True:
             for path in paths:
@@ -333,8 +339,8 @@ class Tree:
 
     def refused(self):
         """The numbers of the choices at the lines that compilers found fault with."""
-        found = set()
-        for file, line in re.findall(r"([\w/.]+\.(?:h|pxi)):(\d+):\d+:?", (self.folder / "said.txt").read_text()):
+        found, said = set(), (self.folder / "said.txt").read_text()
+        for file, line in re.findall(r"([\w/.]+\.(?:h|pxi)):(\d+):\d+:?", said):
             lines = (self.folder / "src/ffkernels/_compiled" / Path(file).name).read_text().split("\n")
             near = "\n".join(lines[max(int(line) - 3, 0) : int(line) + 2])
             found.update(map(int, re.findall(rf"{CHOICE} == (\d+)", near)))
