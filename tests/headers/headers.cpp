@@ -116,7 +116,8 @@ template <class T> static void rows_of(ptrdiff_t n) {
     check(near(row_exp_excess(x.at, m, e.at, n), total - 1, epsilon<real>, epsilon<real>), "row_exp_excess", (long)n);
     row_scale(e.at, 1 / total, y.at, n);
     for (ptrdiff_t i = 0; i < n; i++)
-        check(near(value_of(y.at[i]), std::exp(value_of(x.at[i]) - largest) / total, epsilon<T>, 1e-7), "row_scale", (long)n);
+        check(near(value_of(y.at[i]), std::exp(value_of(x.at[i]) - largest) / total, epsilon<T>, 1e-7),
+              "row_scale", (long)n);
     row_log_softmax(x.at, m, std::log(total), y.at, n);
     for (ptrdiff_t i = 0; i < n; i++)
         check(near(value_of(y.at[i]), value_of(x.at[i]) - largest - std::log(total), epsilon<T>, epsilon<T>),
@@ -139,7 +140,7 @@ template <class T> static void rows_of(ptrdiff_t n) {
     }
 }
 
-/* ---- elementwise -------------------------------------------------------------------------------------------------- */
+/* ---- elementwise -------------------------------------------------------------------------------------------- */
 
 template <class Function, class T, class Formula>
 static void elementwise_of(ptrdiff_t n, const char *name, Formula formula) {
