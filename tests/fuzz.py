@@ -515,6 +515,11 @@ def labels(draw, rows, classes):
     return argument(draw, rng.integers(low, high, rows).astype(draw.choice(("i8", "i4", "u1"))))
 
 
+def values_of(draw, rows, outputs):
+    """Targets that are a number for each output, of one output perhaps in a row."""
+    return batch(draw, (rows,) if outputs == 1 and draw.seldom(2) else (rows, outputs))
+
+
 def of_layers(draw):
     kinds = [name for name in layers.__all__ if name != "FeedForward"]
     kind, copy = draw.choice(kinds), draw.seldom(2)
@@ -537,12 +542,14 @@ def of_layers(draw):
             )
             steps.append(("backward", Call(len, [dout], {})))
             continue
-        arguments = [batch(draw, (rows, inputs))]
-        if kind == "IdentityWithLoss":
+        arguments, options = [batch(draw, (rows, inputs))], {}
+        if kind in ("IdentityWithLoss", "SigmoidWithLoss"):
             arguments.append(batch(draw, (rows, inputs)))
         elif "Loss" in kind:
             arguments.append(labels(draw, rows, out))
-        steps.append(("forward", Call(len, arguments, {})))
+        if kind == "LinearWithLoss" and draw.seldom(3):
+            options["sample_weight"] = batch(draw, (rows,))
+        steps.append(("forward", Call(len, arguments, options)))
     both(draw, make, steps, lambda layer: [*layer.params])
 
 
@@ -569,8 +576,7 @@ class Trained:
 
 def of_nets(draw):
     sizes = [draw.choice((1, 2, 7, 33)) for _ in range(draw.randint(2, 4))]
-    activation = draw.choice(("relu", "sigmoid", "tanh", "identity"))
-    loss = draw.choice(("softmax_cross_entropy", "sum_squared_error"))
+    activation, loss = draw.choice(sorted(layers._FUSED)), draw.choice(sorted(layers._LOSSES))
     dtype, seed, optimizer = draw.choice(("f4", "f8")), draw.randrange(1000), optimizer_of(draw)
     steps = []
     for _ in range(draw.randint(1, 5)):
@@ -580,10 +586,8 @@ def of_nets(draw):
         )
         arguments = [batch(draw, (rows, sizes[0]))]
         if name != "predict":
-            regression = loss == "sum_squared_error"
-            arguments.append(
-                batch(draw, (rows, sizes[-1])) if regression else labels(draw, rows, sizes[-1])
-            )
+            of_classes = loss == "softmax_cross_entropy"
+            arguments.append((labels if of_classes else values_of)(draw, rows, sizes[-1]))
         steps.append((name, Call(len, arguments, {})))
     both(
         draw,

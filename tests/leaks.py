@@ -98,7 +98,8 @@ def of_objects():
         if name == "FeedForward":
             continue
         layer = getattr(layers, name)(*((W, b) if name in ("Affine", "LinearWithLoss") else ()))
-        more = () if "Loss" not in name else (x,) if name == "IdentityWithLoss" else (t,)
+        of_values = name in ("IdentityWithLoss", "SigmoidWithLoss")
+        more = () if "Loss" not in name else (x,) if of_values else (t,)
         yield name, partial(there_and_back, layer, x, *more), [x, W, b, *more]
         yield f"{name}, refused", partial(there_and_back, layer, "x", *more), [x, *more]
     net = ff.FeedForward([5, 4, 3], seed=0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ffkernels as ff
+from ffkernels import _arguments
 
 INF, NAN = np.inf, np.nan
 
@@ -159,6 +160,35 @@ def test_nothing_to_divide_by(backend):
     assert loss == 0 and (grad == 0).all()
     loss, grad = ff.softmax_cross_entropy_with_grad(np.ones((0, 2)), [])
     assert loss == 0 and grad.shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", ["<u8", ">u8"])
+def test_class_indices_of_64_bits_without_a_sign(backend, dtype):
+    """A row may be ignored by a number that no signed integer holds."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    want = ff.softmax_cross_entropy_with_grad(x, [3, -1, 1], ignore_index=-1)
+    t = np.array([3, 2**64 - 1, 1], dtype)
+    got = ff.softmax_cross_entropy_with_grad(x, t, ignore_index=2**64 - 1)
+    for g, w in zip(got, want, strict=True):
+        np.testing.assert_array_equal(g, w)
+    want = ff.softmax_cross_entropy(x[[0, 2]], [3, 1])
+    assert ff.softmax_cross_entropy(x[[0, 2]], t[[0, 2]], ignore_index=2**64 - 1) == want
+
+
+def test_class_indices_wider_than_an_address(monkeypatch):
+    """As int64 is where addresses have 32 bits, simulated: none is wrapped into range."""
+    monkeypatch.setattr(_arguments, "_INDEX", np.dtype(np.int32))
+
+    def checked(t, ignore_index=None):
+        x = np.ones((3, 4))
+        return _arguments.check_class_loss("logits", x, t, -1, None, ignore_index, 0.0, "mean")
+
+    t = np.array([0, 2**32 + 1, 3])
+    with pytest.raises(IndexError, match=r"^targets: class index 4294967297 at position 1 is out of"):
+        checked(t)
+    call = checked(t, 2**32 + 1)
+    assert call.indices.dtype == np.int32 and call.indices.tolist() == [0, call.ignore_index, 3]
+    assert call.ignore_index < 0 and checked(t % 4, -(2**40)).ignore_index is None
 
 
 def test_nan_in_what_was_saved(backend):
