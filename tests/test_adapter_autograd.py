@@ -19,6 +19,8 @@ X, Y = RNG.normal(size=(2, 4, 5))
 P = RNG.uniform(0.2, 0.7, (4, 5))
 SOFT, WEIGHT = RNG.dirichlet(np.ones(5), 4), RNG.uniform(0.5, 2, 5)
 CLASSES = np.array([0, 3, 2, 1])
+ROWS, LABELS = np.array([0.5, 0.0, 2.0, 1.0]), RNG.integers(0, 2, (4, 5)).astype(float)
+W, B = RNG.normal(size=(5, 5)), RNG.normal(size=5)
 
 # name of the function, what it is differentiated by, what follows, options
 CASES = {
@@ -31,13 +33,23 @@ CASES = {
     "log_softmax along the first axis": ("log_softmax", (X,), (), {"axis": 0}),
     "logsumexp": ("logsumexp", (X,), (), {}),
     "logsumexp along the first axis": ("logsumexp", (X,), (), {"axis": 0, "keepdims": True}),
+    "leaky_relu": ("leaky_relu", (X,), (), {}),
+    "leaky_relu with a slope": ("leaky_relu", (X,), (), {"negative_slope": 0.3}),
+    "elu": ("elu", (X,), (), {}),
+    "elu with an alpha": ("elu", (X,), (), {"alpha": 0.7}),
+    "hard_sigmoid": ("hard_sigmoid", (3 * X,), (), {}),
+    "softplus": ("softplus", (X,), (), {}),
+    "silu": ("silu", (X,), (), {}),
+    "gelu": ("gelu", (X,), (), {}),
+    "gelu by tanh": ("gelu", (X,), (), {"approximate": "tanh"}),
     "one sample": ("softmax_cross_entropy", (X[0],), (np.array(2),), {"reduction": "none"}),
     "probabilities with a clip": ("cross_entropy", (P,), (SOFT,), {"eps": 0.1}),
 }
 for reduction in REDUCTIONS:
     option = {"reduction": reduction}
     everything = {"weight": WEIGHT, "ignore_index": 2, "label_smoothing": 0.1, **option}
-    first = {"axis": 0, **option}
+    first, rows = {"axis": 0, **option}, {"sample_weight": ROWS, **option}
+    labels = {"weight": WEIGHT, "pos_weight": SOFT[:, :1], "sample_weight": ROWS, **option}
     CASES |= {
         f"softmax_cross_entropy, {reduction}": ("softmax_cross_entropy", (X,), (CLASSES,), option),
         f"all options, {reduction}": ("softmax_cross_entropy", (X,), (CLASSES,), everything),
@@ -45,7 +57,23 @@ for reduction in REDUCTIONS:
         f"cross_entropy, {reduction}": ("cross_entropy", (P,), (CLASSES,), option),
         f"soft cross_entropy, {reduction}": ("cross_entropy", (P,), (SOFT,), first),
         f"sum_squared_error, {reduction}": ("sum_squared_error", (X, Y), (), option),
+        f"sigmoid_cross_entropy, {reduction}": ("sigmoid_cross_entropy", (X,), (LABELS,), option),
+        f"all weights, {reduction}": ("sigmoid_cross_entropy", (X,), (SOFT,), labels),
+        f"weighted rows, {reduction}": ("softmax_cross_entropy", (X,), (CLASSES,), everything | rows),
+        f"weighted soft rows, {reduction}": ("softmax_cross_entropy", (X,), (SOFT,), rows),
+        f"weighted cross_entropy, {reduction}": ("cross_entropy", (P,), (SOFT,), rows),
+        f"weighted squared error, {reduction}": ("sum_squared_error", (X, Y), (), rows),
     }
+    if reduction != "none":
+        CASES |= {
+            f"linear, {reduction}": ("linear_cross_entropy", (X, W), (CLASSES,), option),
+            f"linear with all, {reduction}": (
+                "linear_cross_entropy",
+                (X, W, B),
+                (CLASSES,),
+                everything | rows | {"chunk_bytes": 64},
+            ),
+        }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
@@ -78,14 +106,18 @@ def bound(adapter, case, constant=lambda array: array):
         key: constant(value) if isinstance(value, np.ndarray) else value
         for key, value in options.items()
     }
-    return lambda *x: getattr(adapter, name)(*x, *others, **options)
+    return lambda *x: called(getattr(adapter, name), x, others, options)
+
+
+def called(function, x, others, options):
+    """The bias of a layer comes behind its targets."""
+    return function(*x[:2], *others, *x[2:], **options)
 
 
 def expected(case):
     """The function's own value; a loss that comes with its gradient is summed in another order."""
     name, x, others, options = case
-    return getattr(ff, name)(*x, *others, **options)
-
+    return called(getattr(ff, name), x, others, options)
 
 
 
@@ -123,6 +155,83 @@ def check_clipped(by_p):
     assert 0 < np.sum(eps > P) < P.size
     want = np.where(eps <= P, SOFT / P**2 / 4, 0)
     np.testing.assert_allclose(by_p(P, SOFT, eps), want, rtol=1e-12)
+
+
+def derivatives(library, adapter, name, x):
+    """The first, and the first and second on their way to be differentiated, of an activation."""
+    function = getattr(adapter, name)
+    if library == "torch":
+        torch = importlib.import_module("torch")
+        (leaf,) = tensors(x)
+        (kernel,) = _grads(function(leaf).sum(), leaf)
+        (first,) = torch.autograd.grad(function(leaf).sum(), leaf, create_graph=True)
+        return kernel.numpy(), first.detach().numpy(), _grads(first.sum(), leaf)[0].numpy()
+    if library == "jax":
+        from jax import grad, vmap
+
+        first = vmap(grad(function))(x)
+        return first, first, vmap(grad(grad(function)))(x)
+    from autograd import elementwise_grad
+
+    first = elementwise_grad(function)(x)
+    return first, first, elementwise_grad(elementwise_grad(function))(x)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("name", ["elu", "gelu", "hard_sigmoid", "leaky_relu", "silu", "softplus"])
+def test_derivatives_far_out(library, name, request):
+    """They are the kernel's, NaN and infinities too, where formulas say infinity times 0."""
+    adapter = request.getfixturevalue(library)
+    x = np.concatenate([np.linspace(-30, 30, 61) + 0.1, [-np.inf, -1e4, 1e4, np.inf, np.nan]])
+    want = getattr(ff, f"{name}_backward")(np.ones_like(x), x)
+    kernel, first, second = derivatives(library, adapter, name, x)
+    np.testing.assert_allclose(kernel, want, rtol=1e-15)
+    np.testing.assert_allclose(first, want, rtol=1e-12, atol=1e-14)
+    with np.errstate(invalid="ignore"):
+        step = 1e-5
+        around = [getattr(ff, f"{name}_backward")(np.ones_like(x), x + h) for h in (step, -step)]
+        slope = (around[0] - around[1]) / (2 * step)
+    np.testing.assert_allclose(second[:-1], slope[:-1], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_second_derivatives_of_confident_labels(library, request):
+    """s(x) s(-x), where the gradient alone has lost s(-x)."""
+    adapter = request.getfixturevalue(library)
+    x = np.linspace(20, 25, 11).astype(np.float32)
+    x[-1] = np.inf  # of a row that counts for nothing
+    t, rows = np.ones_like(x), np.append(np.ones(10), 0)
+
+    def loss(x):
+        return adapter.sigmoid_cross_entropy(x, t, sample_weight=rows, reduction="sum")
+
+    if library == "torch":
+        torch = importlib.import_module("torch")
+        t, rows = from_numpy(t), from_numpy(rows)
+        (leaf,) = tensors(x)
+        (slope,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+        (got,) = _grads(slope.sum(), leaf)
+    elif library == "jax":
+        from jax import grad
+
+        got = grad(lambda x: grad(loss)(x).sum())(x)
+    else:
+        from autograd import grad
+
+        got = grad(lambda x: grad(loss)(x).sum())(x)
+    wide = x.astype(float)
+    want = np.append(1 / (np.exp(wide[:-1]) + 2 + np.exp(-wide[:-1])), 0)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_losses_of_a_layer_stay_together(library, request):
+    adapter = request.getfixturevalue(library)
+    x, w, t = (from_numpy(a) if library == "torch" else a for a in (X, W, CLASSES))
+    with pytest.raises(ValueError, match='reduction: expected "mean" or "sum", got \'none\''):
+        adapter.linear_cross_entropy(x, w, t, reduction="none")
+    with pytest.raises(ValueError, match="reduction"):
+        adapter.linear_cross_entropy(x, w, t, reduction="total")
 
 
 # --- HIPS autograd ---------------------------------------------------------------------------------
@@ -166,6 +275,12 @@ def test_autograd_takes_no_gradient_by_targets(autograd):
         grad(lambda w: autograd.softmax_cross_entropy(X, CLASSES, weight=w))(WEIGHT)
     with pytest.raises(NotImplementedError, match="t:"):
         grad(autograd.cross_entropy, 1)(P, SOFT)
+    with pytest.raises(NotImplementedError, match="pos_weight"):
+        grad(lambda w: autograd.sigmoid_cross_entropy(X, LABELS, pos_weight=w))(WEIGHT)
+    with pytest.raises(NotImplementedError, match="targets"):
+        grad(autograd.linear_cross_entropy, 2)(X, W, SOFT)
+    with pytest.raises(NotImplementedError):
+        grad(autograd.elu, 1)(X, 0.7)
     with pytest.raises(IndexError, match="class index 9 at position 0"):
         grad(autograd.softmax_cross_entropy)(X, [9, 0, 0, 0])
 
@@ -535,30 +650,81 @@ def test_second_derivatives_where_confident(library, name, request):
 # torch.func, in every combination, against PyTorch's own functions in float64.
 
 
+def _by_tanh(torch, x):
+    return x / 2 * (1 + torch.tanh((x + 0.044715 * x**3) * np.sqrt(2 / np.pi)))
+
+
+ACTIVATIONS = {
+    "leaky_relu": lambda torch, x, slope=0.01: torch.where(x > 0, x, slope * x),
+    "elu": lambda torch, x, alpha=1.0: torch.where(x > 0, x, alpha * torch.expm1(x)),
+    "hard_sigmoid": lambda torch, x: (x / 6 + 0.5).clamp(0, 1),
+    "softplus": lambda torch, x: torch.log1p(torch.exp(x)),
+    "silu": lambda torch, x: x / (1 + torch.exp(-x)),
+    "gelu": lambda torch, x, approximate="none": (
+        _by_tanh(torch, x) if approximate == "tanh" else x / 2 * (1 + torch.erf(x / np.sqrt(2)))
+    ),
+}
+
+
 def reference(name, others, options):
     """The same of PyTorch's own operators, which its transforms take."""
     import torch
 
     options = {"axis": -1, "reduction": "mean"} | options
     axis, reduction = options["axis"], options["reduction"]
+    each = options.get("sample_weight")
+    if name in ACTIVATIONS:
+        return lambda x: ACTIVATIONS[name](torch, x, *list(options.values())[2:])
     if name in ("relu", "sigmoid", "tanh"):
         return getattr(torch, name)
     if name in ("softmax", "log_softmax"):
         return lambda x: getattr(torch, name)(x, axis)
     if name == "logsumexp":
         return lambda x: torch.logsumexp(x, axis, options.get("keepdims", False))
+    reduced = {
+        "mean": lambda e: e.mean() if each is None else e.sum() / (each.sum() * e.numel() / len(e)),
+        "sum": lambda e: e.sum(),
+        "none": lambda e: e,
+    }[reduction]
+
+    def rows(losses):
+        return losses if each is None else losses * each.reshape(-1, *(1 for _ in losses.shape[1:]))
+
     if name == "sum_squared_error":
-        rows = {"mean": lambda e: e.mean(), "sum": lambda e: e.sum(), "none": lambda e: e}[reduction]
-        return lambda x, t: rows(((x - t) ** 2).sum(-1) / 2)
+        return lambda x, t: reduced(rows(((x - t) ** 2).sum(-1) / 2))
     (t,) = others
+    if name == "sigmoid_cross_entropy":
+        weight, positive = options.get("weight", 1), options.get("pos_weight", 1)
+        zero = torch.zeros((), dtype=torch.float64)
+
+        def elements(x):
+            no, yes = torch.logaddexp(zero, x), torch.logaddexp(zero, -x)
+            return reduced(rows(weight * (positive * t * yes + (1 - t) * no)))
+
+        return elements
+    if name == "linear_cross_entropy":
+        whole = reference("softmax_cross_entropy", others, options)
+        return lambda x, w, *b: whole(x @ w + (b[0] if b else 0))
     kept = {k: v for k, v in options.items() if k in ("weight", "ignore_index", "label_smoothing")}
     if name == "softmax_cross_entropy":
-        return lambda x: torch.nn.functional.cross_entropy(
-            x.movedim(axis, -1),
-            t.movedim(axis, -1) if t.dtype.is_floating_point else t,
-            reduction=reduction,
-            **kept,
-        )
+
+        def softmax_cross_entropy(x):
+            losses = torch.nn.functional.cross_entropy(
+                x.movedim(axis, -1),
+                t.movedim(axis, -1) if t.dtype.is_floating_point else t,
+                reduction=reduction if each is None else "none",
+                **kept,
+            )
+            if each is None:
+                return losses
+            if reduction != "mean":
+                return reduced(losses * each)
+            counted = each
+            if not t.dtype.is_floating_point:
+                counted = each * kept["weight"][t] * (t != kept["ignore_index"])
+            return (losses * each).sum() / counted.sum()
+
+        return softmax_cross_entropy
     eps = options.get("eps", 0.0)
 
     def cross_entropy(p):  # clipped values with the slope at the clip
@@ -566,8 +732,7 @@ def reference(name, others, options):
         clipped = p.clamp(min=eps)
         logs = clipped.log() + torch.where(p < eps, (p - p.detach()) / max(eps, 1e-300), 0)
         soft = t.movedim(axis, -1) if t.dtype.is_floating_point else torch.eye(5, dtype=p.dtype)[t]
-        losses = -(soft * logs).sum(-1)
-        return {"mean": losses.mean, "sum": losses.sum, "none": lambda: losses}[reduction]()
+        return reduced(rows(-(soft * logs).sum(-1)))
 
     return cross_entropy
 
@@ -762,14 +927,17 @@ def test_torch_compiled_operators_keep_the_rules(torch):
     import torch as library
 
     (x,) = tensors(X)
-    t, options = from_numpy(CLASSES), (-1, None, None, 0.1, "mean")
+    t, options = from_numpy(CLASSES), (-1, None, None, 0.1, None, "mean")
     for name, *args in (
         ("tanh", x),
+        ("gelu", x, "tanh"),
+        ("leaky_relu", x, 0.3),
+        ("sigmoid_cross_entropy", x, from_numpy(LABELS), None, None, from_numpy(ROWS), "none"),
         ("softmax", x, 0),
         ("logsumexp", x, 0),
         ("softmax_cross_entropy", x.T.contiguous().T, t, *options),
         ("cross_entropy", x.detach().exp().requires_grad_(), t, *options[:-1], "none"),
-        ("sum_squared_error", x, from_numpy(Y), "none"),
+        ("sum_squared_error", x, from_numpy(Y), None, "none"),
     ):
         operator = getattr(library.ops.ffkernels, name).default
         library.library.opcheck(operator, tuple(args))
@@ -832,7 +1000,7 @@ def test_torch_bfloat16(torch, case):
     x = tensors(*case[1], dtype=library.bfloat16)
     wide = [a.detach().float().requires_grad_() for a in x]
     y, z = f(*x), f(*wide)
-    loss = case[0] in ("softmax_cross_entropy", "cross_entropy", "sum_squared_error")
+    loss = case[0].endswith(("_entropy", "_error"))
     assert y.dtype == (library.float32 if loss else library.bfloat16)
     np.testing.assert_allclose(
         y.detach().float(), z.detach(), rtol=1e-6 if loss else 2**-8, atol=1e-30
@@ -872,6 +1040,36 @@ def test_torch_bfloat16_without_ml_dtypes(torch, monkeypatch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(ImportError, match=r"pip install 'ffkernels\[torch\]'"):
         torch.tanh(library.ones(2, dtype=library.bfloat16))
+
+
+def test_torch_layer_is_not_copied_and_makes_no_logits(torch):
+    """The weight of a layer as its transpose, by way of the kernel; PyTorch's own to second order."""
+    import torch as library
+
+    library.manual_seed(0)
+    last, x = library.nn.Linear(8, 40), library.randn(6, 8, requires_grad=True)
+    t = library.arange(6)
+    seen = []
+    kernel = torch._linear.linear_cross_entropy_with_grad
+
+    def spy(x, w, **options):
+        seen.append(w)
+        return kernel(x, w, **options)
+
+    torch._linear.linear_cross_entropy_with_grad = spy
+    try:
+        loss = torch.linear_cross_entropy(x, last.weight.T, t, last.bias)
+    finally:
+        torch._linear.linear_cross_entropy_with_grad = kernel
+    assert np.shares_memory(seen[0], last.weight.detach().numpy())
+    inputs = (x, last.weight, last.bias)
+    want = library.nn.functional.cross_entropy(last(x), t)
+    for a, b in zip(_grads(loss, *inputs), _grads(want, *inputs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+    with library.no_grad():
+        np.testing.assert_allclose(
+            torch.linear_cross_entropy(x, last.weight.T, t, last.bias), want.detach(), rtol=1e-6
+        )
 
 
 def test_torch_hands_no_tensor_to_the_numpy_functions(torch, monkeypatch):
@@ -1049,6 +1247,16 @@ def test_jax_refuses_when_tracing(jax):
     refused(ValueError, "t: expected the shape of y", jax.sum_squared_error, X, Y[:, :4])
     refused(ValueError, "reduction", jax.sum_squared_error, X, Y, reduction="total")
     refused(ValueError, "y: expected at least one dimension", jax.sum_squared_error, 1.0, 1.0)
+    refused(ValueError, "sample_weight: expected one", loss, X, CLASSES, sample_weight=np.ones(5))
+    refused(ValueError, "sample_weight", jax.sum_squared_error, X, Y, sample_weight=np.ones(5))
+    labels = jax.sigmoid_cross_entropy
+    refused(ValueError, "targets: expected the shape of logits", labels, X, LABELS[:, :4])
+    refused(ValueError, "pos_weight: expected a shape", labels, X, LABELS, pos_weight=np.ones(4))
+    refused(ValueError, "reduction", labels, X, LABELS, reduction="total")
+    refused(ValueError, r"w: expected shape \(5, C\)", jax.linear_cross_entropy, X, W[:4], CLASSES)
+    refused(TypeError, "w: expected the dtype", jax.linear_cross_entropy, X, W.astype("f"), CLASSES)
+    refused(ValueError, "alpha: expected a finite number", jax.elu, X, alpha=np.inf)
+    refused(ValueError, "approximate", jax.gelu, X, approximate="erf")
 
 
 def test_jax_refuses_options_that_are_traced(jax):
@@ -1059,6 +1267,7 @@ def test_jax_refuses_options_that_are_traced(jax):
         ({"ignore_index": 1}, lambda **options: jax.softmax_cross_entropy(X, CLASSES, **options)),
         ({"label_smoothing": 0.1}, lambda **options: jax.softmax_cross_entropy(X, CLASSES, **options)),
         ({"eps": 0.1}, lambda **options: jax.cross_entropy(P, CLASSES, **options)),
+        ({"alpha": 0.1}, lambda **options: jax.elu(X, **options)),
     ):
         (name,) = option
         with pytest.raises(TypeError, match=f"{name}: expected .*, got DynamicJaxprTracer"):
@@ -1078,6 +1287,7 @@ AT_RUN_TIME = {
     "a negative index": ({}, [0, -1, 3, 2], r"IndexError: targets: class index -1 at position 1"),
     "a negative weight": ({"weight": [1.0, -1, 1, 1, 1]}, CLASSES, "ValueError: weight: expected fini"),
     "a NaN weight": ({"weight": [1.0, np.nan, 1, 1, 1]}, CLASSES, "ValueError: weight: expected fini"),
+    "a negative row": ({"sample_weight": [1.0, -1, 1, 1]}, CLASSES, "ValueError: sample_weight: expec"),
     "an infinite weight": ({"weight": [np.inf, 1, 1, 1, 1]}, CLASSES, "ValueError: weight: expected"),
 }
 
@@ -1104,6 +1314,32 @@ def test_jax_takes_no_gradient_by_targets(jax):
     from jax import grad
 
     assert not grad(jax.softmax_cross_entropy, 1)(X, SOFT).any()
+
+
+UNKNOWN = {
+    "1.0": "#define XLA_FFI_API_MAJOR 1\n#define XLA_FFI_API_MINOR 0\n",
+    "0.0": "#define XLA_FFI_API_MAJOR 0\n#define XLA_FFI_API_MINOR 0\n",
+    "?.?": "// elsewhere by now\n",
+    "an unknown one": None,
+}
+
+
+@pytest.mark.parametrize(("version", "header"), UNKNOWN.items(), ids=UNKNOWN)
+def test_jax_with_another_interface_is_refused(jax, version, header, tmp_path):
+    if header is not None:
+        (tmp_path / "xla/ffi/api").mkdir(parents=True)
+        (tmp_path / "xla/ffi/api/c_api.h").write_text(header)
+    code = (
+        "import sys, jax; jax.ffi.include_dir = lambda: sys.argv[1]\n"
+        "try: import ffkernels.adapters.jax\n"
+        "except ImportError as error: print(error)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    words = "expected version 0.1 of XLA's foreign function interface, or a later one of 0; JAX "
+    assert printed.stdout.startswith(f"ffkernels.adapters.jax: {words}")
+    assert f" has {version}" in printed.stdout
 
 
 def test_jax_from_many_threads(jax):

@@ -5,6 +5,7 @@ NumPy and ml_dtypes say what a number is rounded to; what a function is in float
 
 import subprocess
 import sys
+import tracemalloc
 from functools import partial
 from itertools import product
 
@@ -639,3 +640,55 @@ def test_no_temporary_as_large_as_the_array(dtype):
         [sys.executable, "-c", MEMORY, str(dtype)], capture_output=True, text=True, check=True
     )
     assert done.stdout == ""
+
+
+@halves
+def test_the_twin_converts_rows_and_labels_in_pieces(dtype):
+    """Each array takes 4 MB."""
+    x, t = np.ones((2000, 1000), dtype), np.ones((2000, 1000), dtype)
+    out, classes = np.empty_like(x), np.zeros(2000, np.intp)
+    calls = [
+        lambda: ff.softmax(x, out=out),
+        lambda: ff.log_softmax(x.reshape(50, 40, 1000), out=out.reshape(50, 40, 1000)),
+        lambda: ff.softmax_backward(x, t, out=out),
+        lambda: ff.log_softmax_backward(x, t, out=out),
+        lambda: ff.logsumexp(x),
+        lambda: ff.softmax_cross_entropy(x, classes),
+        lambda: ff.softmax_cross_entropy_with_grad(x, classes, out=out),
+        lambda: ff.sigmoid_cross_entropy(x, t),
+        lambda: ff.sigmoid_cross_entropy_with_grad(x, t, out=out),
+        lambda: ff.sigmoid_cross_entropy_backward(x, t, -2.0, out=out),
+    ]
+    with ff.use_backend("numpy"):
+        for call in calls:
+            call()
+            tracemalloc.start()
+            try:
+                call()
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert peak < 1 << 21
+
+
+@halves
+@pytest.mark.parametrize(
+    "shape", [(3, 20000), (1, 40000), (700, 50), (3, 5, 7000), (40, 3, 200), (2, 0, 3), (20000, 1)]
+)
+def test_pieces_of_the_twin_are_whole_rows(dtype, shape):
+    x, dy = (rounded(np.random.default_rng(k).normal(size=shape), dtype) for k in range(2))
+    t = np.random.default_rng(2).integers(0, shape[-1], shape[:-1])
+    calls = [
+        lambda *a: ff.softmax(a[0]),
+        lambda *a: ff.softmax(a[0][..., ::-1]),
+        lambda *a: ff.softmax_backward(a[1], a[0]),
+        lambda *a: ff.logsumexp(a[0], keepdims=True),
+        lambda *a: ff.softmax_cross_entropy_with_grad(a[0], t)[1],
+    ]
+    with ff.use_backend("numpy"):
+        for call in calls:
+            assert_same(call(x, dy), rounded(call(x.astype(np.float32), dy.astype(np.float32)), dtype))
+        wide = x.astype(np.float32)
+        for reduction in ("mean", "none"):
+            got = ff.softmax_cross_entropy(x, t, reduction=reduction)
+            assert_same(got, ff.softmax_cross_entropy(wide, t, reduction=reduction))

@@ -120,7 +120,10 @@ def test_signatures_show_their_choices():
     for module in modules():
         for function in filter(inspect.isfunction, (getattr(module, name) for name in module.__all__)):
             if "reduction" in inspect.signature(function).parameters:
-                assert choices(function, "reduction") == ("mean", "sum", "none")
+                kinds = ("mean", "sum", "none")
+                if function.__name__ == "linear_cross_entropy" and ".adapters." in function.__module__:
+                    kinds = kinds[:2]  # the losses of rows have no gradient there
+                assert choices(function, "reduction") == kinds
                 reduced += 1
     assert reduced >= 2 * 9  # at the top and in `losses`
     assert choices(ffkernels.show_config, "mode") == ("stdout", "dicts")

@@ -168,6 +168,41 @@ def test_nan_and_infinities(backend, dtype, size):
     assert loss == 0 and (grad == 0).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zeros_of_both_signs(backend, dtype):
+    x, t = np.array([0.0, -0.0, 0.0, -0.0], dtype), np.array([0.25, 0.25, 1, 0], dtype)
+    for reduction in ("sum", "none"):
+        loss, grad = ff.sigmoid_cross_entropy_with_grad(x, t, reduction=reduction)
+        np.testing.assert_allclose(grad, 0.5 - t, rtol=1e-6)
+        np.testing.assert_allclose(np.sum(loss), 4 * np.log(2), rtol=1e-6)
+
+
+def test_the_twin_adds_up_in_float64_what_is_too_large_in_float32():
+    large = np.finfo(np.float32).max / 4
+    x = np.full(1000, large, np.float32)
+    x[1::2] = 0
+    with ff.use_backend("numpy"):
+        for t, want in ((0, large / 2), (1, np.log(2) / 2)):
+            loss, grad = ff.sigmoid_cross_entropy_with_grad(x, np.full_like(x, t))
+            assert loss == pytest.approx(want, rel=1e-6)
+            np.testing.assert_allclose(grad[:2] * 1000, [1 - t, 0.5 - t], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [8191, 8192, 8193, 40000])
+def test_spans_of_what_is_weighted_and_what_is_not(backend, size):
+    """The same by every way through the arrays."""
+    rng = np.random.default_rng(5)
+    x, t = 5 * rng.normal(size=size), rng.integers(0, 2, size).astype(float)
+    each, slope = wide(x, t)
+    for options in ({}, {"weight": 1.0}, {"sample_weight": np.ones(size)}):
+        loss, grad = ff.sigmoid_cross_entropy_with_grad(x, t, reduction="sum", **options)
+        np.testing.assert_allclose(loss, float(each.sum()), rtol=1e-12)
+        np.testing.assert_allclose(grad, slope.astype(float), rtol=1e-14)
+        strided = np.empty((size, 2))[:, 0]
+        ff.sigmoid_cross_entropy_backward(x, t, 2.0, reduction="sum", out=strided, **options)
+        np.testing.assert_allclose(strided, 2 * slope.astype(float), rtol=1e-14)
+
+
 def test_nothing_to_divide_by(backend):
     for shape in ((0,), (0, 4), (4, 0)):
         weights = {"weight": 2.0, "pos_weight": np.ones(1)}

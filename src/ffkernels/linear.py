@@ -70,18 +70,9 @@ def linear_cross_entropy(
         Class indices, of shape (N,), or probabilities, of shape (N, C).
     b : array_like, shape (C,), optional
         Its bias, of the dtype of ``x``.
-    weight : array_like, shape (C,), optional
-        Weight of each class; finite, at least 0.
-    ignore_index : int, optional
-        Class index of rows that do not count: nothing is computed of them, their loss is exactly 0.
-    label_smoothing : float in [0, 1]
-        Share of each target spread evenly over the classes (Szegedy et al., 2016).
-    sample_weight : array_like, shape (N,), optional
-        Weight of each row; finite, at least 0.  A row of weight 0 is as one that is ignored.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
-        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
-        class, of the rows that are not ignored; ``"none"`` keeps them apart.
+    weight, ignore_index, label_smoothing, sample_weight, reduction
+        As `softmax_cross_entropy` takes them: one ``weight`` a class, one ``sample_weight`` a row.  Of
+        rows that do not count nothing is computed.
     chunk_bytes : int, optional
         Working memory, 32 MiB unless told otherwise.
 
@@ -98,6 +89,12 @@ def linear_cross_entropy(
     TypeError, ValueError
         For arguments of the wrong type, shape or range, no features or no classes; the message names the
         argument.
+
+    See Also
+    --------
+    linear_cross_entropy_with_grad : with the gradients at x, w and b.
+    softmax_cross_entropy : of logits that are there.
+    ffkernels.distributed.linear_cross_entropy_with_grad : of classes that ranks of MPI share.
 
     Notes
     -----
@@ -150,30 +147,9 @@ def linear_cross_entropy_with_grad(
 
     Parameters
     ----------
-    x : array_like, shape (N, D)
-        Inputs of the last layer, of any strides.
-    w : array_like, shape (D, C)
-        Its weights, of the dtype of ``x``.  What is kept as (C, D) is given as its transpose, which is
-        not copied; where neither rows nor columns are contiguous, blocks of it are.
-    targets : array_like
-        Class indices, of shape (N,), or probabilities, of shape (N, C).
-    b : array_like, shape (C,), optional
-        Its bias, of the dtype of ``x``.
-    weight : array_like, shape (C,), optional
-        Weight of each class; finite, at least 0.
-    ignore_index : int, optional
-        Class index of rows that do not count: nothing is computed of them, their loss and their gradient
-        are exactly 0, and they add nothing to those at w and b.
-    label_smoothing : float in [0, 1]
-        Share of each target spread evenly over the classes (Szegedy et al., 2016).
-    sample_weight : array_like, shape (N,), optional
-        Weight of each row; finite, at least 0.  A row of weight 0 is as one that is ignored.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
-        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
-        class, of the rows that are not ignored; ``"none"`` keeps them apart.
-    chunk_bytes : int, optional
-        Working memory beside the gradients, 32 MiB unless told otherwise.
+    x, w, targets, b, weight, ignore_index, label_smoothing, sample_weight, reduction, chunk_bytes
+        As `linear_cross_entropy` takes them.  Rows that do not count have a gradient of exactly 0, and
+        add nothing to those at ``w`` and ``b``; ``chunk_bytes`` is beside the gradients.
     out : tuple (dx, dw, db) of ndarray, optional
         Where to put the gradients; None for one to be made, and for that of no ``b``.  None may overlap
         another or an argument.
@@ -194,20 +170,17 @@ def linear_cross_entropy_with_grad(
         For arguments of the wrong type, shape or range, no features or no classes; the message names the
         argument.
 
+    See Also
+    --------
+    linear_cross_entropy : the loss alone; its docstring has the options and the source.
+
     Notes
     -----
-    NumPy's BLAS makes the products.  float16 and bfloat16 are converted to float32 block by block, and
-    each gradient is rounded once; dx is added up in float32, which takes 4 N D bytes more, and logits
-    that do not fit into ``chunk_bytes`` are made twice.
+    Of float16 and bfloat16 each gradient is rounded once; dx is added up in float32, which takes 4 N D
+    bytes more, and logits that do not fit into ``chunk_bytes`` are made twice.
 
     Rows beyond those whose logits fit cost time, for products of few rows are slow: docs/
     large-vocabularies.md has the curve.  The logits of D rows lie in the memory of dw meanwhile.
-
-    References
-    ----------
-    Wijmans, E., Huval, B., Hertzberg, A., Koltun, V., Kraehenbuehl, P. (2024). Cut your losses in
-    large-vocabulary language models. arXiv:2411.09009.
-    Weights and smoothing are defined as in PyTorch's ``torch.nn.CrossEntropyLoss``.
 
     Examples
     --------

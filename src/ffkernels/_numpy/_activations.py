@@ -8,7 +8,7 @@ after the first step is read from memory of its own then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -793,6 +793,35 @@ class Rows:
         return e.argmax(-1) if leaders is None else leaders - self._starts
 
 
+def groups_of_rows(leading: tuple[int, ...], size: int) -> Iterator[tuple[Any, ...]]:
+    """Indices of groups of rows, each of `size` elements, that stay in the cache."""
+    first, *rest = leading
+    inner = math.prod(rest) * size
+    if not rest or inner <= _PIECE:
+        step = max(1, _PIECE // max(inner, 1))
+        yield from ((slice(start, start + step),) for start in range(0, first, step))
+        return
+    for k in range(first):
+        yield from ((k, *group) for group in groups_of_rows(tuple(rest), size))
+
+
+@quiet
+def _in_rows(formula: Callable[..., None], axis: int, arrays: Sequence[Array], result: Array) -> None:
+    """The formula over rows, in float32 where there is half precision: some rows at a time if the result
+    lies row after row."""
+    if all(array.dtype.itemsize > 2 for array in (*arrays, result)):
+        rows = Rows(axis, *arrays, result)
+        formula(rows, *rows.views)
+        return
+    whole = result.ndim == 1 or axis != result.ndim - 1 or not result.flags.c_contiguous
+    for group in [()] if whole else groups_of_rows(result.shape[:-1], result.shape[-1]):
+        wide = [array[group].astype(np.float32, copy=False) for array in arrays]
+        room = np.empty_like(result[group], np.float32)
+        rows = Rows(axis if whole else room.ndim - 1, *wide, room)
+        formula(rows, *rows.views)
+        result[group] = room
+
+
 def _rows(
     names: tuple[str, ...],
     values: tuple[Any, ...],
@@ -800,10 +829,9 @@ def _rows(
     out: Any,
     formula: Callable[..., None],
 ) -> Any:
-    arrays, axis, work, result = _arguments.check_rows(names, values, axis, out)
+    arrays, axis, work, result = _arguments.check_rows(names, values, axis, out, halves=True)
     if work.size:
-        rows = Rows(axis, *arrays, work)
-        quietly(formula, rows, *rows.views)
+        _in_rows(formula, axis, arrays, work)
     return _arguments.deliver(work, result, out)
 
 
@@ -822,8 +850,11 @@ def _log_softmax(rows: Rows, x: Array, y: Array) -> None:
     np.subtract(y, np.log1p(rest)[..., None], out=y)
 
 
-def _logsumexp(rows: Rows, x: Array, result: Array) -> None:
+@quiet
+def _logsumexp(x: Array, axis: int, result: Array) -> None:
     """max + log(sum of e^(x - max)); without a finite maximum the limit is the maximum itself."""
+    rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
+    (x,) = rows.views
     d = np.empty_like(x)
     m, leaders = rows.shift(x, d)
     rest = rows.exp(d, d, m, leaders)
@@ -866,12 +897,15 @@ def log_softmax_backward(dy: Any, y: Any, axis: Any, out: Any) -> Any:
 
 
 def logsumexp(x: Any, axis: Any, keepdims: Any, out: Any) -> Any:
-    x, axis, work, result = _arguments.check_logsumexp(x, axis, keepdims, out)
-    if x.size:
-        rows = Rows(axis, np.ascontiguousarray(x) if axis == x.ndim - 1 else x)
-        quietly(_logsumexp, rows, *rows.views, work)
-    else:
+    x, axis, work, result = _arguments.check_logsumexp(x, axis, keepdims, out, halves=True)
+    if not x.size:
         work.fill(-np.inf)
+    elif x.dtype.itemsize > 2 or x.ndim == 1 or axis != x.ndim - 1:
+        _logsumexp(x.astype(work.dtype, copy=False), axis, work)
+    else:
+        for group in groups_of_rows(work.shape, x.shape[-1]):
+            part = x[group].astype(work.dtype)
+            _logsumexp(part, part.ndim - 1, work[group])
     return _arguments.deliver(work, result, out)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _arguments
 from .._arguments import MEAN, NONE
-from ._activations import RUN, Rows, add_last, others, quiet, sums_of_squares
+from ._activations import RUN, Rows, add_last, groups_of_rows, others, quiet, sums_of_squares
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -287,11 +287,46 @@ def _from_logits(call: _arguments.Loss, grad: Array | None, out: Array | None) -
     x = call.scores
     if grad is None and call.axis == x.ndim - 1:
         x = np.ascontiguousarray(x)
-    if not _is_common(call, x if grad is None else grad):
+    common = _is_common(call, x if grad is None else grad)
+    if x.dtype.itemsize == 2:
+        return (_common_loss_of_half if common else _any_loss_of_half)(call, grad, out)
+    if not common:
+        if call.probabilities is not None:
+            call = call._replace(probabilities=call.probabilities.astype(x.dtype, copy=False))
         return _any_loss(call, grad, out)
     assert call.indices is not None
-    factor = x.shape[-1] / x.size if call.reduction == MEAN else 1.0
-    return common_loss(x, call.indices, factor, call.reduction, grad, out)
+    return common_loss(x, call.indices, _common_factor(call), call.reduction, grad, out)
+
+
+def _common_factor(call: _arguments.Loss) -> float:
+    return call.scores.shape[-1] / call.scores.size if call.reduction == MEAN else 1.0
+
+
+@quiet
+def _common_loss_of_half(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    """Converted some rows at a time."""
+    assert call.indices is not None
+    x = np.ascontiguousarray(call.scores)
+    rows, t, factor = x.reshape(-1, x.shape[-1]), call.indices.reshape(-1), _common_factor(call)
+    losses = np.empty(len(rows), np.float32)
+    for group in groups_of_rows(losses.shape, x.shape[-1]):
+        work = rows[group].astype(np.float32)
+        losses[group] = common_loss(work, t[group], factor, NONE, work, None)
+        if grad is not None:
+            grad.reshape(rows.shape)[group] = work
+    return _reduced(losses, factor, call.reduction, x.shape[:-1], out)
+
+
+@quiet
+def _any_loss_of_half(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    work, probabilities = call.scores.astype(np.float32), call.probabilities
+    if probabilities is not None:
+        probabilities = probabilities.astype(np.float32, copy=False)
+    call = call._replace(scores=work, probabilities=probabilities)
+    loss = _any_loss(call, None if grad is None else work, out)
+    if grad is not None:
+        grad[...] = work
+    return loss
 
 
 @quiet
@@ -324,8 +359,9 @@ def softmax_cross_entropy(
     out: Any,
 ) -> Any:
     call = _arguments.check_class_loss(
-        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight
-    )
+        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight,
+        halves=True,
+    )  # fmt: skip
     x = call.scores
     if out is not None:
         inputs = _class_inputs("logits", logits, targets, weight, sample_weight)
@@ -346,8 +382,9 @@ def softmax_cross_entropy_with_grad(
     out: Any,
 ) -> Any:
     call = _arguments.check_class_loss(
-        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight
-    )
+        "logits", logits, targets, axis, weight, ignore_index, label_smoothing, reduction, sample_weight,
+        halves=True,
+    )  # fmt: skip
     inputs = _class_inputs("logits", logits, targets, weight, sample_weight)
     work, result = _arguments.check_gradient_out(out, call.scores, call.dtype, inputs)
     loss = _from_logits(call, work, None)
@@ -604,24 +641,31 @@ def _sigmoid_cross_entropy(
 ) -> Any:
     """The loss, if wanted; in `grad`, if there, its gradient."""
     factor, shape, size = _sigmoid_factor(call), call.logits.shape, call.logits.size
-    given: list[Any] = [call.logits, call.targets, call.pos_weight, call.weight, call.sample_weight]
+    given: list[Any] = [call.pos_weight, call.weight, call.sample_weight]
     given.append(behind if np.ndim(behind) else None)
     scale = factor if np.ndim(behind) else factor * behind
-    flat = [_flat(array, shape) for array in given]
-    dtype, total = call.logits.dtype, 0.0
+    weights = [_flat(array, shape) for array in given]
+    added_up = call.reduction != NONE and all(w is None for w in weights)
+    x, t, total = call.logits.reshape(-1), call.targets.reshape(-1), 0.0
+    dtype = _arguments.work_dtype(call.dtype)
     losses = np.empty(size, dtype) if with_loss and call.reduction == NONE else None
     slopes = None
     if grad is not None:
         slopes = grad.reshape(-1) if grad.flags.c_contiguous else np.empty(size, dtype)
     for first in range(0, size, _SPAN):
         part = slice(first, first + _SPAN)
-        arrays = flat if size <= _SPAN else [None if a is None else a[part] for a in flat]
+        pair = x[part].astype(dtype, copy=False), t[part].astype(dtype, copy=False)
         room = None if slopes is None else slopes[part]
-        value = _logistic(arrays, scale, with_loss, room)
+        if room is not None and room.dtype != dtype:  # half precision
+            room = np.empty_like(pair[0])
+        arrays = [None if w is None else w[part] for w in weights]
+        value = _logistic(*pair, arrays, scale, with_loss, added_up, room)
         if losses is not None:
             losses[part] = value
         elif with_loss:
-            total += float(np.add.reduce(value, None, np.float64))
+            total += value if added_up else float(np.add.reduce(value, None, np.float64))
+        if slopes is not None and slopes.dtype != dtype:
+            slopes[part] = room
     if grad is not None and slopes is not None and not grad.flags.c_contiguous:
         grad[...] = slopes.reshape(shape)
     if losses is not None:
@@ -639,38 +683,37 @@ def _flat(array: Array | None, shape: tuple[int, ...]) -> Array | None:
     return (array if array.shape == shape else np.broadcast_to(array, shape)).reshape(-1)
 
 
-def _logistic(arrays: list[Any], factor: float, with_loss: bool, slope: Array | None) -> Any:
-    """The losses (a + b) log1p(e^-|x|) + c |x|, with a = pos_weight t, b = 1 - t and c = b where x > 0,
-    else a; in `slope`, c - (a + b) sigmoid(-|x|), with the sign of x.
+def _logistic(
+    x: Array,
+    t: Array,
+    weights: list[Any],
+    factor: float,
+    with_loss: bool,
+    added_up: bool,
+    slope: Array | None,
+) -> Any:
+    """The losses (a + b) log1p(e^-|x|) - d x with a = pos_weight t, b = 1 - t, and d = -b where x > 0,
+    else a; or without weights their sum. In `slope`, -d - (a + b) sigmoid(-|x|) with the sign of x.
 
-    c is 0 where a target of 0 or 1 and the sign of x agree: nothing is left then but what is small.
-    Here d is c with the other sign of x, without choices, which take NumPy longer than products by 0.
+    d is 0 where a target of 0 or 1 and the sign of x agree: nothing is left then but what is small. It
+    is made without choices, which take NumPy longer than products by 0, as `copysign` does.
     """
-    x, t, pos_weight, weight, sample_weight, behind = arrays
+    pos_weight, weight, sample_weight, behind = weights
     e = np.abs(x)
     np.negative(e, out=e)
     np.exp(e, out=e)
     side = (x > 0).view(np.int8).astype(x.dtype)
-    both = None
-    if pos_weight is None and weight is None and sample_weight is None:
-        d = t - side
-    else:
-        b = 1 - t
-        a = t if pos_weight is None else pos_weight * t
+    d, both = t - side, None
+    if pos_weight is not None:
+        a, b = pos_weight * t, 1 - t
         both = a + b
-        d = a * (1 - side)
-        b *= side
-        d -= b
-    losses = None
+        d = a * (1 - side) - b * side
+    loss: Any = 0.0
     if with_loss:
-        losses = np.log1p(e)
+        loss = np.log1p(e)
         if both is not None:
-            losses *= both
-        linear = d * x
-        if not e.min() > 0:  # far out; an infinite logit may be on its right side
-            np.copyto(linear, 0, where=d == 0)
-        losses -= linear
-        losses = _times(losses, weight, sample_weight)
+            loss *= both
+        loss = float(np.add.reduce(loss)) - _dot(d, x) if added_up else loss - _products(d, x)
     if slope is not None:
         # What is written to may be a weight, which is looked at last.
         weighted = weight is not None or sample_weight is not None
@@ -678,16 +721,34 @@ def _logistic(arrays: list[Any], factor: float, with_loss: bool, slope: Array | 
         np.divide(e, small, out=small)
         if both is not None:
             small *= both
-        side *= -2
-        side += 1
-        small *= side
+        side *= small  # small less twice itself where x > 0
+        side += side
+        small -= side
         small -= d
         small *= factor
         if weighted:
             slope[...] = _times(small, weight, sample_weight)
         if behind is not None:
             np.multiply(slope, behind, out=slope, casting="same_kind")
-    return losses
+    return loss if added_up or not with_loss else _times(loss, weight, sample_weight)
+
+
+def _products(d: Array, x: Array) -> Array:
+    """d x, and 0 where d is: an infinite logit may be on its right side."""
+    products = d * x
+    if not math.isfinite(np.add.reduce(products)):
+        np.copyto(products, 0, where=d == 0)
+    return products
+
+
+def _dot(d: Array, x: Array) -> float:
+    """Their sum."""
+    total = 0.0
+    for first in range(0, x.size, RUN):
+        total += float(np.vdot(d[first : first + RUN], x[first : first + RUN]))
+    if math.isfinite(total):
+        return total
+    return float(np.add.reduce(_products(d, x), None, np.float64))  # perhaps in float32 alone
 
 
 def _times(values: Array, *weights: Array | None) -> Array:
@@ -714,7 +775,9 @@ def sigmoid_cross_entropy(
     reduction: Any,
     out: Any,
 ) -> Any:
-    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    call = _arguments.check_sigmoid_loss(
+        logits, targets, weight, pos_weight, sample_weight, reduction, halves=True
+    )
     if out is not None:
         inputs = _sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
         shape, dtype = call.logits.shape, call.logits.dtype
@@ -731,7 +794,9 @@ def sigmoid_cross_entropy_with_grad(
     reduction: Any,
     out: Any,
 ) -> Any:
-    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    call = _arguments.check_sigmoid_loss(
+        logits, targets, weight, pos_weight, sample_weight, reduction, halves=True
+    )
     inputs = _sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
     work, result = _arguments.check_gradient_out(out, call.logits, call.dtype, inputs)
     loss = _sigmoid_cross_entropy(call, 1.0, work, with_loss=True, out=None)
@@ -748,7 +813,9 @@ def sigmoid_cross_entropy_backward(
     reduction: Any,
     out: Any,
 ) -> Any:
-    call = _arguments.check_sigmoid_loss(logits, targets, weight, pos_weight, sample_weight, reduction)
+    call = _arguments.check_sigmoid_loss(
+        logits, targets, weight, pos_weight, sample_weight, reduction, halves=True
+    )
     behind = _arguments.check_dloss(dloss, call.logits.shape, call.reduction)
     inputs = _sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight) | {"dloss": dloss}
     work, result = _arguments.check_gradient_out(out, call.logits, call.dtype, inputs)

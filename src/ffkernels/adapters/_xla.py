@@ -4,17 +4,21 @@
 it. XLA's own interface hands over addresses: `call` puts a call of a Python function into a program,
 and XLA then calls `_handle` with the memory of the arguments and of the results to be written.
 
-The structures are those of XLA's ``c_api.h``, to which later versions only add. XLA asks a handler for
-the version it was written for, and refuses to register one that it no longer supports.
+The structures are those of XLA's ``c_api.h``, to which versions of the same major number only add. JAX
+installs that header, and says there which version it has: before anything is registered another one is
+refused. XLA asks a handler in its turn for the version it was written for, and refuses to register one
+that it no longer supports.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
+import re
 from collections.abc import Callable
 from ctypes import POINTER, Structure, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -129,6 +133,28 @@ class _Frame(Structure):
     )
 
 
+def _version() -> str:
+    """Of the interface that JAX was built with, by the header that it installs."""
+    header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h")
+    try:
+        text = header.read_text(encoding="utf-8")
+    except OSError as error:
+        return f"an unknown one ({error})"
+    said = dict(re.findall(r"^#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", text, re.MULTILINE))
+    return f"{said.get('MAJOR', '?')}.{said.get('MINOR', '?')}"
+
+
+def _refuse_other_versions() -> None:
+    """ImportError where structures may be others than those above."""
+    version = _version()
+    major, _, minor = version.partition(".")
+    if major != str(_MAJOR) or not minor.isdigit() or int(minor) < _MINOR:
+        raise ImportError(
+            f"ffkernels.adapters.jax: expected version {_MAJOR}.{_MINOR} of XLA's foreign function "
+            f"interface, or a later one of {_MAJOR}; JAX {jax.__version__} has {version}"
+        )
+
+
 _functions: dict[str, Callable[..., None]] = {}
 
 
@@ -171,6 +197,7 @@ def _handle(pointer: Any) -> Any:
     return None
 
 
+_refuse_other_versions()
 jax.ffi.register_ffi_target(_TARGET, jax.ffi.pycapsule(_handle), platform="cpu")
 
 

@@ -3,8 +3,6 @@
 `FFKernelsOps` is thinc's own `NumpyOps` with its activations, softmaxes, maxout and their backward
 passes replaced.  Each takes what thinc's takes and gives what it gives, to within rounding; arrays
 other than plain float32 and float64 ones, or of different shapes, go to thinc's own code.
-
-Formulas of several passes keep to two or three arrays and leave their exponential to `sigmoid`.
 """
 
 import math
@@ -35,17 +33,6 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 # thinc clips what its sigmoid sees to [-20, 20]; sigmoid is monotone, so its result may be clipped.
 SIGMOID_LIMITS = 1 / (1 + math.exp(20)), 1 / (1 + math.exp(-20))
-
-# gelu_approx(x) = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) = x sigmoid(x (GELU_1 + GELU_3 x²))
-GELU_1 = 2 * math.sqrt(2 / math.pi)
-GELU_3 = 0.044715 * GELU_1
-
-# The normal distribution function is the sigmoid of x times this polynomial in x², highest power
-# first: a minimax fit, off by at most 3e-8, where thinc's error function leaves 7e-8.
-NORMAL_LOGIT = (
-    *(3.51255625e-09, -2.64532604e-07, 7.92954685e-06, -1.10612636e-04),
-    *(-6.51894831e-05, 7.26661688e-02, 1.59576988e00),
-)
 
 # Maxout by NumPy's vector loops from so many numbers on; below, calling them costs more than it saves.
 MAXOUT_SIZE = 12_000
@@ -148,97 +135,58 @@ class FFKernelsOps(NumpyOps):  # type: ignore[misc]  # thinc's class is Cython w
     def swish(self, X: FloatsXdT, inplace: bool = False) -> FloatsXdT:
         if not _served(X):
             return super().swish(X, inplace)
-        return _times(X, self.sigmoid(X), inplace)
+        return activations.silu(X, X if inplace else None)
 
     def backprop_swish(
         self, dY: FloatsXdT, X: FloatsXdT, Y: FloatsXdT, inplace: bool = False
     ) -> FloatsXdT:
         if not _served(dY, X, Y):
             return super().backprop_swish(dY, X, Y, inplace)
-        slope = 1 - Y  # with g the sigmoid of x and y = x g, d/dx x g = y + g (1 - y)
-        slope *= self.sigmoid(X)
-        slope += Y
-        return _times(dY, slope, inplace)
+        return activations.silu_backward(dY, X, dY if inplace else None)
 
     def gelu_approx(self, X: FloatsXdT, inplace: bool = False) -> FloatsXdT:
         if not _served(X):
             return super().gelu_approx(X, inplace)
-        gate = X * X
-        gate *= GELU_3
-        gate += GELU_1
-        gate *= X
-        activations.sigmoid(gate, gate)
-        return _times(X, gate, inplace)
+        return activations.gelu(X, "tanh", X if inplace else None)
 
     def backprop_gelu_approx(
         self, dY: FloatsXdT, X: FloatsXdT, inplace: bool = False
     ) -> FloatsXdT:
         if not _served(dY, X):
             return super().backprop_gelu_approx(dY, X, inplace)
-        # With v = GELU_1 x + GELU_3 x³ and g its sigmoid, d/dx x g = g + (x v') g (1 - g).
-        square = X * X
-        gate = GELU_3 * square
-        gate += GELU_1
-        gate *= X
-        activations.sigmoid(gate, gate)
-        slope = square
-        slope *= 3 * GELU_3
-        slope += GELU_1
-        slope *= X
-        activations.sigmoid_backward(slope, gate, slope)
-        slope += gate
-        return _times(dY, slope, inplace)
+        return activations.gelu_backward(dY, X, "tanh", dY if inplace else None)
 
     def gelu(self, X: FloatsXdT, inplace: bool = False) -> FloatsXdT:
         if not _served(X):
             return super().gelu(X, inplace)
-        return _times(X, _normal_distribution(X, X * X), inplace)
+        return activations.gelu(X, out=X if inplace else None)
 
     def backprop_gelu(self, dY: FloatsXdT, X: FloatsXdT, inplace: bool = False) -> FloatsXdT:
         if not _served(dY, X):
             return super().backprop_gelu(dY, X, inplace)
-        slope = X * X  # d/dx x Φ(x) = Φ(x) + x e^(-x²/2) / √(2π)
-        distribution = _normal_distribution(X, slope)
-        slope *= -0.5
-        np.exp(slope, out=slope)
-        slope *= X
-        slope *= 1 / math.sqrt(2 * math.pi)
-        slope += distribution
-        return _times(dY, slope, inplace)
+        return activations.gelu_backward(dY, X, out=dY if inplace else None)
 
     def mish(self, X: FloatsXdT, threshold: float = 20.0, inplace: bool = False) -> FloatsXdT:
         if not _served(X):
             return super().mish(X, threshold, inplace)
-        # With s the sigmoid of x and w = s (2 - s), tanh(log(1 + e^x)) = w / (2 - w), which
-        # neither overflows nor cancels.
-        gate = activations.sigmoid(X)
-        rest = 2 - gate
-        gate *= rest
-        np.subtract(2, gate, out=rest)
-        gate /= rest
+        gate = activations.softplus(X)
+        activations.tanh(gate, gate)
         np.copyto(gate, 1, where=np.greater_equal(X, threshold))
-        return _times(X, gate, inplace)
+        return np.multiply(X, gate, out=X if inplace else gate)
 
     def backprop_mish(
         self, dY: FloatsXdT, X: Floats2d, threshold: float = 20.0, inplace: bool = False
     ) -> FloatsXdT:
         if not _served(dY, X):
             return super().backprop_mish(dY, X, threshold, inplace)
-        # With s the sigmoid of x, q = 1 - s and p = 1 + q², the derivative is
-        # (s/p) (1 + q + 4 x q²/p).
-        s = activations.sigmoid(X)
-        q = 1 - s
-        slope = q * q
-        p = 1 + slope
-        slope *= 4
+        # With t = tanh(softplus(x)) and s the sigmoid of x, d/dx x t = t + x s (1 - t²).
+        gate, slope = activations.softplus(X), activations.sigmoid(X)
+        activations.tanh(gate, gate)
+        activations.tanh_backward(slope, gate, slope)
         slope *= X
-        slope /= p
-        slope += q
-        slope += 1
-        slope *= s
-        slope /= p
+        slope += gate
         np.copyto(slope, 1, where=np.greater_equal(X, threshold))
-        return _times(dY, slope, inplace)
+        return np.multiply(dY, slope, out=dY if inplace else slope)
 
 
 def _served(array: Any, *others: Any) -> bool:
@@ -252,24 +200,6 @@ def _served(array: Any, *others: Any) -> bool:
             for other in others
         )
     )
-
-
-def _times(array: Any, factor: Any, inplace: bool) -> Any:
-    """Their product, in the array if that may be overwritten, else in the factor."""
-    return np.multiply(array, factor, out=array if inplace else factor)
-
-
-def _normal_distribution(X: Any, square: Any) -> Any:
-    """Φ(x), given x² as well, which is bounded in place."""
-    np.minimum(square, 400, out=square)  # Φ is 0 or 1 long before; the polynomial would overflow
-    highest, *coefficients = NORMAL_LOGIT
-    logit = highest * square
-    for coefficient in coefficients[:-1]:
-        logit += coefficient
-        logit *= square
-    logit += coefficients[-1]
-    logit *= X
-    return activations.sigmoid(logit, logit)
 
 
 def _long_sequences(X: Any, lengths: Any) -> bool:

@@ -55,25 +55,16 @@ def softmax_cross_entropy_with_grad(
         classes the ranks before hold.
     weight : array_like, shape (C_rank,), optional
         Weight of each of this rank's classes; finite, at least 0. On all ranks or on none.
-    ignore_index : int, optional
-        Class index of rows that do not count: loss and gradient are exactly 0 whatever the logits.
-    label_smoothing : float in [0, 1]
-        Share of each target spread evenly over the classes of all ranks.
-    sample_weight : array_like, shape of the class indices, optional
-        Weight of each row; finite, at least 0; the same on every rank. A row of weight 0 counts no more
-        than if it were not there: loss and gradient are exactly 0, whatever the logits.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by their number, or by the sum of
-        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
-        class, of the rows that are not ignored. ``"none"`` keeps them apart.
+    ignore_index, label_smoothing, sample_weight, reduction
+        As `ffkernels.softmax_cross_entropy` takes them, the same on every rank; smoothing spreads over
+        the classes of all ranks.
     out : ndarray, optional
         Where to put the gradient; may be ``logits``.
 
     Returns
     -------
     loss : scalar or ndarray
-        Of whole rows, in the dtype of ``logits``: float64 for integers and bools, float32 for float16
-        and bfloat16. With ``reduction="none"`` an array, one loss a row.
+        Of whole rows, as `ffkernels.softmax_cross_entropy` returns it.
     dlogits : ndarray
         The gradient at this rank's logits, of their shape and dtype; float64 for integers and bools.
 
@@ -85,6 +76,10 @@ def softmax_cross_entropy_with_grad(
         For arguments of the wrong type, shape or range, and for ranks that disagree on shape, dtype,
         options or class indices. What one rank refuses every rank refuses, with the same message,
         before anything large is exchanged and before anything is written.
+
+    See Also
+    --------
+    ffkernels.softmax_cross_entropy_with_grad : of logits that one process has.
 
     References
     ----------

@@ -61,30 +61,16 @@ def linear_cross_entropy_with_grad(
         classes the ranks before hold.
     weight : array_like, shape (C_rank,), optional
         Weight of each of this rank's classes; finite, at least 0. On all ranks or on none.
-    ignore_index : int, optional
-        Class index of rows that do not count: nothing is computed of them, their loss and their gradient
-        are exactly 0.
-    label_smoothing : float in [0, 1]
-        Share of each target spread evenly over the classes of all ranks.
-    sample_weight : array_like, shape (N,), optional
-        Weight of each row; finite, at least 0; the same on every rank. A row of weight 0 is as one that
-        is ignored.
-    reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides the sum of the rows' losses by the number of rows or the sum of
-        ``sample_weight``; for class indices by the summed weights, that of the row times that of its
-        class, of the rows that are not ignored; ``"none"`` keeps them apart.
-    chunk_bytes : int, optional
-        Working memory of each rank beside the gradients, 32 MiB unless told otherwise; on every rank the
-        same.
+    ignore_index, label_smoothing, sample_weight, reduction, chunk_bytes
+        As `ffkernels.linear_cross_entropy` takes them, the same on every rank; smoothing spreads over
+        the classes of all ranks, ``chunk_bytes`` is the working memory of each.
     out : tuple (dx, dw, db) of ndarray, optional
-        Where to put the gradients; None for one to be made, and for that of no ``b``. None may overlap
-        another or an argument.
+        As `ffkernels.linear_cross_entropy_with_grad` takes it.
 
     Returns
     -------
     loss : scalar or ndarray
-        Of whole rows, in the dtype of ``x``: float64 for integers and bools, float32 for float16 and
-        bfloat16. With ``reduction="none"`` an array, one loss a row.
+        Of whole rows, as `ffkernels.linear_cross_entropy` returns it.
     dx, dw, db : tuple of ndarray
         The gradient at x, summed over ranks, and those at this rank's w and b, of their shapes and
         dtype; float64 for integers and bools. That of no ``b`` is None.
@@ -97,6 +83,10 @@ def linear_cross_entropy_with_grad(
         For arguments of the wrong type, shape or range, and for ranks that disagree on shape, dtype,
         options or class indices. What one rank refuses every rank refuses, with the same message,
         before anything large is exchanged and before anything is written.
+
+    See Also
+    --------
+    ffkernels.linear_cross_entropy_with_grad : of a layer that one process has.
 
     References
     ----------
