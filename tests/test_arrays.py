@@ -145,7 +145,7 @@ def test_layouts_are_kept():
     ]:
         got = _arguments.real_array(value, "x")
         assert got.strides == want.strides and got.ctypes.data == want.ctypes.data
-        np.testing.assert_array_equal(ff.softmax(value), ff.softmax(want.copy()))
+        np.testing.assert_array_equal(ff.softmax(value), ff.softmax(want))
 
 
 TARGETS = {
