@@ -27,6 +27,7 @@ import numpy as np
 import ffkernels as ff
 from ffkernels import layers
 from ffkernels._operations import OPERATIONS, UPDATE_NUMBERS
+from ffkernels.layers import _net
 
 try:
     from ml_dtypes import bfloat16
@@ -576,7 +577,7 @@ class Trained:
 
 def of_nets(draw):
     sizes = [draw.choice((1, 2, 7, 33)) for _ in range(draw.randint(2, 4))]
-    activation, loss = draw.choice(sorted(layers._FUSED)), draw.choice(sorted(layers._LOSSES))
+    activation, loss = draw.choice(sorted(_net._FUSED)), draw.choice(sorted(_net._LOSSES))
     dtype, seed, optimizer = draw.choice(("f4", "f8")), draw.randrange(1000), optimizer_of(draw)
     steps = []
     for _ in range(draw.randint(1, 5)):

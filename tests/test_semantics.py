@@ -177,7 +177,7 @@ def test_class_indices_of_64_bits_without_a_sign(backend, dtype):
 
 def test_class_indices_wider_than_an_address(monkeypatch):
     """As int64 is where addresses have 32 bits, simulated: none is wrapped into range."""
-    monkeypatch.setattr(_arguments, "_INDEX", np.dtype(np.int32))
+    monkeypatch.setattr(_arguments.losses, "INDEX", np.dtype(np.int32))
 
     def checked(t, ignore_index=None):
         x = np.ones((3, 4))

@@ -703,9 +703,10 @@ def _logistic(
     np.negative(e, out=e)
     np.exp(e, out=e)
     side = (x > 0).view(np.int8).astype(x.dtype)
-    d, both = t - side, None
-    if pos_weight is not None:
-        a, b = pos_weight * t, 1 - t
+    if pos_weight is None and weight is None and sample_weight is None:
+        d, both = t - side, None
+    else:  # as the kernels: an infinite target is no number then
+        a, b = t if pos_weight is None else pos_weight * t, 1 - t
         both = a + b
         d = a * (1 - side) - b * side
     loss: Any = 0.0
