@@ -155,7 +155,7 @@ def set_isa(name: str) -> None:
         Without compiled kernels.
     """
     before = compiled_kernels()
-    _COMPILED.kernels = _compiled.load(name)
+    _COMPILED.kernels = _compiled.load(name)  # pyright: ignore[reportOptionalMemberAccess] # it is there
     if PROCESS.kernels is before:
         PROCESS.kernels = _COMPILED.kernels
     _tell_kernels()

@@ -218,7 +218,7 @@ cdef object run_sigmoid_loss(SigmoidLoss *job, cnp.ndarray x, cnp.ndarray t, obj
     job.weighted = job.weight.data != NULL or job.pos_weight.data != NULL or job.sample_weight.data != NULL
     if reduction == MEAN:
         normaliser = <double>job.size
-        if job.sample_weight.data != NULL:
+        if job.sample_weight.data != NULL and job.size:  # of no rows there is no weight to read
             normaliser = <double>job.sample_weight.run * sum_of_weights(
                 job.sample_weight.data, job.sample_weight.is_double, job.sample_weight.count)
         normaliser = 1 / normaliser if normaliser else 0
