@@ -291,8 +291,6 @@ def _from_logits(call: _arguments.Loss, grad: Array | None, out: Array | None) -
     if x.dtype.itemsize == 2:
         return (_common_loss_of_half if common else _any_loss_of_half)(call, grad, out)
     if not common:
-        if call.probabilities is not None:
-            call = call._replace(probabilities=call.probabilities.astype(x.dtype, copy=False))
         return _any_loss(call, grad, out)
     assert call.indices is not None
     return common_loss(x, call.indices, _common_factor(call), call.reduction, grad, out)
@@ -319,11 +317,8 @@ def _common_loss_of_half(call: _arguments.Loss, grad: Array | None, out: Array |
 
 @quiet
 def _any_loss_of_half(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
-    work, probabilities = call.scores.astype(np.float32), call.probabilities
-    if probabilities is not None:
-        probabilities = probabilities.astype(np.float32, copy=False)
-    call = call._replace(scores=work, probabilities=probabilities)
-    loss = _any_loss(call, None if grad is None else work, out)
+    work = call.scores.astype(np.float32)
+    loss = _any_loss(call._replace(scores=work), None if grad is None else work, out)
     if grad is not None:
         grad[...] = work
     return loss
@@ -331,6 +326,8 @@ def _any_loss_of_half(call: _arguments.Loss, grad: Array | None, out: Array | No
 
 @quiet
 def _any_loss(call: _arguments.Loss, grad: Array | None, out: Array | None) -> Any:
+    if call.probabilities is not None:
+        call = call._replace(probabilities=call.probabilities.astype(call.scores.dtype, copy=False))
     work = np.empty_like(call.scores) if grad is None else grad
     shape = _arguments.without_axis(work.shape, call.axis)
     if not work.size:

@@ -34,6 +34,7 @@ except ModuleNotFoundError as error:
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from ._curves import DENSITY_AT_0, FAR, GELU_1, GELU_3
 from ._loss import (
     element_weights,
     inverse,
@@ -313,7 +314,7 @@ def _below(x: Tensor) -> Tensor:
 
 def _bounded(x: Tensor) -> Tensor:
     """Beyond, the derivatives below are 0 or 1, and not infinity times 0."""
-    return x.clamp(-1000, 1000)
+    return x.clamp(-FAR, FAR)
 
 
 def _gate_slope(z: Tensor, w: Tensor) -> Tensor:
@@ -330,11 +331,9 @@ def _gelu_slope(x: Tensor, approximate: str) -> Tensor:
     x = _bounded(x)
     square = x * x
     if approximate == "none":
-        density = (square * -0.5).exp() * (1 / math.sqrt(2 * math.pi))
+        density = (square * -0.5).exp() * DENSITY_AT_0
         return 0.5 * torch.erfc(x * -math.sqrt(0.5)) + x * density
-    first = math.sqrt(8 / math.pi)
-    third = 0.044715 * first
-    return _gate_slope(x * (first + third * square), x * (first + 3 * third * square))
+    return _gate_slope(x * (GELU_1 + GELU_3 * square), x * (GELU_1 + 3 * GELU_3 * square))
 
 
 _leaky_relu = _from_input(
