@@ -199,12 +199,11 @@ def test_kernels_have_the_threads_of_their_caller_s_context():
     """While one thread wants one, another has what the process wants, and a third has five."""
     run(
         "others = tasks()\n"
-        "inside, leave = threading.Event(), threading.Event()\n"
+        "inside, leave = threading.Barrier(2), threading.Event()\n"
         "def one():\n"
         "    with ff.num_threads(1):\n"
-        "        ff.softmax(x)\n"
-        "        inside.set(); leave.wait()\n"
-        "        ff.softmax(x)\n"
+        "        for _ in range(2): ff.softmax(x); inside.wait()\n"
+        "        leave.wait()\n"  # an ended thread stays in the list for a while after join()
         "thread = threading.Thread(target=one, daemon=True)\n"
         "thread.start(); inside.wait()\n"
         "assert tasks() == others + 1\n"  # `thread`, which started no other
@@ -212,8 +211,9 @@ def test_kernels_have_the_threads_of_their_caller_s_context():
         "assert tasks() == others + 2\n"
         "with ff.num_threads(5): ff.softmax(x)\n"
         "assert tasks() == others + 5\n"
-        "leave.set(); thread.join()\n"
-        "assert tasks() == others + 4\n"
+        "inside.wait()\n"
+        "assert tasks() == others + 5\n"
+        "leave.set()\n"
     )
 
 
