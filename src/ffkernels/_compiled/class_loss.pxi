@@ -3,6 +3,9 @@
 cdef enum:
     NONE, MEAN, SUM
 
+cdef enum:
+    LONGEST_ONE_BY_ONE = 32      # values that are added up sooner than two sums of lanes begin and end
+
 
 # ---- of a row, for kernels -------------------------------------------------------------------------------
 
@@ -51,6 +54,14 @@ cdef inline double row_factor(const Loss *loss, ptrdiff_t row) noexcept nogil:
 
 cdef inline double sum_without(const real *x, ptrdiff_t i, ptrdiff_t n) noexcept nogil:
     """The sum of all but x[i]."""
+    cdef double sum = 0
+    cdef ptrdiff_t k
+    if n <= LONGEST_ONE_BY_ONE:
+        for k in range(i):
+            sum += x[k]
+        for k in range(i + 1, n):
+            sum += x[k]
+        return sum
     return row_sum(x, i) + row_sum(x + i + 1, n - i - 1)
 
 

@@ -93,8 +93,23 @@ cdef double picked_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, c
     return 0
 
 
+cdef void picked_cross_entropy_backward_rows(const Loss *loss, ptrdiff_t row, int rows, const real *p, real *dp,
+                                             ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t at[FF_LANES]
+    cdef real q[FF_LANES]
+    cdef int l
+    for l in range(rows):
+        at[l] = l * n + max(class_of(loss, row + l), 0)
+        q[l] = at_least(<real>loss.eps, p[at[l]])
+    memset(dp, 0, rows * n * sizeof(real))
+    for l in range(rows):
+        dp[at[l]] = <real>(-loss.factor / q[l])
+
+
 cdef kernel_pair picked_cross_entropy_backward_kernels = kernels_of(
     picked_cross_entropy_backward_row[float], picked_cross_entropy_backward_row[double], NULL, NULL)
+picked_cross_entropy_backward_kernels.rows_f32 = picked_cross_entropy_backward_rows[float]
+picked_cross_entropy_backward_kernels.rows_f64 = picked_cross_entropy_backward_rows[double]
 picked_cross_entropy_backward_kernels.grain = GRAIN_MEMORY
 
 

@@ -90,6 +90,11 @@ index_cross_entropy_kernels.row_f16 = index_cross_entropy_row[float16, float]
 index_cross_entropy_kernels.row_bf16 = index_cross_entropy_row[bfloat16, float]
 
 
+cdef inline double minus_others(const real *p, ptrdiff_t t, ptrdiff_t n) noexcept nogil:
+    """p[t] - 1, without the rounding where p[t] is near 1."""
+    return -sum_without(p, t, n) if p[t] > 0.5 else <double>p[t] - 1
+
+
 cdef double index_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, const real *p, const real *_t, real *dx,
                                              real *scratch, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t t = counted_class(loss, row)
@@ -97,10 +102,25 @@ cdef double index_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, co
     if t < 0:
         return ignored_row(dx, n)
     factor = class_weight(loss, t, p) * row_factor(loss, row)
-    at_target = -sum_without(p, t, n) if p[t] > 0.5 else <double>p[t] - 1
+    at_target = minus_others(p, t, n)
     row_scale(p, factor, dx, n)
     dx[t] = <real>(at_target * factor)
     return 0
+
+
+cdef void index_cross_entropy_backward_rows(const Loss *loss, ptrdiff_t row, int rows, const real *p, real *dx,
+                                            ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t t
+    cdef ptrdiff_t at[FF_LANES]
+    cdef real at_target[FF_LANES]
+    cdef int l
+    for l in range(rows):
+        t = max(class_of(loss, row + l), 0)
+        at[l] = l * n + t
+        at_target[l] = <real>(loss.factor * minus_others(p + l * n, t, n))
+    row_scale(p, loss.factor, dx, rows * n)
+    for l in range(rows):
+        dx[at[l]] = at_target[l]
 
 
 cdef void index_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,
@@ -132,3 +152,5 @@ cdef void index_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, in
 cdef kernel_pair index_cross_entropy_backward_kernels = kernels_of(
     index_cross_entropy_backward_row[float], index_cross_entropy_backward_row[double],
     index_cross_entropy_backward_lanes[float], index_cross_entropy_backward_lanes[double], 20, 16)
+index_cross_entropy_backward_kernels.rows_f32 = index_cross_entropy_backward_rows[float]
+index_cross_entropy_backward_kernels.rows_f64 = index_cross_entropy_backward_rows[double]

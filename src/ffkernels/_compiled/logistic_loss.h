@@ -1,4 +1,5 @@
-/* Sigmoid cross-entropy of one element, its loss and its slope, from one exponential and one division.
+/* Sigmoid cross-entropy of one element, its loss and its slope; where both are wanted, from
+   one exponential and one division.
 
    With coefficients a = p t and b = 1 - t of a target t, p the weight of the positive class, and c = b where x > 0,
    else a:
@@ -11,13 +12,13 @@
 #ifndef FFKERNELS_LOGISTIC_LOSS_H
 #define FFKERNELS_LOGISTIC_LOSS_H
 
-#include "gates.h"
+#include "elementwise.h"
 #include "sums.h"
 
 namespace ffkernels {
 namespace {
 
-/* log1p(e^-|x|) and sigmoid(-|x|), each of which costs nothing where it is not used. */
+/* log1p(e^-|x|) and sigmoid(-|x|); the second costs nothing where it is not used. */
 template <class real> struct logistic { real log, small; };
 
 /* Of size = -|x|.  log1p as `softplus` has it; 1 / (1 + t) and 1 / (2 + t) by one division. */
@@ -36,6 +37,17 @@ template <class real> FF_INLINE logistic<real> logistic_of(real size) {
     return {(2 * q + rest) * e.half * e.rest, muladd(p_lo, by_one, p) * e.half * e.rest};
 }
 
+/* sigmoid(-|x|) alone: 0.55 ns an element with the slope, where `logistic_of` took 0.82. */
+struct small_sigmoid_stages : sigmoid_stages {
+    template <class real> static FF_INLINE reduced<real> argument(real x) {
+        return sigmoid_stages::argument(-std::fabs(x));
+    }
+
+    template <class real> static FF_INLINE real quotient(real x, pair<real> d) {
+        return sigmoid_stages::quotient(-std::fabs(x), d);
+    }
+};
+
 /* The first stage, on a span that stays in the cache; either output may be NULL. */
 template <class real> inline void row_logistic(const real *x, real *log, real *small, ptrdiff_t n) {
     if (log && small)
@@ -47,7 +59,7 @@ template <class real> inline void row_logistic(const real *x, real *log, real *s
     else if (log)
         each(n, [](real &log, real x) FF_INLINED { log = logistic_of(-std::fabs(x)).log; }, log, x);
     else
-        each(n, [](real &small, real x) FF_INLINED { small = logistic_of(-std::fabs(x)).small; }, small, x);
+        staged_span<small_sigmoid_stages>(n, small, x);
 }
 
 /* The second: returns the sum of the losses, and puts them in the place of the logarithms.  A coefficient of 0

@@ -2,15 +2,18 @@
 #
 # The axes other than that one are joined where the layouts allow; their order stays, because rows are
 # numbered in C order.  The last of them is a *series* of rows with one stride between neighbours, and
-# series are cut into blocks.  Kernels come in three forms:
+# series are cut into blocks.  Kernels come in four forms:
 #
 #     row      one contiguous row
+#     rows     sixteen contiguous rows without a gap between them, of a loss with one factor for all
 #     lanes    a tile: sixteen rows side by side, one in each SIMD lane; element k of row l is tile[k * ld + l]
 #     pick     sixteen rows with any strides, of each of which it reads one element
 #
-# and a block reaches them in one of five ways (`choose_access`):
+# and a block reaches them in one of six ways (`choose_access`):
 #
 #     ROWS_IN_PLACE    rows are contiguous: one after the other
+#     ROWS_TOGETHER    short rows, without gaps, of a function with a rows kernel: a call and a loop for each row
+#                      would take longer than what it computes
 #     ROWS_GATHERED    each row is gathered into scratch memory, and scattered back from there; rows of half
 #                      precision are converted on the way
 #     LANES_IN_PLACE   neighbouring rows lie side by side, as along axis 0 of a C-ordered matrix: sixteen at a
@@ -28,12 +31,13 @@ cdef enum:
     TILE_DOUBLES = 128           # longest row that goes into a tile, or twice as many floats
     TILE_COLUMN = 2048           # the same for rows side by side: a tile of 128 KiB of float
     LONGEST_COLUMN = 0x7fffffff  # longest row side by side: in float, lanes number its elements in 32 bits
+    LONGEST_TOGETHER = 512       # bytes of the longest row of which sixteen are computed together
     FEWEST_IN_TILE = 4           # fewest rows for which a tile pays
     FEWEST_FROM_LINE = 256       # fewest rows side by side for which it pays to begin at a cache line
     CROWDED = 1024               # bytes: at multiples of it lie 1/16 of the sets of a cache
 
 cdef enum Access:
-    ROWS_IN_PLACE, ROWS_GATHERED, LANES_IN_PLACE, LANES_IN_TILE, PICKED
+    ROWS_IN_PLACE, ROWS_TOGETHER, ROWS_GATHERED, LANES_IN_PLACE, LANES_IN_TILE, PICKED
 
 ctypedef struct Loss:
     # What the kernels of a cross-entropy take besides their arrays; all 0 for a function that is no loss.
@@ -64,6 +68,10 @@ ctypedef double (*row_kernel_f16)(const Loss *loss, ptrdiff_t row, const float16
                                   float *scratch, ptrdiff_t n) noexcept nogil
 ctypedef double (*row_kernel_bf16)(const Loss *loss, ptrdiff_t row, const bfloat16 *x, const bfloat16 *y, bfloat16 *out,
                                    float *scratch, ptrdiff_t n) noexcept nogil
+ctypedef void (*rows_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, float *out,
+                                 ptrdiff_t n) noexcept nogil
+ctypedef void (*rows_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, const double *x, double *out,
+                                 ptrdiff_t n) noexcept nogil
 ctypedef void (*lanes_kernel_f32)(const Loss *loss, ptrdiff_t row, int rows, const float *x, ptrdiff_t ld_x,
                                   const float *y, ptrdiff_t ld_y, float *out, ptrdiff_t ld_out, ptrdiff_t n,
                                   double *value) noexcept nogil
@@ -76,9 +84,12 @@ ctypedef void (*pick_kernel_f64)(const Loss *loss, ptrdiff_t row, int rows, cons
                                  ptrdiff_t axis_stride, double *value) noexcept nogil
 
 ctypedef struct kernel_pair:
-    # One function: a row and a lanes kernel that compute the same, or one of them, or a pick kernel.
+    # One function: a row and a lanes kernel that compute the same, or one of them, or a pick kernel; a rows kernel
+    # that computes the same as well.
     row_kernel_f32 row_f32
     row_kernel_f64 row_f64
+    rows_kernel_f32 rows_f32
+    rows_kernel_f64 rows_f64
     row_kernel_f16 row_f16       # these also take rows of half precision as they are, with a row of scratch memory
     row_kernel_bf16 row_bf16
     lanes_kernel_f32 lanes_f32
@@ -122,6 +133,8 @@ cdef kernel_pair kernels_of(row_kernel_f32 row_f32, row_kernel_f64 row_f64, lane
     cdef kernel_pair kernels
     kernels.row_f32, kernels.row_f64 = row_f32, row_f64
     kernels.lanes_f32, kernels.lanes_f64 = lanes_f32, lanes_f64
+    kernels.rows_f32 = NULL
+    kernels.rows_f64 = NULL
     kernels.row_f16 = NULL
     kernels.row_bf16 = NULL
     kernels.pick_f32 = NULL
@@ -197,6 +210,18 @@ cdef double row_gathered(const Rows *rows, char *const *start, ptrdiff_t first, 
     if strided[OUTPUT] != NULL and not is_in_place(rows, OUTPUT, scratch):
         scatter(rows.axes.storage[OUTPUT], contiguous[OUTPUT], strided[OUTPUT], rows.axis_stride[OUTPUT], rows.n)
     return value
+
+
+cdef inline void rows_together(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, int count,
+                               double *value, real *_) noexcept nogil:
+    """At most sixteen rows of a gradient, which have no values."""
+    cdef const real *x = <const real *>row_at(rows, start, FIRST, row)
+    cdef real *out = <real *>row_at(rows, start, OUTPUT, row)
+    if real is float:
+        rows.kernels.rows_f32(&rows.loss, first + row, count, x, out, rows.n)
+    else:
+        rows.kernels.rows_f64(&rows.loss, first + row, count, x, out, rows.n)
+    memset(value, 0, FF_LANES * sizeof(double))
 
 
 cdef inline void lanes_in_place(const Rows *rows, char *const *start, ptrdiff_t first, ptrdiff_t row, double *value,
@@ -293,6 +318,8 @@ cdef double run_groups(const Rows *rows, char *const *start, ptrdiff_t first, pt
             lanes_in_place(rows, start, first, row, value, scratch)
         elif rows.access == LANES_IN_TILE or rows.from_line:
             lanes_in_tile(rows, start, first, row, count, value, scratch)
+        elif rows.access == ROWS_TOGETHER:
+            rows_together(rows, start, first, row, count, value, scratch)
         elif rows.access == PICKED:
             pick(rows, start, first, row, count, value, scratch)
         else:
@@ -400,21 +427,30 @@ cdef bint takes_half(const Rows *rows) noexcept:
     return has_half and rows.kernels.row_f16 != NULL
 
 
+cdef bint has_one_factor(const Loss *loss) noexcept:
+    """Whether all rows of a gradient count, and are multiplied by the same."""
+    return (loss.weight == NULL and loss.sample_weight == NULL and loss.dloss == NULL and not loss.has_ignore_index)
+
+
 cdef Access choose_access(const Rows *rows) noexcept:
     cdef const kernel_pair *kernels = rows.kernels
     cdef bint has_row = kernels.row_f32 != NULL, has_lanes = kernels.lanes_f32 != NULL
-    cdef bint contiguous = True, side_by_side = True, crowded = False
+    cdef bint contiguous = True, without_gaps = True, side_by_side = True, crowded = False
     cdef ptrdiff_t itemsize
     cdef int k
     for k in range(ROW_ARRAYS):
         if rows.axes.data[k] != NULL:
             itemsize = stored_size(rows.axes.storage[k])
             contiguous = contiguous and rows.axis_stride[k] == itemsize
+            without_gaps = without_gaps and rows.row_stride[k] == rows.n * itemsize
             side_by_side = side_by_side and rows.row_stride[k] == itemsize
             crowded = crowded or rows.axis_stride[k] % CROWDED == 0
     side_by_side = side_by_side and rows.rows_a_series >= FF_LANES and 1 < rows.n <= LONGEST_COLUMN
     if not has_row and not has_lanes:
         return PICKED
+    if (kernels.rows_f32 != NULL and contiguous and without_gaps and not rows.converted
+            and rows.n * rows.itemsize <= LONGEST_TOGETHER and has_one_factor(&rows.loss)):
+        return ROWS_TOGETHER
     if has_lanes and side_by_side and rows.n <= TILE_COLUMN and (crowded or kernels.coefficients):
         return LANES_IN_TILE
     if has_lanes and side_by_side and not kernels.coefficients:
