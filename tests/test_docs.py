@@ -15,6 +15,7 @@ from ffkernels import activations, losses
 
 MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers", "tables"]
 MODULES += [f"adapters.zero.{name}" for name in ("_differences", "_functions", "_gradient", "_layers")]
+ADAPTERS = ["autograd", "jax", "mygrad", "nnfs", "sklearn", "thinc", "torch"]  # of libraries that may be here
 ROOT = Path(__file__).parents[1]
 # Pages with code that needs more than to be run from top to bottom, and the tests that run it.
 ELSEWHERE = {
@@ -32,6 +33,16 @@ PLOT = re.compile(r"^```{plot} plots\.py (\w+)$", re.MULTILINE)
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     module = importlib.import_module(f"ffkernels.{name}")
+    outcome = doctest.testmod(module)
+    assert outcome.attempted and not outcome.failed
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_examples_of_adapters(name):
+    try:
+        module = importlib.import_module(f"ffkernels.adapters.{name}")
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
     outcome = doctest.testmod(module)
     assert outcome.attempted and not outcome.failed
 

@@ -114,30 +114,24 @@ cdef void walk_chunk(const void *job, ptrdiff_t chunk, int thread) noexcept nogi
         walk.span(operand, walk.scalars, n)
 
 
-cdef inline bint lie_as(const Walk *walk, Storage storage) noexcept:
-    """Whether a span for this storage can take all operands as they lie."""
-    cdef int k
+cdef inline int to_gather(const Walk *walk, Storage storage) noexcept nogil:
+    """Bit k: a span for this storage cannot take operand k as it lies."""
+    cdef int k, found = 0
     cdef Storage wanted
     for k in range(walk.axes.operands):
         wanted = walk.work if (walk.wide >> k) & 1 else storage
         if (walk.axes.storage[k] != wanted
                 or walk.axes.strides[k][walk.axes.ndim - 1] != stored_size(wanted)):
-            return False
-    return True
+            found |= 1 << k
+    return found
 
 
 cdef void choose_span(Walk *walk) noexcept:
-    cdef Storage first = walk.axes.storage[0]
-    cdef int k
-    walk.gathered = 0
-    if walk.spans[first] != NULL and lie_as(walk, first):
-        walk.span = walk.spans[first]
-        return
-    walk.span = walk.spans[walk.work]
-    for k in range(walk.axes.operands):
-        if (walk.axes.storage[k] != walk.work
-                or walk.axes.strides[k][walk.axes.ndim - 1] != stored_size(walk.work)):
-            walk.gathered |= 1 << k
+    cdef Storage storage = walk.axes.storage[0]
+    if walk.spans[storage] == NULL or to_gather(walk, storage):
+        storage = walk.work
+    walk.span = walk.spans[storage]
+    walk.gathered = to_gather(walk, storage)
 
 
 cdef void run_walk(Walk *walk) noexcept:
