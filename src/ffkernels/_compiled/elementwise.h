@@ -39,7 +39,7 @@ constexpr span_function adding_spans[4] = {
 /* y = f(x) */
 template <class Function> struct unary {
     static constexpr bool takes_half = true;
-    template <class T> static void span(char *const *operand, const double *, ptrdiff_t n) {
+    template <class T> static FF_MEMORY_BOUND void span(char *const *operand, const double *, ptrdiff_t n) {
         using real = computed<T>;
         each(n, [](real &y, real x) FF_INLINED { y = Function::of(x); }, (T *)operand[1], (const T *)operand[0]);
     }
@@ -48,14 +48,14 @@ template <class Function> struct unary {
 /* y = f(a, b) */
 template <class Function> struct binary {
     static constexpr bool takes_half = true;
-    template <class T> static void span(char *const *operand, const double *, ptrdiff_t n) {
+    template <class T> static FF_MEMORY_BOUND void span(char *const *operand, const double *, ptrdiff_t n) {
         using real = computed<T>;
         each(n, [](real &y, real a, real b) FF_INLINED { y = Function::of(a, b); }, (T *)operand[2],
              (const T *)operand[0], (const T *)operand[1]);
     }
 
     /* The same, and y added to sums. */
-    template <class T> static void adding_span(char *const *operand, const double *, ptrdiff_t n) {
+    template <class T> static FF_MEMORY_BOUND void adding_span(char *const *operand, const double *, ptrdiff_t n) {
         using real = computed<T>;
         each(n, [](real &y, real &sum, real a, real b) FF_INLINED {
             y = Function::of(a, b);
@@ -335,7 +335,7 @@ template <class real, class Update> FF_INLINE void with_decay(real weight_decay,
 }
 
 struct sgd {
-    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+    template <class real> static FF_MEMORY_BOUND void span(char *const *operand, const double *scalars, ptrdiff_t n) {
         const real lr = (real)scalars[0], weight_decay = (real)scalars[1];
         with_decay(weight_decay, [&](auto decayed) FF_INLINED {
             each(n, [=](real &param, real grad) FF_INLINED { param -= lr * decayed(grad, param); },
@@ -345,7 +345,7 @@ struct sgd {
 };
 
 struct momentum {
-    template <class real> static void span(char *const *operand, const double *scalars, ptrdiff_t n) {
+    template <class real> static FF_MEMORY_BOUND void span(char *const *operand, const double *scalars, ptrdiff_t n) {
         const real lr = (real)scalars[0], momentum = (real)scalars[1], weight_decay = (real)scalars[2];
         with_decay(weight_decay, [&](auto decayed) FF_INLINED {
             each(n, [=](real &param, real grad, real &velocity) FF_INLINED {

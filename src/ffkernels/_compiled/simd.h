@@ -38,6 +38,14 @@
 #define FF_CALLED __attribute__((noinline))
 #endif
 
+/* Of a loop that waits for memory more than for anything it computes: half the width of AVX-512, which on Zen 4 takes
+   0.95 of the time in the caches and 0.76 to 1.0 past them.  clang has no such attribute. */
+#if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
+#define FF_MEMORY_BOUND __attribute__((target("prefer-vector-width=256")))
+#else
+#define FF_MEMORY_BOUND
+#endif
+
 #if defined(__clang__)
 #define FF_COMPILER "clang " __clang_version__
 #elif defined(__GNUC__)
