@@ -15,7 +15,7 @@ from ffkernels import activations, losses
 
 MODULES = ["activations", "backend", "inputs", "layers", "linear", "losses", "optimizers", "tables"]
 MODULES += [f"adapters.zero.{name}" for name in ("_differences", "_functions", "_gradient", "_layers")]
-ADAPTERS = ["autograd", "jax", "mygrad", "nnfs", "sklearn", "thinc", "torch"]  # of libraries that may be here
+ADAPTERS = ["autograd", "jax", "mygrad", "nnfs", "sklearn", "thinc", "torch"]  # may lack their libraries
 ROOT = Path(__file__).parents[1]
 # Pages with code that needs more than to be run from top to bottom, and the tests that run it.
 ELSEWHERE = {
