@@ -36,7 +36,7 @@ constexpr span_function adding_spans[4] = {
     Function::template adding_span<float>, Function::template adding_span<double>,
     adding_half_span<Function, float16>(), adding_half_span<Function, bfloat16>()};
 
-/* y = f(x) */
+/* y = f(x), of what costs next to nothing */
 template <class Function> struct unary {
     static constexpr bool takes_half = true;
     template <class T> static FF_MEMORY_BOUND void span(char *const *operand, const double *, ptrdiff_t n) {
@@ -45,7 +45,7 @@ template <class Function> struct unary {
     }
 };
 
-/* y = f(a, b) */
+/* y = f(a, b), likewise */
 template <class Function> struct binary {
     static constexpr bool takes_half = true;
     template <class T> static FF_MEMORY_BOUND void span(char *const *operand, const double *, ptrdiff_t n) {
@@ -270,6 +270,10 @@ struct bias_identity : binary<bias_identity> {
 #define FORMULA_BACK template <class real> static FF_INLINE real back
 
 struct leaky_relu : formula<leaky_relu> {
+    template <class T, class... In>
+    static FF_CALLED FF_MEMORY_BOUND void run(ptrdiff_t n, computed<T> negative_slope, T *y, const In *... x) {
+        formula::run(n, negative_slope, y, x...);
+    }
     FORMULA(real x, real negative_slope) { return x < 0 ? negative_slope * x : x; }
     FORMULA_BACK(real dy, real x, real negative_slope) { return x > 0 ? dy : (x <= 0 ? negative_slope * dy : x); }
 };
@@ -314,11 +318,11 @@ struct gelu_tanh : formula<gelu_tanh> {
     FORMULA_BACK(real dy, real x, real) { return dy * gelu_tanh_slope(x); }
 };
 
-struct exp : unary<exp> {
-    FORMULA(real x) { return ffkernels::exp(x); }
+struct exp : formula<exp> {
+    FORMULA(real x, real) { return ffkernels::exp(x); }
 };
-struct log : unary<log> {
-    FORMULA(real x) { return ffkernels::log(x); }
+struct log : formula<log> {
+    FORMULA(real x, real) { return ffkernels::log(x); }
 };
 
 #undef FORMULA_BACK

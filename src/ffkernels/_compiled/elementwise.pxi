@@ -49,8 +49,8 @@ cdef extern from "elementwise.h" nogil:
     const span_function *silu_backward_spans "ffkernels::spans<ffkernels::backward<ffkernels::elementwise::silu>>"
     const span_function *gelu_backward_spans "ffkernels::spans<ffkernels::backward<ffkernels::elementwise::gelu>>"
     const span_function *gelu_tanh_backward_spans "ffkernels::spans<ffkernels::backward<ffkernels::elementwise::gelu_tanh>>"
-    const span_function *exp_spans "ffkernels::spans<ffkernels::elementwise::exp>"
-    const span_function *log_spans "ffkernels::spans<ffkernels::elementwise::log>"
+    const span_function *exp_spans "ffkernels::spans<ffkernels::forward<ffkernels::elementwise::exp>>"
+    const span_function *log_spans "ffkernels::spans<ffkernels::forward<ffkernels::elementwise::log>>"
 
 
 def relu(x, out):
