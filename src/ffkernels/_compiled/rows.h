@@ -397,7 +397,7 @@ template <class real> inline double row_squared_error(const real *y, const real 
 
 /* out = factor (y - t) */
 template <class real>
-inline void row_difference(const real *y, const real *t, double factor, real *out, ptrdiff_t n) {
+FF_MEMORY_BOUND inline void row_difference(const real *y, const real *t, double factor, real *out, ptrdiff_t n) {
     const real f = (real)factor;
     each(n, [=](real &out, real y, real t) FF_INLINED { out = f * (y - t); }, out, y, t);
 }

@@ -4,7 +4,8 @@
 #     sum_squared_error_backward  dy = factor (y - t)      difference
 #
 # A loss for each row takes rows as they are; where all rows end in one number, short ones would cost a call
-# each, and the whole is taken in spans of 1024 elements instead, over which the weights of rows are spread.
+# each, and the whole is taken in spans of 1024 elements instead, over which the weights of rows are spread.  A
+# gradient alone without weights is taken in longer ones: where a span ends lines are written twice.
 
 cdef enum:
     ERROR_SPAN = 1024
@@ -189,7 +190,8 @@ cdef object run_squared_error(cnp.ndarray y, cnp.ndarray t, object sample_weight
         if sample_weight is not None and job.n <= LONGEST_SPREAD:
             job.spread = job.n
         if sample_weight is None or job.spread:
-            job.rows, job.n = size // ERROR_SPAN, ERROR_SPAN
+            job.n = ERROR_SPAN if job.has_loss or job.spread else CHUNK
+            job.rows = size // job.n
     if job.rows:
         total = run_squared_error_rows(&job)
     job.done = done = job.rows * job.n
