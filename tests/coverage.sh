@@ -22,7 +22,15 @@ export FFKERNELS_ISA=$isa FFKERNELS_REQUIRE_COMPILED=1 PYTHONPATH=$work/src LDFL
 python setup.py -q build_ext --inplace
 [ -n "$(find build -name '*.gcno')" ] # else there is nothing that counts
 
-python -m coverage run --source=ffkernels --parallel-mode -m pytest "${tests[@]}" || true
+# With the processes that tests start, ranks of MPI among them.
+cat >.coveragerc <<CONFIGURATION
+[run]
+source = ffkernels
+parallel = true
+patch = subprocess, _exit
+data_file = $work/.coverage
+CONFIGURATION
+python -m coverage run -m pytest "${tests[@]}" || true
 python -m coverage combine -q
 python -m coverage report --skip-covered --show-missing
 
