@@ -48,6 +48,10 @@ RELATIVE = {2: 1e-2, 4: 3e-6, 8: 1e-12}
 REFUSALS = (TypeError, ValueError, IndexError)
 
 
+def parameters(name):
+    return inspect.signature(getattr(ff, name)).parameters
+
+
 class Subclass(np.ndarray):
     """What is an array, and more."""
 
@@ -238,14 +242,13 @@ def cast(draw, values, dtype, special, products=False):
 def function_case(draw, name):
     """A call of one function of the table."""
     operation, shape = BY_NAME[name], shape_of(draw)
-    function = getattr(ff, name)
-    parameters = inspect.signature(function).parameters
+    function, takes = getattr(ff, name), parameters(name)
     values = drawn(draw, operation, shape)
     smooth, in_place = operation.kind == "elementwise", operation.kind == "update"
     dtype = draw.choice(OTHERS if draw.seldom(6) else FLOATS)
     special = [draw.choice(SPECIAL + HUGE * smooth) for _ in range(draw.randrange(4))]
     axis, options = -1, {}
-    if "axis" in parameters and draw.seldom(2):
+    if "axis" in takes and draw.seldom(2):
         wrong = draw.seldom(10) or not shape
         options["axis"] = axis = draw.randint(-len(shape) - wrong, max(len(shape) - 1, 0) + wrong)
     if len(values) > 1 and values[1].dtype.kind == "i":  # class indices, or probabilities
@@ -257,7 +260,7 @@ def function_case(draw, name):
             values[1] = values[1].astype(draw.choice(("i8", "i4", "i8", ">i8", "u2")))
         else:
             values[1] = draw.rng().uniform(0, 1, shape)
-    for key, parameter in parameters.items():
+    for key, parameter in takes.items():
         given = parameter.default is not inspect.Parameter.empty and key not in (
             "axis",
             "out",
@@ -273,11 +276,11 @@ def function_case(draw, name):
         for key, value in options.items()
     }
     if draw.seldom(12):
-        wrong = draw.randrange(len(arguments) + len(parameters))
+        wrong = draw.randrange(len(arguments) + len(takes))
         if wrong < len(arguments):
             arguments[wrong] = junk(draw)
         else:
-            options[list(parameters)[wrong - len(arguments)]] = junk(draw)
+            options[list(takes)[wrong - len(arguments)]] = junk(draw)
     written = [i for i in range(len(values)) if i != 1] if in_place else []
     return Call(function, arguments, options, written)
 
@@ -415,11 +418,10 @@ def of_function(draw, name):
     sums = BY_NAME[name].kind == "bias" or name.endswith(("_backward", "_grad"))
     sums = 1e4 if sums and BY_NAME[name].kind != "elementwise" else 0.0  # the largest value there may be
     want = compare(draw, call, sums)
-    parameters = inspect.signature(call.function).parameters
     if want and isinstance(want[0], type):
         return
     for key, part in (("out", -1 if BY_NAME[name].kind == "loss" else 0), ("out_bias", -1)):
-        if key in parameters and (key == "out" or draw.seldom(2)):
+        if key in parameters(name) and (key == "out" or draw.seldom(2)):
             compare(draw, output_case(draw, call, want[part], key), sums)
 
 
