@@ -48,6 +48,10 @@ RELATIVE = {2: 1e-2, 4: 3e-6, 8: 1e-12}
 REFUSALS = (TypeError, ValueError, IndexError)
 
 
+def parameters(name):
+    return inspect.signature(getattr(ff, name)).parameters
+
+
 class Subclass(np.ndarray):
     """What is an array, and more."""
 
@@ -168,7 +172,9 @@ class Call:
     def fresh(self):
         made = [make() for make in self.arguments]
         named = {name: make() for name, make in self.options.items()}
-        memory = [m for _, m in (*made, *named.values()) if m is not None]
+        memory = []
+        for _, m in (*made, *named.values()):
+            memory += m if isinstance(m, list) else [] if m is None else [m]
         return [a for a, _ in made], {name: a for name, (a, _) in named.items()}, memory
 
     def __repr__(self):
@@ -236,14 +242,13 @@ def cast(draw, values, dtype, special, products=False):
 def function_case(draw, name):
     """A call of one function of the table."""
     operation, shape = BY_NAME[name], shape_of(draw)
-    function = getattr(ff, name)
-    parameters = inspect.signature(function).parameters
+    function, takes = getattr(ff, name), parameters(name)
     values = drawn(draw, operation, shape)
     smooth, in_place = operation.kind == "elementwise", operation.kind == "update"
     dtype = draw.choice(OTHERS if draw.seldom(6) else FLOATS)
     special = [draw.choice(SPECIAL + HUGE * smooth) for _ in range(draw.randrange(4))]
     axis, options = -1, {}
-    if "axis" in parameters and draw.seldom(2):
+    if "axis" in takes and draw.seldom(2):
         wrong = draw.seldom(10) or not shape
         options["axis"] = axis = draw.randint(-len(shape) - wrong, max(len(shape) - 1, 0) + wrong)
     if len(values) > 1 and values[1].dtype.kind == "i":  # class indices, or probabilities
@@ -255,7 +260,7 @@ def function_case(draw, name):
             values[1] = values[1].astype(draw.choice(("i8", "i4", "i8", ">i8", "u2")))
         else:
             values[1] = draw.rng().uniform(0, 1, shape)
-    for key, parameter in parameters.items():
+    for key, parameter in takes.items():
         given = parameter.default is not inspect.Parameter.empty and key not in (
             "axis",
             "out",
@@ -271,11 +276,11 @@ def function_case(draw, name):
         for key, value in options.items()
     }
     if draw.seldom(12):
-        wrong = draw.randrange(len(arguments) + len(parameters))
+        wrong = draw.randrange(len(arguments) + len(takes))
         if wrong < len(arguments):
             arguments[wrong] = junk(draw)
         else:
-            options[list(parameters)[wrong - len(arguments)]] = junk(draw)
+            options[list(takes)[wrong - len(arguments)]] = junk(draw)
     written = [i for i in range(len(values)) if i != 1] if in_place else []
     return Call(function, arguments, options, written)
 
@@ -338,8 +343,8 @@ def played(call, implementation):
     """What a call gives, after a look at every byte it may not have written."""
     arguments, options, memory = call.fresh()
     written = [arguments[i] for i in call.written]
-    out = [options[key] for key in ("out", "out_bias") if key in options]
-    written += [a for a in out if isinstance(a, np.ndarray)]
+    for out in (options.get("out"), options.get("out_bias")):
+        written += out if isinstance(out, tuple) else [out]
     written = [a for a in written if isinstance(a, np.ndarray)]
     before = [bytes_of(m) for m in memory]
     kept = [a.copy() for a in written]
@@ -351,6 +356,7 @@ def played(call, implementation):
                 raise Finding(f"written to by a call that is refused: {error}") from error
             return type(error), str(error)
     results = written if call.written else result if isinstance(result, tuple) else (result,)
+    results = [r for each in results for r in (each if isinstance(each, tuple) else (each,))]
     results = [r.copy() if isinstance(r, (np.ndarray, np.generic)) else r for r in results]
     for array, values in zip(written, kept, strict=True):
         array[...] = values
@@ -371,9 +377,7 @@ def check_alike(got, want, least_scale=0.0):
     for g, w in zip(got, want, strict=True):
         if type(g) is not type(w):
             raise Finding(f"{type(g)} compiled, {type(w)} by NumPy")
-        if isinstance(w, tuple):
-            check_alike(g, w, least_scale)
-        elif isinstance(w, (np.ndarray, np.generic)):
+        if isinstance(w, (np.ndarray, np.generic)):
             if (g.dtype, g.shape) != (w.dtype, w.shape):
                 raise Finding(f"{g.dtype} {g.shape} compiled, {w.dtype} {w.shape} by NumPy")
             check_close(g, w, least_scale)
@@ -414,11 +418,10 @@ def of_function(draw, name):
     sums = BY_NAME[name].kind == "bias" or name.endswith(("_backward", "_grad"))
     sums = 1e4 if sums and BY_NAME[name].kind != "elementwise" else 0.0  # the largest value there may be
     want = compare(draw, call, sums)
-    parameters = inspect.signature(call.function).parameters
     if want and isinstance(want[0], type):
         return
     for key, part in (("out", -1 if BY_NAME[name].kind == "loss" else 0), ("out_bias", -1)):
-        if key in parameters and (key == "out" or draw.seldom(2)):
+        if key in parameters(name) and (key == "out" or draw.seldom(2)):
             compare(draw, output_case(draw, call, want[part], key), sums)
 
 
@@ -437,7 +440,8 @@ def of_wide_layers(draw):
     arguments = [argument(draw, value) for value in (*values, targets)]
     if draw.seldom(2):
         arguments.append(argument(draw, rng.normal(size=classes).astype(values[0].dtype)))
-    chosen = draw.sample(("weight", "ignore_index", "label_smoothing", "reduction"), draw.randrange(5))
+    names = ("weight", "ignore_index", "label_smoothing", "sample_weight", "reduction")
+    chosen = draw.sample(names, draw.randrange(6))
     options = {key: option(draw, key, [np.empty((rows, classes))], -1) for key in chosen}
     options["chunk_bytes"] = draw.choice((None, 1, 1000, 10**6, 2**70))
     options = {
@@ -447,7 +451,40 @@ def of_wide_layers(draw):
     if draw.seldom(12):
         arguments[draw.randrange(len(arguments))] = junk(draw)
     function = draw.choice((ff.linear_cross_entropy, ff.linear_cross_entropy_with_grad))
-    compare(draw, Call(function, arguments, options), 1.0)
+    want = compare(draw, Call(function, arguments, options), 1.0)
+    if function is ff.linear_cross_entropy_with_grad and not isinstance(want[0], type):
+        options["out"] = outputs(draw, want[1:])
+        compare(draw, Call(function, arguments, options), 1.0)
+
+
+def outputs(draw, results):
+    """A tuple of outputs like these results, some of them none or of another shape or type."""
+    forms = []
+    for result in results:
+        shape = (1, *np.shape(result)) if draw.seldom(20) else np.shape(result)
+        dtype = "f8" if draw.seldom(20) else np.asarray(result).dtype
+        left_out = result is None or draw.seldom(4)
+        forms.append(None if left_out else views(draw, np.full(shape, GUARD, dtype)))
+
+    def make():
+        made = [(None, None) if form is None else form() for form in forms]
+        return tuple(view for view, _ in made), [memory for _, memory in made if memory is not None]
+
+    return make
+
+
+def of_merges(draw):
+    """Sums of exponentials put together from two parts: shapes that broadcast, or do not."""
+    shape, rng = shape_of(draw), draw.rng()
+    values = []
+    for k in range(4):
+        own = tuple(draw.choice((1, n, n, n + draw.seldom(20))) for n in shape[draw.randint(0, 1) :])
+        values.append(rng.normal(size=own) if k % 2 == 0 else rng.uniform(0, 3, own))
+    cast(draw, values, draw.choice(OTHERS if draw.seldom(6) else FLOATS), [draw.choice(SPECIAL)])
+    arguments = [argument(draw, value) for value in values]
+    if draw.seldom(12):
+        arguments[draw.randrange(4)] = junk(draw)
+    compare(draw, Call(ff.merge_logsumexp, arguments, {}))
 
 
 # ---- what is called several times ---------------------------------------------------------------------
@@ -521,18 +558,37 @@ def values_of(draw, rows, outputs):
     return batch(draw, (rows,) if outputs == 1 and draw.seldom(2) else (rows, outputs))
 
 
+def weights_of(draw, rows):
+    """Weights for so many rows, some of them none; now and then one that is refused."""
+    if draw.seldom(20):
+        return junk(draw)
+    weights = draw.rng().uniform(0, 2, rows + draw.seldom(25)).round(draw.choice((0, 1, 9)))
+    if draw.seldom(20) and weights.size:
+        weights[-1] = draw.choice((-1.0, np.nan, np.inf))
+    return argument(draw, weights.astype(draw.choice(FLOATS)))
+
+
 def of_layers(draw):
     kinds = [name for name in layers.__all__ if name != "FeedForward"]
     kind, copy = draw.choice(kinds), draw.seldom(2)
     inputs, outputs, dtype = draw.choice((1, 3, 17)), draw.choice((1, 2, 40)), draw.choice(("f4", "f8"))
     rng = draw.rng()
     W, b = rng.normal(size=(inputs, outputs)).astype(dtype), rng.normal(size=outputs).astype(dtype)
+    options = {
+        name: draw.randint(-3, 2) if name == "axis" else option(draw, name, [W], -1)
+        for name in inspect.signature(getattr(layers, kind)).parameters
+        if name not in ("W", "b", "copy") and draw.seldom(2)
+    }
 
     def make():
-        if kind in ("Affine", "LinearWithLoss"):
-            return getattr(layers, kind)(W.copy(), b.copy(), copy=copy)
-        return getattr(layers, kind)(copy=copy)
+        of_arrays = (W.copy(), b.copy()) if kind in ("Affine", "LinearWithLoss") else ()
+        return getattr(layers, kind)(*of_arrays, copy=copy, **options)
 
+    try:
+        draw.what.append((kind, options))
+        make()
+    except REFUSALS:
+        return
     steps = []
     for _ in range(draw.randint(1, 6)):
         rows = draw.choice((1, 2, 5, 33))
@@ -543,14 +599,14 @@ def of_layers(draw):
             )
             steps.append(("backward", Call(len, [dout], {})))
             continue
-        arguments, options = [batch(draw, (rows, inputs))], {}
+        arguments, given = [batch(draw, (rows, inputs))], {}
         if kind in ("IdentityWithLoss", "SigmoidWithLoss"):
             arguments.append(batch(draw, (rows, inputs)))
         elif "Loss" in kind:
             arguments.append(labels(draw, rows, out))
         if kind == "LinearWithLoss" and draw.seldom(3):
-            options["sample_weight"] = batch(draw, (rows,))
-        steps.append(("forward", Call(len, arguments, options)))
+            given["sample_weight"] = weights_of(draw, rows)
+        steps.append(("forward", Call(len, arguments, given)))
     both(draw, make, steps, lambda layer: [*layer.params])
 
 
@@ -561,7 +617,8 @@ def optimizer_of(draw):
         return lambda: ff.SGD(numbers[0], weight_decay=numbers[1])
     if kind == 1:
         return lambda: ff.SGD(numbers[0], 0.9, numbers[1])
-    return lambda: ff.Adam(1e-3, weight_decay=numbers[1])
+    betas, eps = draw.choice(((0.9, 0.999), (0.0, 0.0), (0.5, 0.9))), draw.choice((1e-8, 1e-3))
+    return lambda: ff.Adam(1e-3, betas, eps, numbers[1])
 
 
 class Trained:
@@ -571,8 +628,8 @@ class Trained:
         self.net, self.optimizer = net, optimizer
         self.predict, self.loss, self.gradient = net.predict, net.loss, net.gradient
 
-    def step(self, x, t):
-        return self.net.train_step(x, t, self.optimizer)
+    def step(self, x, t, **options):
+        return self.net.train_step(x, t, self.optimizer, **options)
 
 
 def of_nets(draw):
@@ -585,11 +642,13 @@ def of_nets(draw):
             draw.choice((0, 1, 5, 33)),
             draw.choice(("predict", "loss", "gradient", "step", "step")),
         )
-        arguments = [batch(draw, (rows, sizes[0]))]
+        arguments, given = [batch(draw, (rows, sizes[0]))], {}
         if name != "predict":
             of_classes = loss == "softmax_cross_entropy"
             arguments.append((labels if of_classes else values_of)(draw, rows, sizes[-1]))
-        steps.append((name, Call(len, arguments, {})))
+            if draw.seldom(3):
+                given["sample_weight"] = weights_of(draw, rows)
+        steps.append((name, Call(len, arguments, given)))
     both(
         draw,
         lambda: Trained(ff.FeedForward(sizes, activation, loss, dtype, seed), optimizer()),
@@ -652,12 +711,13 @@ def of_input_layers(draw):
         "scale": draw.choice(("standard", "minmax", None) * 4 + ("log",)),
         "dtype": draw.choice((np.float32, "f8", "f2", "i4", bfloat16)),
     }
-    call = Call(ff.InputLayer, [form, y], {})
+    weights = weights_of(draw, rows) if draw.seldom(4) else lambda: (None, None)
+    call = Call(ff.InputLayer, [form, y, weights], {})
     draw.what.append((options, call))
-    (x, y), _, memory = call.fresh()
+    (x, y, weights), _, memory = call.fresh()
     before = [bytes_of(m) for m in memory]
     try:
-        layer = ff.InputLayer(**options).fit(x)
+        layer = ff.InputLayer(**options).fit(x, sample_weight=weights)
         result = layer.transform(x, y)
         again = ff.InputLayer.from_state(json.loads(json.dumps(layer.state()))).transform(x, y)
         first, second = (r if y is None else r[0] for r in (result, again))
@@ -677,6 +737,7 @@ def of_input_layers(draw):
 
 KINDS = (of_functions,) * 12 + (
     of_wide_layers,
+    of_merges,
     of_layers,
     of_layers,
     of_nets,

@@ -26,8 +26,8 @@ from pathlib import Path
 import pytest
 
 # Seconds: a rank that takes longer ends itself, a launcher that still waits is ended.
-LIMIT = int(os.environ.get("FFKERNELS_TEST_LIMIT", 60))
-GRACE = 5
+LIMIT = int(os.environ.get("FFKERNELS_TEST_LIMIT", 300))
+GRACE = 20
 # How long ranks have to say what they raised before the first ends all.
 LAST_WORDS = 0.5
 
@@ -84,6 +84,34 @@ def end(process):
             process.wait()
 
 
+def alive(pid):
+    """Whether a process runs: one that has ended may be listed for as long as nobody asks how."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.parents[1].is_dir() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def all_end(pids, seconds=60.0):
+    """Whether none of these processes runs any more by then."""
+    deadline = time.monotonic() + seconds
+    while any(map(alive, pids)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def wait_for(condition, process, seconds=300.0):
+    """Until something holds that the ranks of a launcher bring about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline and process.poll() is None, "it did not come to that"
+        time.sleep(0.02)
+
+
 def mpiexec(ranks, *arguments, limit=LIMIT):
     """The same, run to its end; what it printed is in `stdout`."""
     process = start(ranks, *arguments)
@@ -120,9 +148,10 @@ def main(module, name, directory):
 
     comm = MPI.COMM_WORLD
     with open(Path(directory, f"rank {comm.rank} of {comm.size}"), "w") as report:
-        faulthandler.dump_traceback_later(LIMIT, exit=True, file=report)
         try:
-            getattr(importlib.import_module(module), name).on_a_rank(comm)
+            function = getattr(importlib.import_module(module), name).on_a_rank
+            faulthandler.dump_traceback_later(LIMIT, exit=True, file=report)
+            function(comm)
         except BaseException:
             report.write(f"rank {comm.rank} of {comm.size}: {traceback.format_exc()}")
             report.flush()

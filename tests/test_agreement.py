@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffkernels.distributed import _agreement
-from ranks import environment, mpiexec, on_ranks, why_not
+from ranks import all_end, end, environment, mpiexec, on_ranks, start, wait_for, why_not
 
 
 def same_everywhere(comm, kind, call):
@@ -123,13 +123,16 @@ def waits_for_ever(comm):
 
 
 @pytest.mark.parametrize(
-    "test, said",
-    [(fails_on_rank_1, "rank 1 of 2: (.|\n)*as it should"), (waits_for_ever, "in waits_for_ever")],
+    "test, limit, said",
+    [
+        (fails_on_rank_1, 300, "rank 1 of 2: (.|\n)*as it should"),
+        (waits_for_ever, 2, "in waits_for_ever"),
+    ],
 )
-def test_a_failure_or_a_hang_on_a_rank_is_one_here(test, said, monkeypatch):
+def test_a_failure_or_a_hang_on_a_rank_is_one_here(test, limit, said, monkeypatch):
     if why_not():
         pytest.skip(why_not())
-    monkeypatch.setenv("FFKERNELS_TEST_LIMIT", "2")
+    monkeypatch.setenv("FFKERNELS_TEST_LIMIT", str(limit))
     with pytest.raises(pytest.fail.Exception, match=said):
         test(2)
 
@@ -138,14 +141,19 @@ def test_no_rank_outlives_a_launcher_that_is_ended(tmp_path):
     if why_not():
         pytest.skip(why_not())
     code = (
-        f"import os, time; open({str(tmp_path)!r} + f'/{{os.getpid()}}', 'w').close()\n"
-        "from mpi4py import MPI; time.sleep(1000)"
+        "from mpi4py import MPI; import os, time\n"
+        f"open({str(tmp_path)!r} + f'/{{os.getpid()}}', 'w').close(); time.sleep(1000)"
     )
+    process = start(2, "-c", code)
+    try:
+        wait_for(lambda: len(os.listdir(tmp_path)) == 2, process)
+    finally:
+        end(process)
+    assert all_end([int(name) for name in os.listdir(tmp_path)])
+
+
+def test_a_launcher_has_a_limit():
+    if why_not():
+        pytest.skip(why_not())
     with pytest.raises(subprocess.TimeoutExpired):
-        mpiexec(2, "-c", code, limit=3)
-    started = [int(path.name) for path in tmp_path.iterdir()]
-    assert len(started) == 2
-    deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in started) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in started)
+        mpiexec(1, "-c", "import time; time.sleep(1000)", limit=1)

@@ -136,7 +136,7 @@ def build(folder, cxx, required="0"):
     return subprocess.run(
         [*command, "--build-temp", folder / "temp"],
         env=os.environ | {"CXX": cxx, "FFKERNELS_REQUIRE_COMPILED": required},
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def test_a_wheel_without_kernels_is_for_every_platform(tmp_path):
     subprocess.run(
         [sys.executable, "setup.py", "-q", *commands],
         env=os.environ | {"FFKERNELS_PURE": "1", "FFKERNELS_REQUIRE_COMPILED": "1", "CXX": "false"},
-        cwd=ROOT, capture_output=True, check=True, timeout=60,
+        cwd=ROOT, capture_output=True, check=True, timeout=600,
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name.endswith("-py3-none-any.whl")

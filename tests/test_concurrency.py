@@ -111,7 +111,7 @@ def run(tmp_path, program, blas_threads=2):
     path.write_text(program)
     command = [sys.executable, "-W", "ignore", str(path)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(blas_threads)}
-    subprocess.run(command, check=True, timeout=300, env=environment)
+    subprocess.run(command, check=True, timeout=1200, env=environment)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

@@ -44,7 +44,7 @@ def run(path, folder, claims=""):
     notebook.cells.append(nbformat.v4.new_code_cell(claims))
     # One thread of BLAS: where others have the machine too, two wait for each other most of the time.
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    options = {"record_timing": False, "timeout": 300, "resources": {"metadata": {"path": str(folder)}}}
+    options = {"record_timing": False, "timeout": 1200, "resources": {"metadata": {"path": str(folder)}}}
     nbclient.NotebookClient(notebook, **options).execute(env=env)
     notebook.cells.pop()
     return notebook

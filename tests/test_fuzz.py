@@ -82,17 +82,18 @@ def test_defects_are_found(monkeypatch, what):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["sigmoid", "sigmoid_grad", "tanh_grad", "tanh", "relu", "identity"])
+@pytest.mark.parametrize("name", sorted(o.name for o in OPERATIONS if o.kind == "elementwise"))
 def test_every_step_of_inputs_and_outputs(backend, name, dtype):
     """NumPy 2.4 negates wrongly what lies four floats, or eight doubles, apart."""
-    x, out = np.linspace(-9, 9, 320).astype(dtype), np.zeros(320, dtype)
+    operation, out = fuzz.BY_NAME[name], np.zeros(320, dtype)
+    arrays = operation.draw(np.random.default_rng(0), (320,), dtype)
     function = getattr(ff, name)
     for step in (1, 2, 3, 4, 5, 8, -4, -8):
-        apart = x[::step][:20]
+        apart = [a[::step][:20] for a in arrays]
+        want = function(*(a.copy() for a in apart))
         for other in (1, 2, 3, 4, 8, -2):
-            np.testing.assert_allclose(
-                function(apart, out=out[::other][:20]), function(apart.copy()), rtol=1e-5, atol=1e-30
-            )
+            got = function(*apart, out=out[::other][:20])
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -146,6 +147,17 @@ def test_two_wrong_arguments_of_an_update(backend, name):
     rest = [0.9] if name == "momentum_update" else []
     with pytest.raises(TypeError, match=r"^lr: expected real numbers"):
         getattr(ff, name)(*arrays, *step, "fast", *rest)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in fuzz.BY_NAME if "dloss" in fuzz.parameters(name))
+)
+def test_no_gradient_from_behind(backend, name):
+    """None is not 1, although 1 is what there is without it."""
+    x, t = fuzz.BY_NAME[name].draw(np.random.default_rng(0), (4, 3), np.float32)
+    for reduction in ("mean", "none"):
+        with pytest.raises(TypeError, match=r"^dloss: expected real numbers .* got dtype object"):
+            getattr(ff, name)(x, t, dloss=None, reduction=reduction)
 
 
 def test_numbers_beyond_floats_in_tables():

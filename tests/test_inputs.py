@@ -113,6 +113,14 @@ def test_refusals():
         InputLayer(missing="guess").fit(X)
 
 
+@pytest.mark.parametrize("weights", [None, [1e-3, 1.0]])
+def test_a_standard_deviation_below_the_smallest_float(weights):
+    """It is rounded up to that float: by zero there is nothing to divide."""
+    x = [[0.0], [5e-324]]
+    low, high = InputLayer().fit(x, sample_weight=weights).transform(x)
+    assert high - low == 1 and abs(low) <= 1
+
+
 @pytest.mark.parametrize("scale", ["standard", "minmax"])
 @pytest.mark.parametrize("missing", ["zero", "mean", "median"])
 @pytest.mark.parametrize("value", [0.1, 1e16 / 3, 1e20 / 3, -1e300, 1.7e308, 5e-324, 0.0])

@@ -55,7 +55,7 @@ def run(backend, program):
     start = LIMIT.format(backend=backend, tests=os.path.dirname(__file__))
     # glibc asks the system for every array, and gives back each that is freed.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
-    subprocess.run([sys.executable, "-c", start + program], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", start + program], env=environment, check=True, timeout=1200)
 
 
 @linux

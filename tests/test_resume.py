@@ -78,6 +78,20 @@ def test_resumed_is_uninterrupted_bit_for_bit(run, monkeypatch, options, after):
             np.testing.assert_array_equal(one[name], other[name])
 
 
+def test_the_training_loss_is_the_mean_over_all_rows(run, monkeypatch):
+    """Of a net that all but stays as it is, in batches that do not go into the rows."""
+    from ffkernels._train import fit
+
+    jobs, trained = [], fit.fit
+    monkeypatch.setattr(fit, "fit", lambda job, *rest: jobs.append(job) or trained(job, *rest))
+    table()
+    history = run("train --csv t.csv --target kind --drop z --lr 1e-12 --batch-size 25 --epochs 2")[3]
+    (job,) = jobs
+    assert len(job.training.x) % 25
+    for rows, curve in (job.training, history.training_loss), (job.validation, history.validation_loss):
+        np.testing.assert_allclose(curve, [job.state.net.loss(rows.x, rows.t)] * 2, 1e-5)
+
+
 def test_resume_alone_is_enough(run, monkeypatch, tmp_path):
     """Also from another folder: what was asked for is done where it was asked for."""
     from ffkernels._train import checkpoint

@@ -507,7 +507,7 @@ def test_workers_of_joblib_share_the_processors():
     )
     environment = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
     run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=600
     )
     assert run.stdout == "[3, 3]\n"
 

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from ffkernels.__main__ import main
 from ffkernels._train.ranks import _threads
 from ffkernels.layers import FeedForward
 from ffkernels.tables import TableNet
-from ranks import environment, mpiexec, why_not
+from ranks import all_end, environment, mpiexec, wait_for, why_not
 
 for needed in ("matplotlib", "sklearn", "threadpoolctl", "tqdm"):
     pytest.importorskip(needed)
@@ -89,31 +88,11 @@ def history(folder):
     return json.loads(Path(folder, "history.json").read_text())
 
 
-def gone(seconds=30.0):
-    """Whether every process that left its number has ended by then."""
+def gone():
+    """Whether every process that left its number ends."""
     started = [int(path.name.split()[1]) for path in Path().glob("process *")]
     assert len(started) >= 2
-    deadline = time.monotonic() + seconds
-    while running := [pid for pid in started if alive(pid)]:
-        if time.monotonic() > deadline:
-            return not running
-        time.sleep(0.05)
-    return True
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-
-
-def wait_for(path, process, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not Path(path).exists():
-        assert time.monotonic() < deadline and process.poll() is None, "the training has not begun"
-        time.sleep(0.02)
+    return all_end(started)
 
 
 @needs_mpi
@@ -211,9 +190,9 @@ def test_ctrl_c_ends_all():
     line = "at(30, lambda: open('begun', 'w').close())"
     process = ranks.start(2, "-c", f"{HOOKED}\n{line}\n{RUN}", "train --epochs 100000 --lr 1e-9")
     try:
-        wait_for("begun", process)
+        wait_for(Path("begun").exists, process)
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         ranks.end(process)
     assert process.returncode != 0 and gone()

@@ -219,7 +219,8 @@ class InputLayer:
         else:
             middle, rest = values[least], low[least]
         self.offset_[i] = np.ldexp(middle, power)
-        self.scale_[i] = np.inf if constant else np.ldexp(spread, power)
+        smallest = np.finfo(np.float64).smallest_subnormal
+        self.scale_[i] = np.inf if constant else np.maximum(np.ldexp(spread, power), smallest)
         if abs(rest) > np.finfo(np.float64).eps * spread:  # else no digit of the result depends on it
             self.remainder_[i] = np.ldexp(rest, power)
 

@@ -265,18 +265,18 @@ cdef tuple take_checked(SigmoidLoss *job, object call):
 
 
 cdef tuple sigmoid_loss_gradient(object logits, object targets, object weight, object pos_weight, object sample_weight,
-                                 object reduction, object dloss, object out):
-    """The loss, or None with a `dloss`, and the gradient."""
+                                 object reduction, bint with_loss, object dloss, object out):
+    """The loss, or None where a `dloss` goes in instead, and the gradient."""
     cdef SigmoidLoss job
     cdef int code = reduction_code(reduction)
-    if code >= 0 and (dloss is None or type(dloss) is float) and is_ready_sigmoid_loss(
+    if code >= 0 and (with_loss or type(dloss) is float) and is_ready_sigmoid_loss(
             &job, logits, targets, weight, pos_weight, sample_weight, out):
         grad = empty_like(logits) if out is None else out
         return run_sigmoid_loss(&job, logits, targets, grad, code, None, dloss), grad
     call = _arguments.check_sigmoid_loss(
         logits, targets, weight, pos_weight, sample_weight, reduction, halves=True)
     inputs = sigmoid_inputs(logits, targets, weight, pos_weight, sample_weight)
-    if dloss is not None:
+    if not with_loss:
         inputs["dloss"] = dloss
         dloss = _arguments.check_dloss(dloss, call.logits.shape, call.reduction)
     work, result = _arguments.check_gradient_out(out, call.logits, call.dtype, inputs)
@@ -304,8 +304,9 @@ def sigmoid_cross_entropy(logits, targets, weight, pos_weight, sample_weight, re
 
 
 def sigmoid_cross_entropy_with_grad(logits, targets, weight, pos_weight, sample_weight, reduction, out):
-    return sigmoid_loss_gradient(logits, targets, weight, pos_weight, sample_weight, reduction, None, out)
+    return sigmoid_loss_gradient(logits, targets, weight, pos_weight, sample_weight, reduction, True, None, out)
 
 
 def sigmoid_cross_entropy_backward(logits, targets, dloss, weight, pos_weight, sample_weight, reduction, out):
-    return sigmoid_loss_gradient(logits, targets, weight, pos_weight, sample_weight, reduction, dloss, out)[1]
+    return sigmoid_loss_gradient(
+        logits, targets, weight, pos_weight, sample_weight, reduction, False, dloss, out)[1]

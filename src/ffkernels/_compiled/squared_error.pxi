@@ -232,17 +232,18 @@ cdef inline bint is_ready_error_weight(object sample_weight, cnp.ndarray y, obje
     )
 
 
-cdef tuple squared_error_gradient(object y, object t, object sample_weight, object reduction, object dloss, object out):
-    """The loss, or None with a `dloss`, and the gradient."""
+cdef tuple squared_error_gradient(object y, object t, object sample_weight, object reduction, bint with_loss,
+                                  object dloss, object out):
+    """The loss, or None where a `dloss` goes in instead, and the gradient."""
     cdef int code = reduction_code(reduction)
-    if code >= 0 and is_ready_c_pair(y, t, out) and (dloss is None or type(dloss) is float) and (
+    if code >= 0 and is_ready_c_pair(y, t, out) and (with_loss or type(dloss) is float) and (
         is_ready_error_weight(sample_weight, <cnp.ndarray>y, out)
     ):
         grad = empty_like(y) if out is None else out
         return run_squared_error(y, t, sample_weight, grad, code, None, dloss), grad
     call = _arguments.check_squared_error(y, t, reduction, sample_weight, halves=True)
     inputs = {"y": y, "t": t, "sample_weight": sample_weight}
-    if dloss is not None:
+    if not with_loss:
         inputs["dloss"] = dloss
         dloss = _arguments.check_dloss(dloss, call.loss_shape, call.reduction)
     work, result = _arguments.check_gradient_out(out, call.y, call.dtype, inputs)
@@ -265,8 +266,8 @@ def sum_squared_error(y, t, sample_weight, reduction, out):
 
 
 def sum_squared_error_with_grad(y, t, sample_weight, reduction, out):
-    return squared_error_gradient(y, t, sample_weight, reduction, None, out)
+    return squared_error_gradient(y, t, sample_weight, reduction, True, None, out)
 
 
 def sum_squared_error_backward(y, t, dloss, sample_weight, reduction, out):
-    return squared_error_gradient(y, t, sample_weight, reduction, dloss, out)[1]
+    return squared_error_gradient(y, t, sample_weight, reduction, False, dloss, out)[1]

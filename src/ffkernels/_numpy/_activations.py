@@ -278,7 +278,7 @@ def _hard_sigmoid_backward(dy: Array, x: Array, dx: Array) -> None:
 def _softplus(x: Array, y: Array) -> None:
     """max(x, 0) + log1p(e^-|x|), which does not overflow."""
     small = np.abs(x, out=np.empty_like(x))
-    np.negative(small, out=small)
+    _negate(small, small)
     np.exp(small, out=small)
     np.log1p(small, out=small)
     np.maximum(x, 0, out=y)
@@ -300,7 +300,7 @@ def _over_sum(x: Array, z: Array, y: Array) -> None:
         root = np.exp(z[below] / 2)  # so that what is subnormal is rounded once
         small = x[below] * root * root
     room = _room(y, x)
-    np.negative(z, out=room)
+    _negate(z, room)
     np.exp(room, out=room)
     np.add(room, 1, out=room)
     np.divide(x, room, out=y)
