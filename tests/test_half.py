@@ -631,6 +631,7 @@ for name, call in calls.items():
 """
 
 
+@pytest.mark.memory
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory in KiB as Linux does")
 @pytest.mark.skipif(control._compiled is None, reason="the twin has temporaries")
 @halves
@@ -642,6 +643,7 @@ def test_no_temporary_as_large_as_the_array(dtype):
     assert done.stdout == ""
 
 
+@pytest.mark.memory
 @halves
 def test_the_twin_converts_rows_and_labels_in_pieces(dtype):
     """Each array takes 4 MB."""

@@ -12,6 +12,7 @@ import ffkernels as ff
 import leaks
 
 CALLS = 200  # what counts takes 40 units for itself
+pytestmark = pytest.mark.memory
 BACKENDS = sorted({ff.get_backend(), "numpy"})
 
 
