@@ -103,7 +103,8 @@ def hot_loop(functions, name):
 def values_of(loop):
     """How many floats a turn works on: those it stores, or loads where it stores none."""
     for kind in ("st", "ld"):
-        moves = [line for line in loop if line.startswith(kind) and "[x" in line]  # not of the stack
+        # Not of the stack, which x29 points into as well.
+        moves = [line for line in loop if line.startswith(kind) and re.search(r"\[x(?!29)", line)]
         if moves:
             return 4 * sum(len(re.findall(r"\bq\d+", line)) for line in moves)
     raise ValueError("a loop that neither loads nor stores vectors")

@@ -644,6 +644,7 @@ def counts_memory():
         return False
 
 
+@pytest.mark.memory
 @pytest.mark.skipif(not counts_memory(), reason="nobody says how much memory there was at most")
 @pytest.mark.skipif(control._compiled is None, reason="the twin has temporaries")
 @halves
@@ -655,6 +656,7 @@ def test_no_temporary_as_large_as_the_array(dtype):
     assert done.stdout == ""
 
 
+@pytest.mark.memory
 @halves
 def test_the_twin_converts_rows_and_labels_in_pieces(dtype):
     """Each array takes 4 MB."""

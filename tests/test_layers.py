@@ -685,6 +685,7 @@ def test_a_wide_net_refuses_and_stays_as_it_was(monkeypatch):
             np.testing.assert_array_equal(array, then[key])
 
 
+@pytest.mark.memory
 def test_the_scores_of_a_wide_output_are_never_there():
     net, x = FeedForward([4, 8, 100_000], seed=0), normal(200, 4, dtype=np.float32)
     t = np.arange(200)
@@ -1297,6 +1298,7 @@ def no_temporaries(backend):
         pytest.skip("NumPy's expressions make temporaries")
 
 
+@pytest.mark.memory
 @pytest.mark.usefixtures("no_temporaries")
 @pytest.mark.parametrize("came", [np.float32, np.float64])
 @pytest.mark.parametrize("loss", LOSSES)
@@ -1312,6 +1314,7 @@ def test_a_training_step_allocates_nothing_that_grows_with_the_batch(activation,
     assert allocated_by(epoch) < LIMIT
 
 
+@pytest.mark.memory
 @pytest.mark.usefixtures("no_temporaries")
 @pytest.mark.parametrize("came", [np.float32, np.float64])
 def test_layers_allocate_nothing_that_grows_with_the_batch(came):
@@ -1327,6 +1330,7 @@ def test_layers_allocate_nothing_that_grows_with_the_batch(came):
     assert allocated_by(epoch) < LIMIT
 
 
+@pytest.mark.memory
 def test_predicting_keeps_no_hidden_layer_of_a_large_batch():
     net, x = FeedForward([3, 100, 2], seed=0), normal(4 * N, 3)
     hidden_layer = 4 * N * 100 * 4

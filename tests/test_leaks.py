@@ -13,6 +13,7 @@ import ffkernels as ff
 import leaks
 
 CALLS = 200
+pytestmark = pytest.mark.memory
 BACKENDS = sorted({ff.get_backend(), "numpy"})
 
 

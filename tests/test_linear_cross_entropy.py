@@ -384,6 +384,7 @@ def taken_by(call):
         tracemalloc.stop()
 
 
+@pytest.mark.memory
 @pytest.mark.parametrize(("blas", "order"), [(True, "C"), (True, "F"), (False, "C")])
 @pytest.mark.parametrize(("rows", "classes"), [(3000, 500), (60, 30_000)])
 @pytest.mark.parametrize(
@@ -412,6 +413,7 @@ def test_working_memory_is_what_it_is_told(rows, classes, options, blas, order, 
         assert taken_by(call) < 1.15 * chunk + 20 * (rows + classes) + 2**17
 
 
+@pytest.mark.memory
 @pytest.mark.parametrize("chunk", [2**21, 2**20])
 @pytest.mark.parametrize("options", [{}, {"ignore_index": 0}])
 def test_working_memory_with_many_features(chunk, options):
@@ -425,6 +427,7 @@ def test_working_memory_with_many_features(chunk, options):
     assert taken < 1.15 * chunk + 20 * (1000 + 800) + 2**17
 
 
+@pytest.mark.memory
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_working_memory_where_dw_has_room_for_logits(order):
     """Of more rows than working memory has, each with statistics of many blocks."""
@@ -439,6 +442,7 @@ def test_working_memory_where_dw_has_room_for_logits(order):
         assert taken < 1.15 * chunk + 20 * (900 + 4000) + 2**17
 
 
+@pytest.mark.memory
 @pytest.mark.parametrize("layout", ["C", "transpose", "every second column"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_working_memory_of_what_is_converted(dtype, layout):

@@ -20,6 +20,7 @@ def free_memory():
         return 0
 
 
+@pytest.mark.memory
 @pytest.mark.skipif(free_memory() < 3 * 2**30, reason="too little memory for a gradient of 1 GiB")
 def test_targets_beyond_the_integers_of_float32(backend):
     """Column by column, one class after the other, of probabilities that are a window on one array."""
