@@ -80,10 +80,10 @@ def test_resumed_is_uninterrupted_bit_for_bit(run, monkeypatch, options, after):
 
 def test_the_training_loss_is_the_mean_over_all_rows(run, monkeypatch):
     """Of a net that all but stays as it is, in batches that do not go into the rows."""
-    from ffkernels._train import fit
+    from ffkernels._train import command
 
-    jobs, trained = [], fit.fit
-    monkeypatch.setattr(fit, "fit", lambda job, *rest: jobs.append(job) or trained(job, *rest))
+    jobs, trained = [], command.fit
+    monkeypatch.setattr(command, "fit", lambda job, *rest: jobs.append(job) or trained(job, *rest))
     table()
     history = run("train --csv t.csv --target kind --drop z --lr 1e-12 --batch-size 25 --epochs 2")[3]
     (job,) = jobs

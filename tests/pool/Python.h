@@ -3,23 +3,36 @@
 #ifndef FFKERNELS_TESTS_PYTHON_H
 #define FFKERNELS_TESTS_PYTHON_H
 
-#include <semaphore>
+#include <condition_variable>
+#include <mutex>
 #include <stdint.h>
 #include <system_error>
 #include <thread>
 
-using PyThread_type_lock = std::binary_semaphore *;
+/* Not std::binary_semaphore: that of gcc 12 without futexes, as for Windows, can miss a release and sleep forever. */
+struct python_lock {
+    std::mutex mutex;
+    std::condition_variable released;
+    bool held = false;
+};
+using PyThread_type_lock = python_lock *;
 #define WAIT_LOCK 1
 #define PYTHREAD_INVALID_THREAD_ID ((unsigned long)-1)
 
-inline PyThread_type_lock PyThread_allocate_lock() { return new std::binary_semaphore(1); }
+inline PyThread_type_lock PyThread_allocate_lock() { return new python_lock; }
 
 inline int PyThread_acquire_lock(PyThread_type_lock lock, int) {
-    lock->acquire();
+    std::unique_lock<std::mutex> own(lock->mutex);
+    lock->released.wait(own, [lock] { return !lock->held; });
+    lock->held = true;
     return 1;
 }
 
-inline void PyThread_release_lock(PyThread_type_lock lock) { lock->release(); }
+inline void PyThread_release_lock(PyThread_type_lock lock) {
+    const std::lock_guard<std::mutex> own(lock->mutex);
+    lock->held = false;
+    lock->released.notify_one();
+}
 
 inline unsigned long PyThread_start_new_thread(void (*run)(void *), void *argument) {
     try {
