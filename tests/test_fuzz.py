@@ -175,6 +175,7 @@ def test_strides_of_a_single_element_say_nothing(backend):
 
 
 INDEX_LOSSES = [
+    ff.softmax_cross_entropy_backward,
     partial(ff.softmax_cross_entropy_backward, weight=np.ones(4, np.float32)),
     partial(ff.softmax_cross_entropy_backward, label_smoothing=0.1),
     ff.cross_entropy_backward,

@@ -95,15 +95,16 @@ cdef double picked_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, c
 
 cdef void picked_cross_entropy_backward_rows(const Loss *loss, ptrdiff_t row, int rows, const real *p, real *dp,
                                              ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t at[FF_LANES]
+    cdef ptrdiff_t t[FF_LANES]
     cdef real q[FF_LANES]
     cdef int l
     for l in range(rows):
-        at[l] = l * n + max(class_of(loss, row + l), 0)
-        q[l] = at_least(<real>loss.eps, p[at[l]])
+        t[l] = class_of(loss, row + l)
+        q[l] = at_least(<real>loss.eps, p[l * n + t[l]]) if t[l] >= 0 else 1
     memset(dp, 0, rows * n * sizeof(real))
     for l in range(rows):
-        dp[at[l]] = <real>(-loss.factor / q[l])
+        if t[l] >= 0:
+            dp[l * n + t[l]] = <real>(-loss.factor / q[l])
 
 
 cdef kernel_pair picked_cross_entropy_backward_kernels = kernels_of(

@@ -110,17 +110,19 @@ cdef double index_cross_entropy_backward_row(const Loss *loss, ptrdiff_t row, co
 
 cdef void index_cross_entropy_backward_rows(const Loss *loss, ptrdiff_t row, int rows, const real *p, real *dx,
                                             ptrdiff_t n) noexcept nogil:
-    cdef ptrdiff_t t
-    cdef ptrdiff_t at[FF_LANES]
-    cdef real at_target[FF_LANES]
+    cdef ptrdiff_t t[FF_LANES]
+    cdef double at_target[FF_LANES]
     cdef int l
     for l in range(rows):
-        t = max(class_of(loss, row + l), 0)
-        at[l] = l * n + t
-        at_target[l] = <real>(loss.factor * minus_others(p + l * n, t, n))
+        t[l] = class_of(loss, row + l)
+        if t[l] >= 0:
+            at_target[l] = minus_others(p + l * n, t[l], n)
     row_scale(p, loss.factor, dx, rows * n)
     for l in range(rows):
-        dx[at[l]] = at_target[l]
+        if t[l] >= 0:
+            dx[l * n + t[l]] = <real>(loss.factor * at_target[l])
+        else:
+            ignored_row(dx + l * n, n)
 
 
 cdef void index_cross_entropy_backward_lanes(const Loss *loss, ptrdiff_t row, int rows, const real *p, ptrdiff_t ld,

@@ -428,8 +428,8 @@ cdef bint takes_half(const Rows *rows) noexcept:
 
 
 cdef bint has_one_factor(const Loss *loss) noexcept:
-    """Whether all rows of a gradient count, and are multiplied by the same."""
-    return (loss.weight == NULL and loss.sample_weight == NULL and loss.dloss == NULL and not loss.has_ignore_index)
+    """Whether all rows of a gradient that count are multiplied by the same."""
+    return loss.weight == NULL and loss.sample_weight == NULL and loss.dloss == NULL
 
 
 cdef Access choose_access(const Rows *rows) noexcept:
