@@ -212,8 +212,9 @@ namespace elementwise {
 struct relu : unary<relu> {
     FORMULA(real x) { return x < 0 ? 0 : x; }
 };
-struct relu_grad : unary<relu_grad> {
-    FORMULA(real x) { return x > 0 ? 1 : (x <= 0 ? 0 : x); }
+/* Not memory-bound: for two comparisons half the width takes 1.2 times as long. */
+struct relu_grad : formula<relu_grad> {
+    FORMULA(real x, real) { return x > 0 ? 1 : (x <= 0 ? 0 : x); }
 };
 struct relu_backward : binary<relu_backward> {
     FORMULA(real dy, real y) { return y > 0 ? dy : (y <= 0 ? 0 : y); }

@@ -24,7 +24,7 @@
 
 cdef extern from "elementwise.h" nogil:
     const span_function *relu_spans "ffkernels::spans<ffkernels::elementwise::relu>"
-    const span_function *relu_grad_spans "ffkernels::spans<ffkernels::elementwise::relu_grad>"
+    const span_function *relu_grad_spans "ffkernels::spans<ffkernels::forward<ffkernels::elementwise::relu_grad>>"
     const span_function *relu_backward_spans "ffkernels::spans<ffkernels::elementwise::relu_backward>"
     const span_function *sigmoid_spans "ffkernels::spans<ffkernels::elementwise::sigmoid>"
     const span_function *sigmoid_grad_spans "ffkernels::spans<ffkernels::elementwise::sigmoid_grad>"
