@@ -5,6 +5,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -39,12 +41,17 @@ def test_examples(name):
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_examples_of_adapters(name):
+    """In processes of their own: the 64 bits of JAX that other tests ask for would hold here, too."""
     try:
-        module = importlib.import_module(f"ffkernels.adapters.{name}")
+        importlib.import_module(f"ffkernels.adapters.{name}")
     except ModuleNotFoundError as error:
         pytest.skip(str(error))
-    outcome = doctest.testmod(module)
-    assert outcome.attempted and not outcome.failed
+    program = (
+        f"import doctest, ffkernels.adapters.{name} as module\n"
+        "outcome = doctest.testmod(module)\n"
+        "assert outcome.attempted and not outcome.failed"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=600)
 
 
 @pytest.mark.parametrize(
