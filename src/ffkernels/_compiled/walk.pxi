@@ -128,10 +128,11 @@ cdef inline int to_gather(const Walk *walk, Storage storage) noexcept nogil:
 
 cdef void choose_span(Walk *walk) noexcept:
     cdef Storage storage = walk.axes.storage[0]
-    if walk.spans[storage] == NULL or to_gather(walk, storage):
-        storage = walk.work
-    walk.span = walk.spans[storage]
     walk.gathered = to_gather(walk, storage)
+    if walk.spans[storage] == NULL or walk.gathered:
+        storage = walk.work
+        walk.gathered = to_gather(walk, storage)
+    walk.span = walk.spans[storage]
 
 
 cdef void run_walk(Walk *walk) noexcept:
